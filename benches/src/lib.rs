@@ -1,0 +1,1 @@
+//! Benchmarks; see `*.rs` beside `src`.

@@ -1,0 +1,1 @@
+//! Requests, replies and views shared by bgpctl and the daemon.

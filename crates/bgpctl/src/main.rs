@@ -1,0 +1,2 @@
+//! bgpctl
+fn main() {}

@@ -1,0 +1,2 @@
+//! bgpd
+fn main() {}

@@ -1,0 +1,1 @@
+//! Says fib's operations to the kernel, reports what the kernel says.

@@ -1,0 +1,1 @@
+//! Checks that the house rules hold; everything is in `tests/`.
