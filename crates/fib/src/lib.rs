@@ -1,1 +1,42 @@
-//! placeholder
+//! What the kernel should hold, and the operations that get it there.
+//!
+//! Road in: [`Fib::want`] says which next hops a prefix should have, [`Fib::observe`] what the kernel reported, and
+//! [`Fib::confirm`] what it said to an operation. Road out: [`Fib::next_ops`] gives the next operations, in the order in
+//! which they must reach the kernel (next hop, group, route), and [`Fib::take_reachability_changes`] says which next hops
+//! can be used.
+//!
+//! Three parts. `tracking` keeps the kernel's facts (links, addresses, neighbours, other people's routes) and turns a
+//! next hop into a gateway on a link. The next-hop objects and groups are shared by all prefixes that use them. The route
+//! table holds per prefix what is wanted and what is installed; the plan is the difference. Law: with the plan applied,
+//! the kernel holds what is wanted, and the next plan is empty.
+//!
+//! Ours are the routes with our protocol number, our table and our metric, and the next-hop objects with our protocol
+//! number and an id in [`HOP_IDS`] or [`GROUP_IDS`]. Nothing else is ever replaced or deleted.
+//!
+//! No clock, no socket: the time is handed in, `bgp-netlink` speaks to the kernel.
+#![forbid(unsafe_code)]
+#![deny(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss
+)]
+
+mod config;
+mod event;
+mod fib;
+mod kernel;
+mod op;
+mod view;
+
+pub use config::{FibConfig, GROUP_IDS, HOP_IDS, MAIN_TABLE, PROTOCOL_BGP};
+pub use event::{Event, Kind, Seen};
+pub use fib::Fib;
+pub use kernel::{
+    Address, KernelError, KernelHop, KernelNexthop, KernelRoute, Link, Mac, Neighbor, NeighborState,
+    RouteKind,
+};
+pub use op::{GroupSpec, NexthopSpec, Op, OpId, RouteSpec, RouteTarget};
+pub use view::{GroupView, HopView, Installed, Notice, Reachability, RouteState, RouteView, Stats, Via};

@@ -1,0 +1,50 @@
+//! What the operator chooses about the kernel's table, and the numbers by which we know our own objects.
+
+use std::net::IpAddr;
+use std::ops::Range;
+use std::time::Duration;
+
+use bgp_wire::PerFamily;
+
+/// `RTPROT_BGP`.
+pub const PROTOCOL_BGP: u8 = 186;
+/// `RT_TABLE_MAIN`, in which next hops are resolved.
+pub const MAIN_TABLE: u32 = 254;
+/// Ids of our next-hop objects. A group can never become a hop of the same id, so the ranges are apart; both begin with
+/// the protocol number, so that `ip nexthop` shows whose they are.
+pub const HOP_IDS: Range<u32> = 186_000_001..186_500_000;
+/// Ids of our groups.
+pub const GROUP_IDS: Range<u32> = 186_500_001..187_000_000;
+
+/// Settings of the [`Fib`](crate::Fib).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FibConfig {
+    /// Table of our routes.
+    pub table: u32,
+    /// Metric (priority) of our routes; part of what makes a route ours.
+    pub metric: u32,
+    /// Protocol number of our routes and next-hop objects.
+    pub protocol: u8,
+    /// Source address for traffic that this host itself sends by our routes.
+    pub preferred_source: PerFamily<Option<IpAddr>>,
+    /// Whether `::ffff:a.b.c.d` is turned into the real IPv6 address of that node.
+    pub resolve_mapped_next_hops: bool,
+    /// Whether routes stay when the daemon stops.
+    pub keep_on_exit: bool,
+    /// How long own routes found at start are kept while nobody wants them.
+    pub startup_grace: Duration,
+}
+
+impl Default for FibConfig {
+    fn default() -> Self {
+        Self {
+            table: MAIN_TABLE,
+            metric: 20,
+            protocol: PROTOCOL_BGP,
+            preferred_source: PerFamily::default(),
+            resolve_mapped_next_hops: true,
+            keep_on_exit: false,
+            startup_grace: Duration::from_secs(45),
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! What the kernel is to do: one value per netlink request.
+//!
+//! Operations reach the kernel in the order in which they were given out.
+
+use std::net::IpAddr;
+
+use bgp_wire::Prefix;
+
+use crate::event::Kind;
+use crate::kernel::KernelHop;
+
+/// Names one operation until it is answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct OpId(pub u64);
+
+/// A next-hop object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NexthopSpec {
+    /// Its id.
+    pub id: u32,
+    /// `nh_protocol`.
+    pub protocol: u8,
+    /// `NHA_GATEWAY`; the header's family is the family of this address.
+    pub gateway: IpAddr,
+    /// `NHA_OIF`.
+    pub ifindex: u32,
+    /// `RTNH_F_ONLINK`.
+    pub onlink: bool,
+}
+
+/// A next-hop group (hash-threshold, `NHA_GROUP_TYPE` 0; the header's family is `AF_UNSPEC`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GroupSpec {
+    /// Its id.
+    pub id: u32,
+    /// `nh_protocol`.
+    pub protocol: u8,
+    /// Id and weight (1 to 256) of each member, by ascending id, each once.
+    pub members: Vec<(u32, u16)>,
+}
+
+/// Where a route points.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum RouteTarget {
+    /// `RTA_NH_ID`: a next-hop object or a group.
+    Nexthop(u32),
+    /// The hops inside the route (`RTA_GATEWAY`/`RTA_VIA`, or `RTA_MULTIPATH`), for kernels without next-hop objects.
+    Hops(Vec<KernelHop>),
+}
+
+/// A unicast route.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RouteSpec {
+    /// Destination.
+    pub prefix: Prefix,
+    /// `RTA_TABLE`.
+    pub table: u32,
+    /// `rtm_protocol`.
+    pub protocol: u8,
+    /// `RTA_PRIORITY`.
+    pub metric: u32,
+    /// `RTA_PREFSRC`.
+    pub preferred_source: Option<IpAddr>,
+    /// Where it points.
+    pub target: RouteTarget,
+}
+
+/// One request to the kernel.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Op {
+    /// `RTM_NEWNEXTHOP` with `NLM_F_CREATE | NLM_F_EXCL`.
+    NexthopAdd(NexthopSpec),
+    /// `RTM_NEWNEXTHOP` with `NLM_F_CREATE | NLM_F_REPLACE`.
+    NexthopReplace(NexthopSpec),
+    /// `RTM_DELNEXTHOP` of a hop; protocol, scope and flags of the header are zero.
+    NexthopDel {
+        /// Its id.
+        id: u32,
+    },
+    /// A group by `RTM_NEWNEXTHOP` with `NLM_F_CREATE | NLM_F_EXCL`.
+    GroupAdd(GroupSpec),
+    /// A group by `RTM_NEWNEXTHOP` with `NLM_F_CREATE | NLM_F_REPLACE`: its routes follow in place.
+    GroupReplace(GroupSpec),
+    /// `RTM_DELNEXTHOP` of a group.
+    GroupDel {
+        /// Its id.
+        id: u32,
+    },
+    /// `RTM_NEWROUTE` with `NLM_F_CREATE | NLM_F_EXCL`.
+    RouteAdd(RouteSpec),
+    /// `RTM_NEWROUTE` with `NLM_F_CREATE | NLM_F_REPLACE`.
+    RouteReplace(RouteSpec),
+    /// `RTM_DELROUTE` with prefix, table, protocol and metric, and with the target where it is given: of two routes of
+    /// ours only that one goes.
+    RouteDel {
+        /// Destination.
+        prefix: Prefix,
+        /// `RTA_TABLE`.
+        table: u32,
+        /// `rtm_protocol`: the kernel then refuses to delete another protocol's route.
+        protocol: u8,
+        /// `RTA_PRIORITY`.
+        metric: u32,
+        /// `RTA_NH_ID`, or the hops.
+        target: Option<RouteTarget>,
+    },
+    /// `RTM_NEWNEIGH` with `NTF_USE` (`NLM_F_CREATE`, state `NUD_NONE`): the kernel resolves or re-verifies the neighbour.
+    Probe {
+        /// Interface index.
+        ifindex: u32,
+        /// Whom to ask.
+        address: IpAddr,
+    },
+    /// Read this table again; answered (`confirm`) when its `DumpEnd` has been reported, or with the error.
+    Dump(Kind),
+}

@@ -1,0 +1,213 @@
+//! What operators and the RIB are shown.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use bgp_wire::{Prefix, ScopedNextHop};
+
+use crate::kernel::KernelError;
+
+/// Whether a next hop can be used, as the RIB wants to know it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reachability {
+    /// Usable.
+    Reachable {
+        /// Metric of the route that leads to it; 0 where it is on a connected link.
+        metric: u32,
+    },
+    /// Not usable, with the reason in words.
+    Unreachable(Arc<str>),
+}
+
+/// A gateway on a link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Via {
+    /// Address of the neighbour.
+    pub gateway: IpAddr,
+    /// Interface index.
+    pub ifindex: u32,
+}
+
+/// How far a wanted route has come.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RouteState {
+    /// The kernel has what is wanted.
+    Installed,
+    /// The operation is on its way.
+    Pending,
+    /// None of its next hops can be used; in words.
+    Unresolved(Arc<str>),
+    /// Another protocol has a route for the prefix with our metric; it stays, and ours waits until it goes.
+    Blocked {
+        /// `rtm_protocol` of that route.
+        protocol: u8,
+    },
+    /// The kernel refused; tried again at `retry_at` or when something changes.
+    Failed {
+        /// What it said.
+        error: KernelError,
+        /// The next try.
+        retry_at: Instant,
+    },
+    /// Somebody keeps removing or changing the route; put back at `until`.
+    Paused {
+        /// The next try.
+        until: Instant,
+    },
+    /// Found at start and not (yet) wanted: removed at the end of the start-up phase.
+    Leftover,
+    /// No longer wanted, removal on its way.
+    Removing,
+}
+
+/// One prefix as wanted and as installed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RouteView {
+    /// Destination.
+    pub prefix: Prefix,
+    /// Next hops that the RIB wants; empty for leftovers and removals.
+    pub wanted: Vec<ScopedNextHop>,
+    /// The gateways that these came to, each once.
+    pub via: Vec<Via>,
+    /// How far it has come.
+    pub state: RouteState,
+    /// `nhid` of the route in the kernel.
+    pub nexthop_id: Option<u32>,
+    /// How often it was put back after somebody removed or changed it.
+    pub repairs: u32,
+}
+
+/// One next hop that is watched or used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HopView {
+    /// As the RIB names it.
+    pub next_hop: ScopedNextHop,
+    /// Whether it can be used.
+    pub reachability: Reachability,
+    /// What it came to.
+    pub via: Option<Via>,
+    /// Name of the link.
+    pub interface: Option<String>,
+    /// How, in words: `on link`, `by 10.0.0.0/8`, `::ffff:172.50.0.2 is 2001:db8::2 (same MAC 02:42:… on br-x)`.
+    pub how: String,
+    /// Id of its next-hop object in the kernel.
+    pub nexthop_id: Option<u32>,
+    /// What the kernel said to that object, if it refused.
+    pub error: Option<KernelError>,
+}
+
+/// One group in the kernel.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GroupView {
+    /// Its id.
+    pub id: u32,
+    /// Its members: ids of next-hop objects.
+    pub members: Vec<u32>,
+    /// How many prefixes point to it.
+    pub prefixes: usize,
+}
+
+/// Counts for metrics and the summary.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Stats {
+    /// Prefixes wanted.
+    pub wanted: usize,
+    /// Of them: the kernel has what is wanted.
+    pub installed: usize,
+    /// Of them: blocked by another protocol's route.
+    pub blocked: usize,
+    /// Of them: refused by the kernel.
+    pub failed: usize,
+    /// Of them: without a usable next hop.
+    pub unresolved: usize,
+    /// Own routes found at start and not yet wanted.
+    pub leftovers: usize,
+    /// Next-hop objects of ours in the kernel.
+    pub nexthops: usize,
+    /// Groups of ours in the kernel.
+    pub groups: usize,
+    /// Operations given out and not yet answered.
+    pub in_flight: usize,
+    /// Prefixes whose next operation waits to be taken.
+    pub queued: usize,
+    /// Times a route was put back after somebody removed or changed it.
+    pub repairs: u64,
+    /// Operations that the kernel refused.
+    pub errors: u64,
+}
+
+/// A prefix has reached what was wanted of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Installed {
+    /// Destination.
+    pub prefix: Prefix,
+    /// When it was wanted; the difference to now is the latency of the kernel side.
+    pub wanted_at: Instant,
+}
+
+/// Something that belongs into the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Notice {
+    /// Another protocol's route is in the way.
+    Blocked {
+        /// Destination.
+        prefix: Prefix,
+        /// Whose.
+        protocol: u8,
+    },
+    /// The kernel refused the route.
+    Failed {
+        /// Destination.
+        prefix: Prefix,
+        /// What it said.
+        error: KernelError,
+    },
+    /// The kernel refused a next-hop object or group.
+    NexthopFailed {
+        /// Its id.
+        id: u32,
+        /// What it said.
+        error: KernelError,
+    },
+    /// Somebody removed or changed our route; it is put back.
+    Repaired {
+        /// Destination.
+        prefix: Prefix,
+    },
+    /// Somebody keeps doing so; we pause.
+    Paused {
+        /// Destination.
+        prefix: Prefix,
+        /// The next try.
+        until: Instant,
+    },
+    /// An IPv4-mapped next hop was resolved, or resolved differently.
+    Mapped {
+        /// In words: `::ffff:172.50.0.2 is 2001:db8::2 (same MAC 02:42:… on br-x)`.
+        how: String,
+    },
+    /// A next hop can no longer be used, or can again.
+    NextHop {
+        /// Which.
+        next_hop: ScopedNextHop,
+        /// How it is now.
+        reachability: Reachability,
+    },
+    /// This kernel has no next-hop objects; routes carry their hops themselves.
+    NoNexthopObjects,
+    /// Own routes found at start.
+    Found {
+        /// How many.
+        routes: usize,
+        /// How many next-hop objects and groups.
+        nexthops: usize,
+    },
+    /// Leftovers removed at the end of the start-up phase.
+    Swept {
+        /// How many routes.
+        routes: usize,
+    },
+    /// Reports were lost; everything is read again.
+    Resync,
+}
