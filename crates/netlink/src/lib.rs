@@ -1,1 +1,35 @@
 //! Says fib's operations to the kernel, reports what the kernel says.
+//!
+//! Road in: [`Kernel::submit`] hands [`bgp_fib::Op`]s to a thread of its own, which packs them into batches (`encode`,
+//! `batch`), has the kernel work through each (`requests`) and reads the tables (`dump`). Road out: [`KernelEvents`]
+//! gives answers, notifications and the entries of dumps, in the order in which the kernel gave them (`decode`,
+//! `report`).
+//!
+//! Nothing is decided here: which object to add, whether to replace, what an error means and when to read a table again
+//! is `bgp-fib`. Nothing is encoded elsewhere: the numbers of rtnetlink stand in `uapi`.
+//!
+//! Beside it live the kernel settings that forwarding depends on ([`Sysctl`]) and the counters of TCP MD5
+//! ([`TcpMd5Counters`]).
+#![forbid(unsafe_code)]
+#![deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod answer;
+mod batch;
+mod counters;
+mod decode;
+mod dump;
+mod encode;
+mod kernel;
+mod message;
+mod probe;
+mod report;
+mod requests;
+mod socket;
+mod sysctl;
+mod uapi;
+mod worker;
+
+pub use counters::TcpMd5Counters;
+pub use kernel::{Kernel, KernelConfig};
+pub use report::{Answer, KernelEvents, Report};
+pub use sysctl::{Sysctl, SysctlError};

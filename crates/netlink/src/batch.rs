@@ -1,0 +1,94 @@
+//! Operations on their way: a buffer of requests, and which request belongs to which operation.
+//!
+//! Only the last request asks for an acknowledgement; an error comes unasked, with the sequence number of its request,
+//! and does not keep the kernel from working through the rest. So "last one answered, no error for this one" is success.
+
+use bgp_fib::{KernelError, Op, OpId};
+
+use crate::encode::encode;
+use crate::report::Answer;
+use crate::uapi::flag;
+
+/// More than this does not fit the default send buffer (about 210,000 octets); the widest groups come near.
+const MAX_LEN: usize = 96 * 1024;
+/// Offset of the flags in a message header.
+const FLAGS_OFFSET: usize = 6;
+
+/// A batch being built or in flight; the memory is reused.
+#[derive(Default)]
+pub(crate) struct Batch {
+    octets: Vec<u8>,
+    ids: Vec<OpId>,
+    answers: Vec<Answer>,
+    first: u32,
+    last_start: usize,
+}
+
+impl Batch {
+    /// Empties the batch; its first request gets the sequence number `first`.
+    pub(crate) fn restart(&mut self, first: u32) {
+        self.octets.clear();
+        self.ids.clear();
+        self.first = first;
+        self.last_start = 0;
+    }
+
+    /// Takes `op` in, where it is one request and there is room.
+    pub(crate) fn push(&mut self, id: OpId, op: &Op) -> bool {
+        let start = self.octets.len();
+        if start >= MAX_LEN || !encode(op, self.next_sequence(), &mut self.octets) {
+            return false;
+        }
+        self.last_start = start;
+        self.ids.push(id);
+        self.answers.push((id, Ok(())));
+        true
+    }
+
+    /// Requests in the batch.
+    pub(crate) fn len(&self) -> usize {
+        self.ids.len()
+    }
+
+    /// The sequence number behind the last.
+    pub(crate) fn next_sequence(&self) -> u32 {
+        // A batch is some hundred requests; a count that does not fit cannot be.
+        self.first.wrapping_add(u32::try_from(self.ids.len()).unwrap_or(u32::MAX))
+    }
+
+    /// The octets to send, the last request marked.
+    pub(crate) fn seal(&mut self) -> &[u8] {
+        let at = self.last_start + FLAGS_OFFSET;
+        if let Some([low, high]) = self.octets.get_mut(at..at + 2) {
+            [*low, *high] = (u16::from_ne_bytes([*low, *high]) | flag::ACK).to_ne_bytes();
+        }
+        &self.octets
+    }
+
+    /// Takes in the answer to the request `sequence`; `true` when that was the last.
+    pub(crate) fn answer(&mut self, sequence: u32, result: Result<(), KernelError>) -> bool {
+        let index = sequence.wrapping_sub(self.first);
+        let Ok(index) = usize::try_from(index) else { return false };
+        let Some(answer) = self.answers.get_mut(index) else {
+            return false; // late answer to a batch that was given up
+        };
+        answer.1 = result;
+        index + 1 == self.ids.len()
+    }
+
+    /// Takes the answers; what has none was successful.
+    pub(crate) fn take_answers(&mut self) -> Vec<Answer> {
+        std::mem::take(&mut self.answers)
+    }
+
+    /// Takes the answers where the last one was not heard: what has no error may or may not have been done.
+    pub(crate) fn give_up(&mut self, error: &KernelError) -> Vec<Answer> {
+        let mut answers = self.take_answers();
+        for (_, result) in &mut answers {
+            if result.is_ok() {
+                *result = Err(error.clone());
+            }
+        }
+        answers
+    }
+}

@@ -1,0 +1,172 @@
+//! The road from the netlink thread to the routing task: results and events, in one order.
+//!
+//! One channel for both, because an answer and a report about the same object mean something only in the order in which
+//! the kernel gave them. Results are bounded by what has been submitted. Events are bounded by a count: at the limit the
+//! thread stops reading, the kernel's buffer fills, and what is then lost becomes [`Event::Overrun`] and a resync.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use bgp_fib::{Event, KernelError, OpId};
+use nix::sys::eventfd::{EfdFlags, EventFd};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+
+/// Events that travel together.
+const EVENT_BATCH: usize = 256;
+
+/// What the kernel said to one operation.
+pub type Answer = (OpId, Result<(), KernelError>);
+
+/// What comes from the kernel.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Report {
+    /// Answers to operations, in the order of their submission.
+    Answers(Vec<Answer>),
+    /// Changes that others made, and the entries of dumps.
+    Events(Vec<Event>),
+}
+
+/// Wakes the thread; shared by everybody who has something for it.
+#[derive(Debug)]
+pub(crate) struct Bell {
+    fd: EventFd,
+    asleep: AtomicBool,
+}
+
+impl Bell {
+    pub(crate) fn new() -> std::io::Result<Self> {
+        let fd = EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?;
+        Ok(Self { fd, asleep: AtomicBool::new(false) })
+    }
+
+    /// Wakes the thread if it sleeps; costs one system call then, and none otherwise.
+    pub(crate) fn ring(&self) {
+        if self.asleep.swap(false, Ordering::SeqCst) {
+            // A counter at its limit refuses the write, and wakes as well.
+            if let Err(errno) = self.fd.write(1) {
+                tracing::trace!(%errno, "the netlink thread is being woken already");
+            }
+        }
+    }
+
+    /// To be called before the last look for work: whoever brings some afterwards rings.
+    pub(crate) fn about_to_sleep(&self) {
+        self.asleep.store(true, Ordering::SeqCst);
+    }
+
+    /// Awake again.
+    pub(crate) fn awake(&self) {
+        self.asleep.store(false, Ordering::SeqCst);
+        if let Err(errno) = self.fd.read() {
+            tracing::trace!(%errno, "nobody rang");
+        }
+    }
+
+    pub(crate) fn fd(&self) -> &EventFd {
+        &self.fd
+    }
+}
+
+/// How many events wait in the channel.
+#[derive(Debug)]
+struct Gauge {
+    waiting: AtomicUsize,
+    limit: usize,
+    bell: Arc<Bell>,
+}
+
+/// What the kernel reports; belongs to the routing task.
+#[derive(Debug)]
+pub struct KernelEvents {
+    reports: UnboundedReceiver<Report>,
+    gauge: Arc<Gauge>,
+}
+
+impl KernelEvents {
+    /// The next report; `None` when the thread has ended. Nothing is lost where the future is dropped.
+    pub async fn next(&mut self) -> Option<Report> {
+        let report = self.reports.recv().await?;
+        self.taken(&report);
+        Some(report)
+    }
+
+    /// The next report if one is there.
+    pub fn try_next(&mut self) -> Option<Report> {
+        let report = self.reports.try_recv().ok()?;
+        self.taken(&report);
+        Some(report)
+    }
+
+    fn taken(&self, report: &Report) {
+        let Report::Events(events) = report else { return };
+        let before = self.gauge.waiting.fetch_sub(events.len(), Ordering::SeqCst);
+        if before >= self.gauge.limit && before - events.len() < self.gauge.limit {
+            self.gauge.bell.ring();
+        }
+    }
+}
+
+impl Drop for KernelEvents {
+    fn drop(&mut self) {
+        self.reports.close();
+        self.gauge.bell.ring();
+    }
+}
+
+/// The thread's end of the channel.
+pub(crate) struct Reports {
+    sender: UnboundedSender<Report>,
+    gauge: Arc<Gauge>,
+    gathered: Vec<Event>,
+}
+
+/// A channel that holds about `limit` events.
+pub(crate) fn channel(limit: usize, bell: Arc<Bell>) -> (Reports, KernelEvents) {
+    let (sender, reports) = unbounded_channel();
+    let gauge = Arc::new(Gauge { waiting: AtomicUsize::new(0), limit, bell });
+    let events = KernelEvents { reports, gauge: Arc::clone(&gauge) };
+    (Reports { sender, gauge, gathered: Vec::new() }, events)
+}
+
+impl Reports {
+    /// Whether more events may be read.
+    pub(crate) fn has_room(&self) -> bool {
+        self.gauge.waiting.load(Ordering::SeqCst) < self.gauge.limit
+    }
+
+    /// Nobody listens any more.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.sender.is_closed()
+    }
+
+    /// Adds an event; [`Reports::flush`] sends what is gathered.
+    pub(crate) fn event(&mut self, event: Event) {
+        self.gathered.push(event);
+        if self.gathered.len() >= EVENT_BATCH {
+            self.flush();
+        }
+    }
+
+    /// Sends what is gathered.
+    pub(crate) fn flush(&mut self) {
+        if !self.gathered.is_empty() {
+            let events = std::mem::take(&mut self.gathered);
+            self.gauge.waiting.fetch_add(events.len(), Ordering::SeqCst);
+            self.send(Report::Events(events));
+        }
+    }
+
+    /// Sends answers, behind the events that came before them.
+    pub(crate) fn answers(&mut self, answers: Vec<Answer>) {
+        self.flush();
+        if !answers.is_empty() {
+            self.send(Report::Answers(answers));
+        }
+    }
+
+    fn send(&self, report: Report) {
+        if self.sender.send(report).is_err() {
+            tracing::debug!("a report of the kernel has no reader");
+        }
+    }
+}

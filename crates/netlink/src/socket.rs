@@ -1,0 +1,142 @@
+//! The two rtnetlink sockets: one for requests, one for what the kernel says unasked.
+//!
+//! They are apart because the echo of our own change on a subscribed socket looks like an answer, and because a
+//! flood of events must not push acknowledgements out of the receive buffer.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::time::Duration;
+
+use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::socket::{setsockopt, sockopt::RcvBufForce};
+use socket2::{SockFilter, SockRef};
+
+use crate::uapi::{group, message};
+
+/// The kernel fills at most 32 KiB per datagram, however large the buffer.
+const DATAGRAM_LEN: usize = 64 * 1024;
+
+/// What one attempt to read brought.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Received {
+    /// A whole datagram is in the buffer.
+    Datagram,
+    /// Nothing is waiting.
+    Nothing,
+    /// The kernel dropped messages because the receive buffer was full.
+    Overrun,
+}
+
+/// A bound rtnetlink socket that does not block.
+pub(crate) struct RouteSocket {
+    socket: Socket,
+    port: u32,
+}
+
+impl RouteSocket {
+    /// A socket for requests and dumps: strict checks, error texts, errors without an echo of the request.
+    pub(crate) fn requests(receive_buffer: usize) -> io::Result<Self> {
+        let socket = Self::open(receive_buffer)?;
+        socket.socket.set_netlink_get_strict_chk(true)?;
+        socket.socket.set_ext_ack(true)?;
+        socket.socket.set_cap_ack(true)?;
+        Ok(socket)
+    }
+
+    /// A socket that hears of links, addresses, neighbours, routes and nexthop objects, except for route and nexthop
+    /// changes that were requested through `own_port`.
+    pub(crate) fn events(receive_buffer: usize, own_port: u32) -> io::Result<Self> {
+        let socket = Self::open(receive_buffer)?;
+        SockRef::from(&socket.socket).attach_filter(&without_own_changes(own_port))?;
+        for group in group::ALL {
+            socket.socket.add_membership(group)?;
+        }
+        Ok(socket)
+    }
+
+    fn open(receive_buffer: usize) -> io::Result<Self> {
+        let mut socket = Socket::new(NETLINK_ROUTE)?;
+        let port = socket.bind_auto()?.port_number();
+        socket.set_non_blocking(true)?;
+        if setsockopt(&socket, RcvBufForce, &receive_buffer).is_err() {
+            // Without CAP_NET_ADMIN there is no more than net.core.rmem_max.
+            SockRef::from(&socket).set_recv_buffer_size(receive_buffer)?;
+        }
+        Ok(Self { socket, port })
+    }
+
+    /// The port id that marks messages of this socket.
+    pub(crate) fn port(&self) -> u32 {
+        self.port
+    }
+
+    /// Hands `octets` to the kernel, which works through them before this returns.
+    pub(crate) fn send(&self, octets: &[u8]) -> io::Result<()> {
+        match self.socket.send_to(octets, &SocketAddr::new(0, 0), 0)? {
+            sent if sent == octets.len() => Ok(()),
+            _ => Err(io::ErrorKind::WriteZero.into()),
+        }
+    }
+
+    /// Reads one datagram of the kernel into `buffer`, replacing what is in it.
+    pub(crate) fn receive(&self, buffer: &mut Vec<u8>) -> io::Result<Received> {
+        loop {
+            buffer.clear();
+            buffer.reserve(DATAGRAM_LEN);
+            match self.socket.recv_from(buffer, libc::MSG_TRUNC) {
+                Ok((_, sender)) if sender.port_number() != 0 => {} // another process may write to us; it is not heard
+                Ok((len, _)) if len > buffer.len() => return Ok(Received::Overrun),
+                Ok(_) => return Ok(Received::Datagram),
+                Err(error) => match error.raw_os_error() {
+                    Some(libc::EAGAIN) => return Ok(Received::Nothing),
+                    Some(libc::ENOBUFS) => return Ok(Received::Overrun),
+                    Some(libc::EINTR) => {}
+                    _ => return Err(error),
+                },
+            }
+        }
+    }
+
+    /// Waits until something can be read; `false` when `limit` has passed first.
+    pub(crate) fn wait(&self, limit: Duration) -> io::Result<bool> {
+        let limit = PollTimeout::try_from(limit).unwrap_or(PollTimeout::MAX);
+        let mut fds = [PollFd::new(self.as_fd(), PollFlags::POLLIN)];
+        match poll(&mut fds, limit) {
+            Ok(ready) => Ok(ready > 0),
+            Err(nix::errno::Errno::EINTR) => Ok(false),
+            Err(errno) => Err(errno.into()),
+        }
+    }
+}
+
+impl AsFd for RouteSocket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+/// Classic BPF over the message header: drops route and nexthop notifications whose port id is `own_port`.
+///
+/// Neighbour events pass, for a probe that we ask for is answered by them.
+fn without_own_changes(own_port: u32) -> [SockFilter; 9] {
+    const LOAD_WORD: u16 = 0x20; // BPF_LD | BPF_W | BPF_ABS
+    const LOAD_HALF: u16 = 0x28; // BPF_LD | BPF_H | BPF_ABS
+    const JUMP_IF_EQUAL: u16 = 0x15; // BPF_JMP | BPF_JEQ | BPF_K
+    const RETURN: u16 = 0x06; // BPF_RET | BPF_K
+    const KIND_OFFSET: u32 = 4;
+    const PORT_OFFSET: u32 = 12;
+    // Loads are in network byte order, netlink fields in that of the host.
+    let kind = |kind: u16| u32::from(kind.to_be());
+    [
+        SockFilter::new(LOAD_WORD, 0, 0, PORT_OFFSET),
+        SockFilter::new(JUMP_IF_EQUAL, 0, 6, own_port.to_be()),
+        SockFilter::new(LOAD_HALF, 0, 0, KIND_OFFSET),
+        SockFilter::new(JUMP_IF_EQUAL, 3, 0, kind(message::NEWROUTE)),
+        SockFilter::new(JUMP_IF_EQUAL, 2, 0, kind(message::DELROUTE)),
+        SockFilter::new(JUMP_IF_EQUAL, 1, 0, kind(message::NEWNEXTHOP)),
+        SockFilter::new(JUMP_IF_EQUAL, 0, 1, kind(message::DELNEXTHOP)),
+        SockFilter::new(RETURN, 0, 0, 0),
+        SockFilter::new(RETURN, 0, 0, u32::MAX),
+    ]
+}
