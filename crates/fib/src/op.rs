@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use bgp_wire::Prefix;
 
 use crate::event::Kind;
-use crate::kernel::KernelHop;
+use crate::kernel::{KernelHop, Mac};
 
 /// Names one operation until it is answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -110,6 +110,16 @@ pub enum Op {
         ifindex: u32,
         /// Whom to ask.
         address: IpAddr,
+    },
+    /// `RTM_NEWNEIGH` with `NLM_F_REPLACE` (no `CREATE`), `NDA_LLADDR` and state `NUD_PROBE`: an entry that the kernel still
+    /// trusts is asked for at once, so that a node behind a dead bridge port is found in seconds. `ENOENT` is harmless.
+    Verify {
+        /// Interface index.
+        ifindex: u32,
+        /// Whom to ask.
+        address: IpAddr,
+        /// The address that the entry has.
+        mac: Mac,
     },
     /// Read this table again; answered (`confirm`) when its `DumpEnd` has been reported, or with the error.
     Dump(Kind),

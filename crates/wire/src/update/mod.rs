@@ -2,7 +2,7 @@
 //!
 //! Owns the value that travels from session to RIB. There is no NEXT_HOP versus MP_REACH_NLRI after decoding: what
 //! RFC 7606 forbids to announce is already among the withdrawn, and every octet behind a view has been checked once.
-//! Does not know what a session negotiated beyond what [`decode::Context`] says.
+//! Does not know what a session negotiated beyond what [`crate::DecodeContext`] says.
 
 use smallvec::SmallVec;
 
@@ -10,8 +10,11 @@ use crate::attribute::{AttributeBytes, AttributeFault};
 use crate::family::Family;
 use crate::next_hop::NextHop;
 
+mod decode;
+pub mod encode;
 pub mod nlri;
 
+pub use decode::{UpdateFault, UpdateFaultKind, decode};
 pub use nlri::{Nlri, NlriEntry};
 
 /// What one UPDATE means.

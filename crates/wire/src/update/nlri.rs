@@ -1,9 +1,17 @@
 //! NLRI: prefixes as an UPDATE carries them, RFC 4271 section 4.3, with path identifiers of RFC 7911.
+//!
+//! Owns the view over checked octets and the one check that makes it. Nothing is allocated to iterate.
 
-use bytes::Bytes;
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use bytes::{BufMut, Bytes, BytesMut};
+use nom::Parser;
+use nom::bytes::complete::take;
+use nom::number::complete::{be_u8, be_u32};
 
 use crate::family::Family;
-use crate::prefix::Prefix;
+use crate::prefix::{Ipv4Prefix, Ipv6Prefix, Prefix};
+use crate::read::Parsed;
 
 /// Checked NLRI of one family, still as octets; iterating cannot fail.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,4 +28,134 @@ pub struct NlriEntry {
     pub prefix: Prefix,
     /// RFC 7911 path identifier; zero where add-path is off.
     pub path_id: u32,
+}
+
+impl From<Prefix> for NlriEntry {
+    fn from(prefix: Prefix) -> Self {
+        Self { prefix, path_id: 0 }
+    }
+}
+
+impl Nlri {
+    /// Checks `octets`; `None` where a length is over that of the family or a prefix overruns the end.
+    pub(crate) fn check(family: Family, with_path_ids: bool, octets: Bytes) -> Option<Self> {
+        let mut rest: &[u8] = &octets;
+        while !rest.is_empty() {
+            (rest, _) = entry(family, with_path_ids, rest).ok()?;
+        }
+        Some(Self { family, with_path_ids, octets })
+    }
+
+    /// NLRI of one's own making. Entries of another family than `family` are left out.
+    pub fn from_entries(
+        family: Family,
+        with_path_ids: bool,
+        entries: impl IntoIterator<Item = NlriEntry>,
+    ) -> Self {
+        let mut out = BytesMut::new();
+        for entry in entries.into_iter().filter(|entry| entry.prefix.family() == family) {
+            put(&mut out, &entry, with_path_ids);
+        }
+        Self { family, with_path_ids, octets: out.freeze() }
+    }
+
+    /// The family of every entry.
+    pub fn family(&self) -> Family {
+        self.family
+    }
+
+    /// Whether there is no entry.
+    pub fn is_empty(&self) -> bool {
+        self.octets.is_empty()
+    }
+
+    /// At least as many as there are entries.
+    pub fn len_hint(&self) -> usize {
+        self.octets.len()
+    }
+
+    /// The octets as on the wire.
+    pub fn octets(&self) -> &Bytes {
+        &self.octets
+    }
+
+    /// The entries, in the order sent.
+    pub fn iter(&self) -> Iter<'_> {
+        Iter { family: self.family, with_path_ids: self.with_path_ids, rest: &self.octets }
+    }
+}
+
+impl<'a> IntoIterator for &'a Nlri {
+    type Item = NlriEntry;
+    type IntoIter = Iter<'a>;
+
+    fn into_iter(self) -> Iter<'a> {
+        self.iter()
+    }
+}
+
+/// Iterates over [`Nlri`].
+#[derive(Clone, Debug)]
+pub struct Iter<'a> {
+    family: Family,
+    with_path_ids: bool,
+    rest: &'a [u8],
+}
+
+impl Iterator for Iter<'_> {
+    type Item = NlriEntry;
+
+    fn next(&mut self) -> Option<NlriEntry> {
+        let (rest, entry) = entry(self.family, self.with_path_ids, self.rest).ok()?;
+        self.rest = rest;
+        Some(entry)
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (usize::from(!self.rest.is_empty()), Some(self.rest.len()))
+    }
+}
+
+/// One entry: path identifier, length in bits, as many octets as these bits need.
+fn entry(family: Family, with_path_id: bool, input: &[u8]) -> Parsed<'_, NlriEntry> {
+    let (input, path_id) = if with_path_id { be_u32.parse(input)? } else { (input, 0) };
+    let (input, len) = be_u8.parse(input)?;
+    let (rest, octets) = take(usize::from(len.div_ceil(8))).parse(input)?;
+    let prefix = match family {
+        Family::Ipv4Unicast => Ipv4Prefix::new(Ipv4Addr::from(padded(octets)), len).map(Prefix::V4),
+        Family::Ipv6Unicast => Ipv6Prefix::new(Ipv6Addr::from(padded(octets)), len).map(Prefix::V6),
+    };
+    match prefix {
+        Some(prefix) => Ok((rest, NlriEntry { prefix, path_id })),
+        None => Err(nom::Err::Failure(())),
+    }
+}
+
+/// `octets` at the front of an address; what does not fit belongs to a length that the prefix refuses.
+fn padded<const N: usize>(octets: &[u8]) -> [u8; N] {
+    let mut address = [0; N];
+    if let Some(front) = address.get_mut(..octets.len()) {
+        front.copy_from_slice(octets);
+    }
+    address
+}
+
+/// Octets that [`put`] takes for `entry`.
+pub(super) fn encoded_len(entry: &NlriEntry, with_path_id: bool) -> usize {
+    let id = if with_path_id { 4 } else { 0 };
+    usize::from(entry.prefix.len().div_ceil(8)).saturating_add(1).saturating_add(id)
+}
+
+/// Appends one entry.
+pub(super) fn put(out: &mut BytesMut, entry: &NlriEntry, with_path_id: bool) {
+    if with_path_id {
+        out.put_u32(entry.path_id);
+    }
+    let len = entry.prefix.len();
+    out.put_u8(len);
+    let octets = usize::from(len.div_ceil(8));
+    match entry.prefix {
+        Prefix::V4(prefix) => out.put_slice(prefix.address().octets().get(..octets).unwrap_or_default()),
+        Prefix::V6(prefix) => out.put_slice(prefix.address().octets().get(..octets).unwrap_or_default()),
+    }
 }

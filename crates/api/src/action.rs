@@ -1,0 +1,130 @@
+//! What an operator can ask the daemon to do, and what it runs with: neighbour actions, reload, the config.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+/// What can be done to a neighbour.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum NeighborAction {
+    /// Cease/Administrative Reset, then start again.
+    Reset,
+    /// Cease/Administrative Shutdown, and stay down until `start` or a restart of the daemon.
+    Shutdown,
+    /// Takes a shutdown back.
+    Start,
+}
+
+impl NeighborAction {
+    /// Every action.
+    pub const ALL: [Self; 3] = [Self::Reset, Self::Shutdown, Self::Start];
+
+    /// The word in the path.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Reset => "reset",
+            Self::Shutdown => "shutdown",
+            Self::Start => "start",
+        }
+    }
+}
+
+impl fmt::Display for NeighborAction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// A word that is no action.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ActionUnknown;
+
+impl fmt::Display for ActionUnknown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("is none of reset, shutdown, start")
+    }
+}
+
+impl std::error::Error for ActionUnknown {}
+
+impl FromStr for NeighborAction {
+    type Err = ActionUnknown;
+
+    fn from_str(text: &str) -> Result<Self, ActionUnknown> {
+        Self::ALL.into_iter().find(|action| action.as_str() == text).ok_or(ActionUnknown)
+    }
+}
+
+/// The body of a POST to [`crate::path::NEIGHBOR_ACTION`].
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ActionRequest {
+    /// Why; goes to the peer as shutdown communication (RFC 9003: at most 255 octets of UTF-8) and to the log.
+    #[serde(default)]
+    pub reason: Option<String>,
+}
+
+/// The longest reason that RFC 9003 section 2 lets travel, in octets of UTF-8.
+pub const MAX_REASON_OCTETS: usize = 255;
+
+/// What was done.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ActionReply {
+    /// The neighbour.
+    pub address: String,
+    /// The action.
+    pub action: NeighborAction,
+    /// One sentence, e.g. `session closed with Cease/Administrative Reset; next attempt in 5 s`.
+    pub message: String,
+}
+
+/// What a reload changed.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReloadReply {
+    /// The file that was read.
+    pub path: String,
+    /// One sentence per change, e.g. `neighbor 172.50.0.2: import all -> services`. Empty: nothing changed.
+    #[serde(default)]
+    pub changes: Vec<String>,
+    /// Neighbours whose session had to be reset for it.
+    #[serde(default)]
+    pub reset: Vec<String>,
+    /// What takes effect only after a restart of the daemon, one sentence each.
+    #[serde(default)]
+    pub needs_restart: Vec<String>,
+}
+
+/// The config that the daemon runs with.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConfigReply {
+    /// The file that it came from.
+    pub path: String,
+    /// Age of the last successful load.
+    pub loaded_seconds: u64,
+    /// The config with every default written out and every password replaced by `"********"`, as TOML.
+    pub toml: String,
+    /// The same as JSON.
+    pub config: serde_json::Value,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn actions_are_their_words() {
+        for action in NeighborAction::ALL {
+            assert_eq!(action.to_string().parse(), Ok(action));
+            assert_eq!(serde_json::to_value(action).unwrap(), action.as_str());
+        }
+        assert_eq!("stop".parse::<NeighborAction>(), Err(ActionUnknown));
+    }
+
+    #[test]
+    fn a_misspelt_reason_is_refused() {
+        assert!(serde_json::from_str::<ActionRequest>(r#"{"raeson":"x"}"#).is_err());
+        assert_eq!(serde_json::from_str::<ActionRequest>("{}").unwrap(), ActionRequest::default());
+    }
+}

@@ -1,0 +1,93 @@
+//! ROUTE-REFRESH: RFC 2918, with the subtypes of RFC 7313.
+//!
+//! Leaves out outbound route filters (RFC 5291): their entries behind a plain request are not read.
+
+use bytes::{BufMut, Bytes};
+
+use crate::family::FamilyCode;
+use crate::framer::{self, HEADER_LEN};
+use crate::iana::message;
+
+/// A ROUTE-REFRESH.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct RouteRefresh {
+    /// The family that is meant.
+    pub family: FamilyCode,
+    /// What is asked or told.
+    pub subtype: Subtype,
+}
+
+/// Message subtype, RFC 7313 section 3.2.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Subtype {
+    /// 0: send the family again.
+    Request,
+    /// 1: BoRR, what follows is everything.
+    Begin,
+    /// 2: EoRR, what was not sent since Begin is gone.
+    End,
+    /// Any other, which RFC 7313 section 5 has a receiver ignore.
+    Other(u8),
+}
+
+/// Why a ROUTE-REFRESH is none.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RouteRefreshFault {
+    /// Shorter than AFI, subtype and SAFI; the message length.
+    #[error("the message length {0} is out of bounds")]
+    Short(u16),
+    /// BoRR or EoRR with a body that has not 4 octets; the whole message.
+    #[error("begin or end of refresh with a body of other than 4 octets")]
+    Length(Bytes),
+}
+
+impl RouteRefresh {
+    /// Decodes a body.
+    pub fn decode(body: &Bytes) -> Result<Self, RouteRefreshFault> {
+        let Some(([high, low, subtype, safi], rest)) = body.split_first_chunk::<4>() else {
+            let length = body.len().saturating_add(HEADER_LEN);
+            return Err(RouteRefreshFault::Short(u16::try_from(length).unwrap_or(u16::MAX)));
+        };
+        let subtype = Subtype::from(*subtype);
+        // "If the length, excluding the fixed-size message header, of the received ROUTE-REFRESH message with Message
+        // Subtype 1 and 2 is not 4, then the BGP speaker MUST send a NOTIFICATION message". RFC 7313 section 5.
+        if matches!(subtype, Subtype::Begin | Subtype::End) && !rest.is_empty() {
+            return Err(RouteRefreshFault::Length(framer::whole(message::ROUTE_REFRESH, |out| {
+                out.put_slice(body);
+            })));
+        }
+        let family = FamilyCode { afi: u16::from_be_bytes([*high, *low]), safi: *safi };
+        Ok(Self { family, subtype })
+    }
+
+    /// The whole message.
+    pub fn encode(&self) -> Bytes {
+        framer::whole(message::ROUTE_REFRESH, |out| {
+            out.put_u16(self.family.afi);
+            out.put_u8(self.subtype.into());
+            out.put_u8(self.family.safi);
+        })
+    }
+}
+
+impl From<u8> for Subtype {
+    fn from(octet: u8) -> Self {
+        match octet {
+            0 => Self::Request,
+            1 => Self::Begin,
+            2 => Self::End,
+            other => Self::Other(other),
+        }
+    }
+}
+
+impl From<Subtype> for u8 {
+    fn from(subtype: Subtype) -> Self {
+        match subtype {
+            Subtype::Request => 0,
+            Subtype::Begin => 1,
+            Subtype::End => 2,
+            Subtype::Other(other) => other,
+        }
+    }
+}

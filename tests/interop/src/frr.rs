@@ -1,0 +1,74 @@
+//! Debian's FRR (zebra and bgpd) in a namespace, with sockets and files of its own.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+
+use crate::command::run;
+use crate::lab::{Lab, installed};
+use crate::namespace::Namespace;
+use crate::process::Process;
+use crate::wait::{seconds, until};
+
+/// A running pair of zebra and bgpd. Dropping it ends bgpd first.
+#[derive(Debug)]
+pub struct Frr {
+    bgpd: Process,
+    zebra: Process,
+    namespace: String,
+    dir: PathBuf,
+}
+
+impl Frr {
+    /// Starts both with bgpd's configuration, and waits until `vtysh` gets an answer.
+    pub fn start(lab: &Lab, namespace: &Namespace, config: &str) -> Result<Self> {
+        installed("/usr/lib/frr/bgpd", "frr")?;
+        let dir = lab.dir().join(format!("frr-{}", namespace.name()));
+        fs::create_dir_all(&dir).with_context(|| dir.display().to_string())?;
+        fs::write(dir.join("zebra.conf"), "log stdout informational\n")?;
+        fs::write(dir.join("bgpd.conf"), format!("log stdout informational\n{config}"))?;
+        fs::write(dir.join("vtysh.conf"), "no service integrated-vtysh-config\n")?;
+        run(std::process::Command::new("chown").args(["-R", "frr:frr"]).arg(&dir))?;
+        let zebra = daemon(namespace, "zebra", &dir, lab.dir())?;
+        until("zebra listens for its clients", seconds(10), || Ok(dir.join("zserv.api").exists()))?;
+        let bgpd = daemon(namespace, "bgpd", &dir, lab.dir())?;
+        let mut frr = Self { bgpd, zebra, namespace: namespace.name().to_owned(), dir };
+        until("FRR's bgpd takes commands", seconds(10), || {
+            frr.zebra.must_run()?;
+            frr.bgpd.must_run()?;
+            Ok(frr.vtysh("show bgp summary").is_ok())
+        })?;
+        Ok(frr)
+    }
+
+    /// Runs one command of `vtysh`.
+    pub fn vtysh(&self, line: &str) -> Result<String> {
+        let mut command = std::process::Command::new("ip");
+        command.args(["netns", "exec", &self.namespace, "vtysh", "--vty_socket"]).arg(&self.dir);
+        command.arg("--config_dir").arg(&self.dir).args(["-d", "bgpd", "-c", line]);
+        run(&mut command)
+    }
+
+    /// Runs one command of `vtysh` that answers in JSON.
+    pub fn json(&self, line: &str) -> Result<serde_json::Value> {
+        let printed = self.vtysh(&format!("{line} json"))?;
+        serde_json::from_str(&printed).with_context(|| printed.clone())
+    }
+
+    /// The state of a neighbour (`Established` …).
+    pub fn neighbor_state(&self, address: &str) -> Result<String> {
+        let all = self.json(&format!("show bgp neighbors {address}"))?;
+        Ok(all[address]["bgpState"].as_str().unwrap_or_default().to_owned())
+    }
+}
+
+fn daemon(namespace: &Namespace, name: &str, dir: &Path, logs: &Path) -> Result<Process> {
+    let mut command = namespace.command(format!("/usr/lib/frr/{name}"));
+    command.arg("-f").arg(dir.join(format!("{name}.conf")));
+    command.arg("-i").arg(dir.join(format!("{name}.pid")));
+    command.arg("-z").arg(dir.join("zserv.api"));
+    command.arg("--vty_socket").arg(dir);
+    command.args(["-u", "frr", "-g", "frr", "-P", "0"]);
+    Process::start(&format!("frr-{name}"), &mut command, logs)
+}

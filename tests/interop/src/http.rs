@@ -1,0 +1,38 @@
+//! The backend of a lab's service: an HTTP/1.1 server that answers every request with the node's name.
+
+use std::io::{BufRead, BufReader, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+
+/// Serves until the process ends; every connection gets one answer and is closed.
+pub fn serve(bind: SocketAddr, name: &str) -> Result<()> {
+    let listener = TcpListener::bind(bind).with_context(|| format!("listen on {bind}"))?;
+    for connection in listener.incoming() {
+        let name = name.to_owned();
+        match connection {
+            Ok(stream) => drop(thread::spawn(move || answer(stream, &name))),
+            Err(error) => eprintln!("accept: {error}"),
+        }
+    }
+    Ok(())
+}
+
+fn answer(stream: TcpStream, name: &str) {
+    if let Err(error) = try_answer(&stream, name) {
+        eprintln!("answer: {error}");
+    }
+}
+
+fn try_answer(mut stream: &TcpStream, name: &str) -> std::io::Result<()> {
+    stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+    let mut lines = BufReader::new(stream);
+    let mut line = String::new();
+    while lines.read_line(&mut line)? > 2 {
+        line.clear();
+    }
+    let head = "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nConnection: close\r\n";
+    write!(stream, "{head}Content-Length: {}\r\n\r\n{name}", name.len())
+}

@@ -1,0 +1,96 @@
+//! What the kernel holds, asked through `ip -j`: routes with their next hops, nexthop objects.
+
+use std::collections::BTreeSet;
+
+use anyhow::Result;
+use serde_json::Value;
+
+use crate::namespace::Namespace;
+
+/// A route as the kernel shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Route {
+    /// Where it leads, as `ip` prints it (`2004::1` for a host route).
+    pub prefix: String,
+    /// The origin's name: `bgp`, `static`, `kernel` …
+    pub protocol: String,
+    /// The metric (IPv6 shows 1024 when nobody asked for one; IPv4 shows nothing for 0).
+    pub metric: u64,
+    /// The nexthop object it uses.
+    pub nexthop_id: Option<u64>,
+    /// The gateways' addresses, each with a mark when the kernel does not use it.
+    pub gateways: BTreeSet<String>,
+    /// Flags of legs that the kernel does not use (`dead`, `linkdown`).
+    pub flags: Vec<String>,
+}
+
+/// A nexthop object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Nexthop {
+    /// Its number.
+    pub id: u64,
+    /// The origin's name.
+    pub protocol: String,
+    /// The gateway of a single one.
+    pub gateway: Option<String>,
+    /// The members of a group.
+    pub members: BTreeSet<u64>,
+}
+
+/// All routes of the main table to exactly this prefix.
+pub fn routes_to(namespace: &Namespace, prefix: &str) -> Result<Vec<Route>> {
+    let family = if prefix.contains(':') { "-6" } else { "-4" };
+    let listed = namespace.ip_json(&format!("{family} route show exact {prefix}"))?;
+    Ok(listed.iter().map(route).collect())
+}
+
+/// All routes of both families with this protocol.
+pub fn routes_of_protocol(namespace: &Namespace, protocol: &str) -> Result<Vec<Route>> {
+    let mut listed = namespace.ip_json(&format!("-6 route show protocol {protocol}"))?;
+    listed.extend(namespace.ip_json(&format!("-4 route show protocol {protocol}"))?);
+    Ok(listed.iter().map(route).collect())
+}
+
+/// All nexthop objects.
+pub fn nexthops(namespace: &Namespace) -> Result<Vec<Nexthop>> {
+    Ok(namespace.ip_json("nexthop show")?.iter().map(nexthop).collect())
+}
+
+/// The gateways of the only route to a prefix; empty when there is none. Two routes are an error in every lab.
+pub fn gateways(namespace: &Namespace, prefix: &str) -> Result<BTreeSet<String>> {
+    let mut routes = routes_to(namespace, prefix)?;
+    anyhow::ensure!(routes.len() <= 1, "more than one route to {prefix}: {routes:?}");
+    Ok(routes.pop().map(|route| route.gateways).unwrap_or_default())
+}
+
+fn route(value: &Value) -> Route {
+    let legs = value["nexthops"].as_array().cloned().unwrap_or_else(|| vec![value.clone()]);
+    let flags = legs.iter().flat_map(|leg| leg["flags"].as_array().cloned().unwrap_or_default());
+    Route {
+        prefix: text(&value["dst"]),
+        protocol: text(&value["protocol"]),
+        metric: value["metric"].as_u64().unwrap_or_default(),
+        nexthop_id: value["nhid"].as_u64(),
+        gateways: legs.iter().filter_map(gateway).collect(),
+        flags: flags.map(|flag| text(&flag)).filter(|flag| flag != "onlink").collect(),
+    }
+}
+
+fn nexthop(value: &Value) -> Nexthop {
+    let members = value["group"].as_array().cloned().unwrap_or_default();
+    Nexthop {
+        id: value["id"].as_u64().unwrap_or_default(),
+        protocol: text(&value["protocol"]),
+        gateway: gateway(value),
+        members: members.iter().filter_map(|member| member["id"].as_u64()).collect(),
+    }
+}
+
+/// `gateway` of the route's own family, `via.host` of the other one (IPv4 over IPv6).
+fn gateway(value: &Value) -> Option<String> {
+    value["gateway"].as_str().or_else(|| value["via"]["host"].as_str()).map(str::to_owned)
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_default().to_owned()
+}

@@ -1,0 +1,124 @@
+//! A program that runs until it is told to end: its process id, its log, signals by id.
+
+use std::fs::{self, File};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use crate::command::line;
+use crate::wait::until;
+
+/// A running program of the lab. Dropping it kills it.
+#[derive(Debug)]
+pub struct Process {
+    name: String,
+    child: Child,
+    log: PathBuf,
+}
+
+impl Process {
+    /// Starts a program whose output goes to `DIR/NAME.log`. It dies with the thread that started it.
+    pub fn start(name: &str, command: &mut Command, dir: &Path) -> Result<Self> {
+        // SAFETY: prctl is async-signal-safe and touches nothing of the parent.
+        unsafe {
+            command
+                .pre_exec(|| nix::sys::prctl::set_pdeathsig(Signal::SIGKILL).map_err(std::io::Error::from));
+        }
+        Self::start_detached(name, command, dir)
+    }
+
+    /// Starts a program that may outlive the lab's process (`--keep`).
+    pub fn start_detached(name: &str, command: &mut Command, dir: &Path) -> Result<Self> {
+        let log = dir.join(format!("{name}.log"));
+        let out = File::options()
+            .create(true)
+            .append(true)
+            .open(&log)
+            .with_context(|| log.display().to_string())?;
+        let shown = line(command);
+        let child = command
+            .stdin(Stdio::null())
+            .stdout(out.try_clone()?)
+            .stderr(out)
+            .spawn()
+            .with_context(|| format!("cannot start: {shown}"))?;
+        Ok(Self { name: name.to_owned(), child, log })
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> i32 {
+        i32::try_from(self.child.id()).unwrap_or(i32::MAX)
+    }
+
+    /// What it wrote until now.
+    pub fn log(&self) -> String {
+        fs::read(&self.log).map(|text| String::from_utf8_lossy(&text).into_owned()).unwrap_or_default()
+    }
+
+    /// Whether it still runs.
+    pub fn is_running(&mut self) -> Result<bool> {
+        Ok(self.child.try_wait()?.is_none())
+    }
+
+    /// Sends a signal to this process.
+    pub fn signal(&self, signal: Signal) -> Result<()> {
+        kill(Pid::from_raw(self.pid()), signal).with_context(|| format!("{signal} to {}", self.name))
+    }
+
+    /// Asks it to end and waits for that.
+    pub fn terminate(&mut self, limit: Duration) -> Result<ExitStatus> {
+        self.signal(Signal::SIGTERM)?;
+        let name = self.name.clone();
+        until(&format!("{name} ends on SIGTERM"), limit, || Ok(self.child.try_wait()?.is_some()))?;
+        Ok(self.child.wait()?)
+    }
+
+    /// Waits for its own end.
+    pub fn wait(&mut self, limit: Duration) -> Result<ExitStatus> {
+        let name = self.name.clone();
+        until(&format!("{name} ends by itself"), limit, || Ok(self.child.try_wait()?.is_some()))?;
+        Ok(self.child.wait()?)
+    }
+
+    /// Ends it as a crash does.
+    pub fn crash(&mut self) -> Result<()> {
+        if self.is_running()? {
+            self.child.kill()?;
+        }
+        self.child.wait()?;
+        Ok(())
+    }
+
+    /// Fails when the program has ended although nobody asked it to.
+    pub fn must_run(&mut self) -> Result<()> {
+        if !self.is_running()? {
+            bail!("{} has ended: {}", self.name, tail(&self.log(), 20));
+        }
+        Ok(())
+    }
+
+    /// Lets it live on when this value goes.
+    pub fn leave(self) {
+        std::mem::forget(self);
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        if let Err(error) = self.crash() {
+            eprintln!("cannot end {}: {error:#}", self.name);
+        }
+    }
+}
+
+/// The last lines of a text.
+pub fn tail(text: &str, lines: usize) -> String {
+    let all: Vec<_> = text.lines().collect();
+    let from = all.len().saturating_sub(lines);
+    all.get(from..).unwrap_or_default().join("\n")
+}
