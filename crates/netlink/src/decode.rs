@@ -128,11 +128,6 @@ fn neighbor(payload: &[u8]) -> Option<Neighbor> {
     })
 }
 
-/// The state in the message of a neighbour entry, and nothing else of it.
-pub(crate) fn state_of_neighbor(payload: &[u8]) -> Option<NeighborState> {
-    u16_at(payload, 8).map(neighbor_state)
-}
-
 fn neighbor_state(state: u16) -> NeighborState {
     match NeighbourState::from(state) {
         NeighbourState::Incomplete => NeighborState::Incomplete,

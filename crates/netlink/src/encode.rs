@@ -1,15 +1,15 @@
 //! Operations as rtnetlink requests, laid out by hand.
 //!
 //! A full table is a million of these; the packet crates take ten times as long and know no nexthop objects. Each
-//! operation is one message. Probes and dumps are conversations and live in `probe` and `dump`.
+//! operation is one message, except for a dump, which is a conversation and lives in `dump`.
 
 use std::net::IpAddr;
 
-use bgp_fib::{GroupSpec, KernelHop, NexthopSpec, Op, RouteSpec, RouteTarget};
+use bgp_fib::{GroupSpec, KernelHop, Mac, NexthopSpec, Op, RouteSpec, RouteTarget};
 use bgp_wire::Prefix;
 
 use crate::message::{Header, Writer};
-use crate::uapi::{family, flag, message, nexthop, route};
+use crate::uapi::{family, flag, message, neighbor, nexthop, route};
 
 /// What a request does with what is already there.
 const EXCLUSIVE: u16 = flag::CREATE | flag::EXCL;
@@ -35,7 +35,18 @@ pub(crate) fn encode(op: &Op, sequence: u32, out: &mut Vec<u8>) -> bool {
             let key = RouteKey { prefix: *prefix, table: *table, protocol: *protocol, metric: *metric };
             delete_route(out, header(message::DELROUTE, 0), key, target.as_ref());
         }
-        Op::Probe { .. } | Op::Dump(_) => return false,
+        Op::Probe { ifindex, address } => {
+            // Starts the resolution of an entry that is missing or has failed; one that is stale gets five seconds to
+            // prove itself.
+            let about = About { ifindex: *ifindex, address: *address, state: 0, flags: neighbor::FLAG_USE };
+            neighbor(out, header(message::NEWNEIGH, flag::CREATE), about, None);
+        }
+        Op::Verify { ifindex, address, mac } => {
+            let state = neighbor::STATE_PROBE;
+            let about = About { ifindex: *ifindex, address: *address, state, flags: 0 };
+            neighbor(out, header(message::NEWNEIGH, flag::REPLACE), about, Some(*mac));
+        }
+        Op::Dump(_) => return false,
     }
     true
 }
@@ -149,16 +160,34 @@ fn put_gateway(request: &mut Writer<'_>, prefix: Prefix, hop: &KernelHop) {
     }
 }
 
-/// The address family of an address.
-pub(crate) fn family_of(address: IpAddr) -> u8 {
+/// The variable part of `struct ndmsg`.
+struct About {
+    ifindex: u32,
+    address: IpAddr,
+    state: u16,
+    flags: u8,
+}
+
+fn neighbor(out: &mut Vec<u8>, header: Header, about: About, mac: Option<Mac>) {
+    let [a, b, c, d] = about.ifindex.to_ne_bytes();
+    let [low, high] = about.state.to_ne_bytes();
+    let fixed = [family_of(about.address), 0, 0, 0, a, b, c, d, low, high, about.flags, 0];
+    let mut request = Writer::new(out, header, &fixed);
+    put_address(&mut request, neighbor::DST, about.address);
+    if let Some(Mac(octets)) = mac {
+        request.put(neighbor::LLADDR, &octets);
+    }
+    request.finish();
+}
+
+fn family_of(address: IpAddr) -> u8 {
     match address {
         IpAddr::V4(_) => family::INET,
         IpAddr::V6(_) => family::INET6,
     }
 }
 
-/// Appends an address as its octets.
-pub(crate) fn put_address(request: &mut Writer<'_>, kind: u16, address: IpAddr) {
+fn put_address(request: &mut Writer<'_>, kind: u16, address: IpAddr) {
     match address {
         IpAddr::V4(v4) => request.put(kind, &v4.octets()),
         IpAddr::V6(v6) => request.put(kind, &v6.octets()),

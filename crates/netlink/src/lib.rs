@@ -21,7 +21,6 @@ mod dump;
 mod encode;
 mod kernel;
 mod message;
-mod probe;
 mod report;
 mod requests;
 mod socket;

@@ -74,36 +74,14 @@ impl Requests {
         }
     }
 
-    /// Sends one request and hands its reply, if it has one, to `reply`.
-    pub(crate) fn ask(
-        &mut self,
-        kind: u16,
-        flags: u16,
-        write: Layout<'_>,
-        mut reply: impl FnMut(Header, &[u8]),
-    ) -> Result<(), KernelError> {
-        let sequence = self.send(kind, flags | flag::ACK, write)?;
-        let deadline = Instant::now() + self.patience;
-        loop {
-            self.read(deadline)?;
-            for (header, payload) in Messages::new(&self.datagram) {
-                match header.kind {
-                    _ if header.sequence != sequence => {} // late answer
-                    message::ERROR => return decode_error(header, payload),
-                    _ => reply(header, payload),
-                }
-            }
-        }
-    }
-
     /// Reads a table, handing each entry to `entry`.
     pub(crate) fn dump(
         &mut self,
         kind: u16,
-        write: Layout<'_>,
+        layout: Layout<'_>,
         mut entry: impl FnMut(Header, &[u8]),
     ) -> Result<DumpEnd, KernelError> {
-        let sequence = self.send(kind, flag::DUMP, write)?;
+        let sequence = self.send(kind, layout)?;
         let mut end = DumpEnd::Complete;
         loop {
             self.read(Instant::now() + self.patience)?;
@@ -123,11 +101,11 @@ impl Requests {
         }
     }
 
-    fn send(&mut self, kind: u16, flags: u16, layout: Layout<'_>) -> Result<u32, KernelError> {
+    fn send(&mut self, kind: u16, layout: Layout<'_>) -> Result<u32, KernelError> {
         let sequence = self.sequence;
         self.sequence = sequence.wrapping_add(1);
         self.request.clear();
-        let header = Header { kind, flags: flag::REQUEST | flags, sequence };
+        let header = Header { kind, flags: flag::REQUEST | flag::DUMP, sequence };
         let mut request = Writer::new(&mut self.request, header, layout.fixed);
         (layout.attributes)(&mut request);
         request.finish();

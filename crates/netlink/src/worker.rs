@@ -19,7 +19,6 @@ use crate::batch::Batch;
 use crate::decode::{Origin, decode};
 use crate::dump::{RouteScope, dump};
 use crate::message::Messages;
-use crate::probe::probe;
 use crate::report::{Bell, Reports};
 use crate::requests::{Outcome, Requests};
 use crate::socket::{Received, RouteSocket};
@@ -71,7 +70,7 @@ impl Worker {
         }
     }
 
-    /// Does the next thing in the queue: as many requests as go into one batch, or one conversation.
+    /// Does the next thing in the queue: as many requests as go into one batch, or one dump.
     fn work(&mut self, queue: &mut VecDeque<(OpId, Op)>, batch: &mut Batch, datagram: &mut Vec<u8>) {
         match queue.front() {
             None => {}
@@ -79,11 +78,6 @@ impl Worker {
                 queue.pop_front();
                 self.read_events(usize::MAX, datagram);
                 let result = self.dump(kind);
-                self.reports.answers(vec![(id, result)]);
-            }
-            Some(&(id, Op::Probe { ifindex, address })) => {
-                queue.pop_front();
-                let result = probe(&mut self.requests, ifindex, address);
                 self.reports.answers(vec![(id, result)]);
             }
             Some(_) => self.execute(queue, batch),
