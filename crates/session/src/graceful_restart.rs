@@ -1,0 +1,102 @@
+//! Graceful restart as a helper: RFC 4724 section 4.2, RFC 8538.
+//!
+//! Owns what the peer said about its restarts, and the decision whether its routes outlive a session. Keeping them and
+//! letting them go is the RIB's; the clock for it is the daemon's.
+
+use std::time::Duration;
+
+use bgp_wire::capability::{Capability, GracefulRestart};
+use bgp_wire::iana::error;
+use bgp_wire::notification::{CeaseCode, Notification};
+use bgp_wire::{Family, PerFamily};
+
+use crate::output::{DownReason, RouteRetention};
+
+/// The peer's Graceful Restart capability, for families that the session carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PeerRestart {
+    /// R: the peer has just restarted; it waits for our End-of-RIB.
+    pub restarted: bool,
+    /// N, RFC 8538: the peer wants its routes kept after a NOTIFICATION and a hold timer as well.
+    pub notification: bool,
+    /// How long the peer may take to come back.
+    pub restart_time: Duration,
+    /// `Some` for a family whose routes may be kept; in it F: the peer still forwards as it did.
+    pub forwarding: PerFamily<Option<Forwarding>>,
+}
+
+/// F, per family: what became of the peer's forwarding while it restarted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Forwarding {
+    /// It went on; stale routes wait for End-of-RIB.
+    Preserved,
+    /// It is gone: "then the Receiving Speaker MUST immediately remove all the stale routes from the peer".
+    Lost,
+}
+
+impl PeerRestart {
+    /// The capability among those of an OPEN; the last one counts, RFC 4724 section 3.
+    pub(crate) fn find(capabilities: &[Capability], families: PerFamily<bool>) -> Option<Self> {
+        capabilities.iter().rev().find_map(|capability| {
+            let Capability::GracefulRestart(sent) = capability else { return None };
+            Some(Self::new(sent, families))
+        })
+    }
+
+    fn new(sent: &GracefulRestart, families: PerFamily<bool>) -> Self {
+        let forwarding = |family: Family| {
+            let (_, kept) = sent.families.iter().find(|(code, _)| *code == family.code())?;
+            families[family].then_some(if *kept { Forwarding::Preserved } else { Forwarding::Lost })
+        };
+        Self {
+            restarted: sent.restarted,
+            notification: sent.notification,
+            restart_time: Duration::from_secs(sent.restart_time.into()),
+            forwarding: PerFamily::from_fn(forwarding),
+        }
+    }
+
+    /// The families whose routes may be kept.
+    pub fn families(&self) -> PerFamily<bool> {
+        PerFamily::from_fn(|family| self.forwarding[family].is_some())
+    }
+}
+
+/// What becomes of the routes of a session that ended for `reason`, where the peer had said `restart`.
+pub(crate) fn retention(restart: Option<&PeerRestart>, reason: &DownReason) -> RouteRetention {
+    let Some(restart) = restart else { return RouteRetention::Remove };
+    let families = restart.families();
+    let worth_it = (families.ipv4 || families.ipv6) && !restart.restart_time.is_zero();
+    if worth_it && survives(restart, reason) {
+        RouteRetention::KeepStale { time: restart.restart_time, families }
+    } else {
+        RouteRetention::Remove
+    }
+}
+
+fn survives(restart: &PeerRestart, reason: &DownReason) -> bool {
+    match reason {
+        // RFC 4724 section 4.2: the session went without a NOTIFICATION.
+        DownReason::ConnectionClosed(_) | DownReason::Replaced => true,
+        // RFC 8538 section 4: N of both sides (ours is always set) extends that to NOTIFICATIONs either way and to the
+        // hold timer.
+        DownReason::Received(notification) => restart.notification && !is_farewell(notification),
+        DownReason::Sent(_) | DownReason::Fault { .. } | DownReason::SendHoldTimerExpired => {
+            restart.notification
+        }
+        // The operator wants the peer quiet, and a reset is to begin from nothing.
+        DownReason::Shutdown(_)
+        | DownReason::Reset(_)
+        | DownReason::Deconfigured
+        | DownReason::MaximumPrefix(_)
+        | DownReason::Leaving => false,
+    }
+}
+
+/// Ours: besides Hard Reset, the peer's Administrative Shutdown and Peer De-configured take its routes away at once, though
+/// RFC 8538 would keep them. Older GoBGP sends these two plain when it leaves for good, and stale routes to a node that
+/// does not come back are a black hole for the restart time. A restarting agent closes without a NOTIFICATION.
+fn is_farewell(notification: &Notification) -> bool {
+    let farewells = [CeaseCode::HardReset, CeaseCode::AdministrativeShutdown, CeaseCode::PeerDeconfigured];
+    notification.code == error::CEASE && farewells.iter().any(|code| *code as u8 == notification.subcode)
+}

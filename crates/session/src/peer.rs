@@ -1,0 +1,405 @@
+//! One peer: what the daemon talks to. RFC 4271 section 8.2.1, "one FSM for each connection".
+//!
+//! Owns at most two machines: the main one, which dials and waits, and a rival while there is a second connection. Every
+//! call ends with [`Peer::settle`], after which these hold:
+//!
+//! - a rival has a connection, and the peer opened it;
+//! - an Established machine is the main one, and nothing is dialled beside it;
+//! - the main machine has a connection if the rival is past OpenSent.
+
+use std::time::Instant;
+
+use bgp_wire::context::DecodeContext;
+use bgp_wire::framer::Next;
+use bgp_wire::message::{self, Message, MessageFault};
+use bytes::BytesMut;
+
+use crate::collision::{self, Other};
+use crate::config::PeerConfig;
+use crate::connection::{Connection, ConnectionId, Direction, Endpoints};
+use crate::counters::MessageKind;
+use crate::output::{Exceeded, Note, Output};
+use crate::pace::Pace;
+use crate::state::{Active, Context, Event, Idle, IdleCause, Record, State, Stop};
+use crate::status::StateName;
+
+mod status;
+
+/// What the operator and the RIB want of a peer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Up again, after a shutdown or a maximum-prefix stop.
+    Start,
+    /// Down, with a reason for the peer (RFC 9003; empty: none), until told otherwise.
+    Shutdown(String),
+    /// Down and up again, with a reason for the peer.
+    Reset(String),
+    /// Down, for the peer is about to be dropped.
+    Deconfigure,
+    /// Down without a NOTIFICATION, for the daemon restarts and the peer is to keep our routes (RFC 4724 section 4.1).
+    Leave,
+    /// Down, for the peer has announced too much; up again after the time, where there is one.
+    MaximumPrefix {
+        /// What was exceeded.
+        exceeded: Exceeded,
+        /// When the peer may try again.
+        restart_after: Option<std::time::Duration>,
+    },
+}
+
+/// One peer.
+#[derive(Clone, Debug)]
+pub struct Peer {
+    config: PeerConfig,
+    pace: Pace,
+    record: Record,
+    main: State,
+    rival: Option<State>,
+    shown: (StateName, Instant),
+}
+
+/// Which machine of the two.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Slot {
+    Main,
+    Rival,
+}
+
+impl Peer {
+    /// A peer that does nothing until [`Peer::start`]. `seed` is for jitter: different for each peer.
+    pub fn new(config: PeerConfig, seed: u64, now: Instant) -> Self {
+        let cause = match &config.shutdown {
+            Some(reason) => IdleCause::Shutdown(reason.clone()),
+            None => IdleCause::NotStarted,
+        };
+        Self {
+            config,
+            pace: Pace::new(seed),
+            record: Record::default(),
+            main: State::Idle(Idle { cause, until: None }),
+            rival: None,
+            shown: (StateName::Idle, now),
+        }
+    }
+
+    /// Dials, waits for the peer, or both; nothing where the configuration has the peer shut down.
+    pub fn start(&mut self, now: Instant, out: &mut Vec<Output>) {
+        if self.config.shutdown.is_none() {
+            self.command(Command::Start, now, out);
+        }
+    }
+
+    /// What the operator wants.
+    pub fn command(&mut self, command: Command, now: Instant, out: &mut Vec<Output>) {
+        let stop = match command {
+            Command::Start => {
+                self.step(Slot::Main, Event::Start, now, out);
+                return self.settle(now, out);
+            }
+            Command::Shutdown(reason) => Stop::Shutdown(reason),
+            Command::Reset(reason) => Stop::Reset(reason),
+            Command::Deconfigure => Stop::Deconfigured,
+            Command::Leave => Stop::Leaving,
+            Command::MaximumPrefix { exceeded, restart_after } => {
+                Stop::MaximumPrefix(exceeded, restart_after)
+            }
+        };
+        self.step(Slot::Rival, Event::Stop(stop.clone()), now, out);
+        self.rival = None;
+        self.step(Slot::Main, Event::Stop(stop), now, out);
+        self.settle(now, out);
+    }
+
+    /// Another configuration. It counts from the next connection on; a session that must not outlive the old one is reset by
+    /// the caller.
+    pub fn set_config(&mut self, config: PeerConfig) {
+        self.config = config;
+    }
+
+    /// The configuration.
+    pub fn config(&self) -> &PeerConfig {
+        &self.config
+    }
+
+    /// A TCP connection is there: the one that was dialled, or one from the peer.
+    pub fn connected(
+        &mut self,
+        id: ConnectionId,
+        direction: Direction,
+        endpoints: Endpoints,
+        now: Instant,
+        out: &mut Vec<Output>,
+    ) {
+        let connection = Connection::new(id, direction, endpoints);
+        match direction {
+            Direction::Outgoing => self.dialled(connection, now, out),
+            Direction::Incoming => self.accept(connection, now, out),
+        }
+        self.settle(now, out);
+    }
+
+    /// The dial came to nothing.
+    pub fn dial_failed(&mut self, reason: &str, now: Instant, out: &mut Vec<Output>) {
+        self.step(Slot::Main, Event::DialFailed(reason.to_owned()), now, out);
+        self.settle(now, out);
+    }
+
+    /// Octets came: takes whole messages out of `octets` and leaves what is not whole yet. Outputs are bounded by the
+    /// octets given.
+    pub fn receive(&mut self, id: ConnectionId, octets: &mut BytesMut, now: Instant, out: &mut Vec<Output>) {
+        while let Some(slot) = self.slot(id) {
+            match self.next_event(slot, octets) {
+                None => return,
+                Some(Event::Update(update)) if self.is_session(slot) => self.update(update, now, out),
+                Some(event) => {
+                    self.handle(slot, event, now, out);
+                    self.settle(now, out);
+                }
+            }
+        }
+        // Nobody reads on from a connection that is closed.
+        octets.clear();
+    }
+
+    /// The connection has ended by itself, with the words of the system for it.
+    pub fn closed(&mut self, id: ConnectionId, reason: &str, now: Instant, out: &mut Vec<Output>) {
+        if let Some(slot) = self.slot(id) {
+            self.step(slot, Event::ConnectionClosed(reason.to_owned()), now, out);
+            self.settle(now, out);
+        }
+    }
+
+    /// The socket took octets: the send hold timer stops (RFC 9687). Where octets still wait, say
+    /// [`Peer::send_blocked`] after it.
+    pub fn sent(&mut self, id: ConnectionId) {
+        if let Some(connection) = self.machine(id).and_then(State::connection_mut) {
+            connection.send_hold = None;
+        }
+    }
+
+    /// Octets wait and the socket takes none: the send hold timer runs, if it does not already.
+    pub fn send_blocked(&mut self, id: ConnectionId, now: Instant) {
+        if let Some(machine) = self.machine(id) {
+            let hold = machine.negotiated().and_then(crate::negotiated::Negotiated::hold);
+            if let Some(connection) = machine.connection_mut() {
+                connection.blocked(hold, now);
+            }
+        }
+    }
+
+    /// The caller has written `n` messages of its own to the session: they count, and an UPDATE does for a KEEPALIVE.
+    pub fn note_sent(&mut self, kind: MessageKind, n: u64, now: Instant) {
+        self.record.counters.sent.add(kind, n);
+        if let (MessageKind::Update, State::Established(session)) = (kind, &mut self.main) {
+            session.timers.spoke(&session.negotiated, &mut self.pace, now);
+        }
+    }
+
+    /// Time has passed. What was received before `now` is to be handed in first, or a hold timer may end a session whose
+    /// KEEPALIVE lies in a buffer.
+    pub fn tick(&mut self, now: Instant, out: &mut Vec<Output>) {
+        for slot in [Slot::Rival, Slot::Main] {
+            if let Some(event) = self.due(slot, now) {
+                self.step(slot, event, now, out);
+            }
+        }
+        self.settle(now, out);
+    }
+
+    /// When [`Peer::tick`] has something to do; at or before that time it has nothing to do earlier.
+    pub fn next_deadline(&self) -> Option<Instant> {
+        let machines = [Some(&self.main), self.rival.as_ref()];
+        machines.into_iter().flatten().flat_map(State::timers).map(|(at, _)| at).min()
+    }
+
+    fn dialled(&mut self, connection: Connection, now: Instant, out: &mut Vec<Output>) {
+        match self.main {
+            State::Connect(_) => self.step(Slot::Main, Event::Connected(connection), now, out),
+            // The dial had been given up; an OPEN here would be a word that is not kept, see `collision`.
+            State::Idle(_)
+            | State::Active(_)
+            | State::OpenSent(_)
+            | State::OpenConfirm(_)
+            | State::Established(_) => out.push(Output::Close(connection.id)),
+        }
+    }
+
+    /// The peer has dialled: only a stopped peer, and one that is configured to dial alone, refuses it.
+    fn accept(&mut self, connection: Connection, now: Instant, out: &mut Vec<Output>) {
+        if !matches!(self.main, State::Idle(_)) && !self.config.mode.accepts() {
+            return self.reject(connection.id, out);
+        }
+        // A peer dials one connection at a time: an earlier one of its own that is no session is one that it has lost.
+        if self.is_unfinished_incoming() {
+            self.step(Slot::Main, Event::CollisionLost, now, out);
+        }
+        if self.rival.is_some() {
+            self.step(Slot::Rival, Event::CollisionLost, now, out);
+            self.rival = None;
+        }
+        match self.main {
+            State::Idle(_) | State::Active(_) => {
+                self.step(Slot::Main, Event::Connected(connection), now, out);
+            }
+            State::Connect(_) | State::OpenSent(_) | State::OpenConfirm(_) | State::Established(_) => {
+                self.rival = Some(State::Active(Active { next_dial: None }));
+                self.step(Slot::Rival, Event::Connected(connection), now, out);
+            }
+        }
+    }
+
+    fn is_unfinished_incoming(&self) -> bool {
+        !matches!(self.main, State::Established(_))
+            && self.main.connection().is_some_and(|connection| connection.direction == Direction::Incoming)
+    }
+
+    fn reject(&mut self, id: ConnectionId, out: &mut Vec<Output>) {
+        self.record.counters.sent.add(MessageKind::Notification, 1);
+        out.push(Output::Send(id, collision::rejected().encode()));
+        out.push(Output::Close(id));
+        let reason = "the configuration has us dial, not the peer".to_owned();
+        out.push(Output::Note(Note::Refused { connection: id, reason }));
+    }
+
+    /// The next message as an event; `None` where it is not whole yet.
+    fn next_event(&mut self, slot: Slot, octets: &mut BytesMut) -> Option<Event> {
+        let machine = self.at(slot)?;
+        let frame = match machine.connection()?.framer.next(octets) {
+            Next::Wait => return None,
+            Next::Message(frame) => frame,
+            Next::Fault(fault) => return Some(fault_event(fault.into())),
+        };
+        let cx = machine.negotiated().map_or_else(DecodeContext::default, |negotiated| negotiated.decode());
+        let (kind, event) = match message::decode(&frame, &cx) {
+            Ok(Message::Open(open)) => (MessageKind::Open, Event::Open(open)),
+            Ok(Message::Update(update)) => (MessageKind::Update, Event::Update(update)),
+            Ok(Message::Notification(n)) => (MessageKind::Notification, Event::Notification(n)),
+            Ok(Message::Keepalive) => (MessageKind::Keepalive, Event::Keepalive),
+            Ok(Message::RouteRefresh(refresh)) => (MessageKind::RouteRefresh, Event::RouteRefresh(refresh)),
+            Err(fault) => return Some(fault_event(fault)),
+        };
+        self.record.counters.received.add(kind, 1);
+        Some(event)
+    }
+
+    /// A KEEPALIVE that completes a rival ends the session that the peer has lost: Down comes before Up.
+    fn handle(&mut self, slot: Slot, event: Event, now: Instant, out: &mut Vec<Output>) {
+        let completes = matches!((&event, self.at(slot)), (Event::Keepalive, Some(State::OpenConfirm(_))));
+        if slot == Slot::Rival && completes && self.is_session(Slot::Main) {
+            self.step(Slot::Main, Event::Replaced, now, out);
+        }
+        self.step(slot, event, now, out);
+    }
+
+    fn update(&mut self, update: bgp_wire::Update, now: Instant, out: &mut Vec<Output>) {
+        if let State::Established(session) = &mut self.main {
+            session.on_update(update, now, out);
+        }
+    }
+
+    /// Hands an event to a machine and does what it wants of the other one.
+    fn step(&mut self, slot: Slot, event: Event, now: Instant, out: &mut Vec<Output>) {
+        let (this, other) = match slot {
+            Slot::Main => (Some(self.take_main()), self.rival.as_ref()),
+            Slot::Rival => (self.rival.take(), Some(&self.main)),
+        };
+        let Some(this) = this else { return };
+        let mut cx = Context {
+            config: &self.config,
+            now,
+            other: other.and_then(Other::of),
+            give_up_other: false,
+            pace: &mut self.pace,
+            record: &mut self.record,
+            out,
+        };
+        let next = this.on(event, &mut cx);
+        let give_up_other = cx.give_up_other;
+        match slot {
+            Slot::Main => self.main = next,
+            Slot::Rival => self.rival = Some(next),
+        }
+        if give_up_other {
+            // The other one has no other to give up in turn: this ends here.
+            self.step(slot.other(), Event::CollisionLost, now, out);
+        }
+    }
+
+    fn take_main(&mut self) -> State {
+        std::mem::replace(&mut self.main, State::Active(Active { next_dial: None }))
+    }
+
+    /// Brings the two machines into one of the shapes that the head of this file lists.
+    fn settle(&mut self, now: Instant, out: &mut Vec<Output>) {
+        self.rival.take_if(|rival| rival.connection().is_none());
+        let ahead = match &self.rival {
+            None => false,
+            Some(State::OpenConfirm(_) | State::Established(_)) => self.main.connection().is_none(),
+            Some(_) => matches!(self.main, State::Active(_)),
+        };
+        if ahead && let Some(rival) = self.rival.take() {
+            // A dial that is under way, or would be soon, is not needed any more.
+            self.step(Slot::Main, Event::CollisionLost, now, out);
+            self.main = rival;
+        }
+        self.show(now, out);
+    }
+
+    fn show(&mut self, now: Instant, out: &mut Vec<Output>) {
+        let (from, to) = (self.shown.0, self.furthest().name());
+        if from != to {
+            self.shown = (to, now);
+            out.push(Output::Note(Note::State { from, to }));
+        }
+    }
+
+    /// The machine that the operator is shown.
+    fn furthest(&self) -> &State {
+        match &self.rival {
+            Some(rival) if rival.name() > self.main.name() => rival,
+            Some(_) | None => &self.main,
+        }
+    }
+
+    fn due(&self, slot: Slot, now: Instant) -> Option<Event> {
+        let due = self.at(slot)?.timers().filter(|(at, _)| *at <= now).min_by_key(|(at, _)| *at);
+        due.map(|(_, event)| event)
+    }
+
+    fn at(&self, slot: Slot) -> Option<&State> {
+        match slot {
+            Slot::Main => Some(&self.main),
+            Slot::Rival => self.rival.as_ref(),
+        }
+    }
+
+    fn slot(&self, id: ConnectionId) -> Option<Slot> {
+        let has = |slot: &Slot| self.at(*slot).and_then(State::connection).is_some_and(|c| c.id == id);
+        [Slot::Main, Slot::Rival].into_iter().find(has)
+    }
+
+    fn machine(&mut self, id: ConnectionId) -> Option<&mut State> {
+        match self.slot(id)? {
+            Slot::Main => Some(&mut self.main),
+            Slot::Rival => self.rival.as_mut(),
+        }
+    }
+
+    fn is_session(&self, slot: Slot) -> bool {
+        matches!(self.at(slot), Some(State::Established(_)))
+    }
+}
+
+impl Slot {
+    fn other(self) -> Self {
+        match self {
+            Self::Main => Self::Rival,
+            Self::Rival => Self::Main,
+        }
+    }
+}
+
+fn fault_event(fault: MessageFault) -> Event {
+    let detail = fault.to_string();
+    Event::Fault(fault.into(), detail)
+}
