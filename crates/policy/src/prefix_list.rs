@@ -22,6 +22,16 @@ impl PrefixList {
         Self { name: name.into(), rules }
     }
 
+    /// The name under which the configuration knows it.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Its rules, in order.
+    pub fn rules(&self) -> &[Rule] {
+        &self.rules
+    }
+
     /// The verdict with its reason.
     pub fn evaluate(&self, prefix: Prefix) -> Verdict {
         match self.first_match(prefix) {

@@ -1,0 +1,255 @@
+//! From what was typed to values that cannot be wrong: every fault is collected, not only the first.
+//!
+//! Owns `[bgp]` and the small sections, and the order of the work. `peer` resolves the settings of one peer, `session`
+//! those of its session, `peers` goes over neighbours and groups, `policies` makes prefix lists.
+
+mod password;
+mod peer;
+mod peers;
+mod policies;
+mod session;
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use bgp_wire::{Asn, Prefix, RouterId};
+use toml::Spanned;
+
+use super::fault::{Fault, Sink};
+use super::file::{self, File, place};
+use super::model::{Bgp, Config, Control, Kernel, Log, LogLevel, Metrics, Process};
+
+/// Makes the configuration; `None` where a part without a default is missing or wrong. With errors in `sink` the result
+/// is not to be used.
+pub(super) fn check(file: &File, directory: &Path, sink: &mut Sink) -> Option<Config> {
+    let prefix_lists = policies::prefix_lists(file.prefix_list.as_ref(), sink);
+    // Settings of peers are checked even without an AS number of our own, so that all faults show at once.
+    let bgp = bgp(file.bgp.as_ref(), sink);
+    let empty = file::Timers::default();
+    let cx = peer::Context {
+        asn: bgp.as_ref().map(|bgp| bgp.asn),
+        timers: file.bgp.as_ref().map_or(&empty, |bgp| &bgp.get_ref().timers),
+        prefix_lists: &prefix_lists,
+        directory,
+    };
+    let (neighbors, groups) = peers::check(file, &cx, sink);
+    let kernel = kernel(file.kernel.as_ref().map(Spanned::get_ref), sink);
+    let control = control(file.control.as_ref().map(Spanned::get_ref), sink);
+    let metrics = metrics(file.metrics.as_ref().map(Spanned::get_ref), sink);
+    let config = Config {
+        bgp: bgp?,
+        neighbors,
+        groups,
+        prefix_lists: prefix_lists.into_lists(),
+        kernel,
+        control,
+        metrics,
+        log: Log {
+            level: file.log.as_ref().and_then(|log| copied(&log.get_ref().level)).unwrap_or(LogLevel::Info),
+        },
+        process: Process { user: file.process.as_ref().and_then(|process| text(&process.get_ref().user)) },
+    };
+    unannounced(&config, file, sink);
+    Some(config)
+}
+
+fn bgp(typed: Option<&Spanned<file::Bgp>>, sink: &mut Sink) -> Option<Bgp> {
+    let Some(section) = typed else {
+        missing(
+            sink,
+            Fault::error(0..0, "the section [bgp] is missing").help("it needs at least: asn = NUMBER"),
+        );
+        return None;
+    };
+    let bgp = section.get_ref();
+    if bgp.asn.is_none() {
+        missing(sink, Fault::error(section.span(), "`bgp.asn` is missing").label("needs: asn = NUMBER"));
+    }
+    session::check_timers(&bgp.timers, sink);
+    Some(Bgp {
+        router_id: router_id(bgp.router_id.as_ref(), sink),
+        listen: listen(bgp.listen.as_ref(), sink),
+        maximum_paths: bgp.maximum_paths.as_ref().map_or(64, |paths| paths.get_ref().get()),
+        multipath_relax: copied(&bgp.multipath_relax).unwrap_or(true),
+        networks: networks(bgp.networks.as_ref(), sink),
+        asn: copied(&bgp.asn)?,
+    })
+}
+
+/// A key that is missing is no news where another fault may have swallowed it.
+fn missing(sink: &mut Sink, fault: Fault) {
+    if !sink.has_errors() {
+        sink.push(fault);
+    }
+}
+
+fn router_id(typed: Option<&Spanned<Ipv4Addr>>, sink: &mut Sink) -> Option<RouterId> {
+    let typed = typed?;
+    match RouterId::try_from(*typed.get_ref()) {
+        Ok(router_id) => Some(router_id),
+        Err(error) => {
+            let fault =
+                Fault::error(typed.span(), format!("`bgp.router-id`: {error}")).label("must not be zero");
+            sink.push(fault.help("leave the key out to have one derived from the host's addresses"));
+            None
+        }
+    }
+}
+
+/// Where we listen when nothing else is said.
+const LISTEN: [SocketAddr; 2] = [
+    SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), 179),
+    SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 179),
+];
+
+fn listen(typed: Option<&Spanned<Vec<Spanned<SocketAddr>>>>, sink: &mut Sink) -> Vec<SocketAddr> {
+    let Some(typed) = typed else { return LISTEN.to_vec() };
+    let mut listen: Vec<SocketAddr> = Vec::new();
+    for entry in typed.get_ref() {
+        port_given(entry, "bgp.listen", sink);
+        if listen.contains(entry.get_ref()) {
+            sink.push(Fault::warning(entry.span(), format!("`bgp.listen` names {entry} twice")));
+        } else {
+            listen.push(*entry.get_ref());
+        }
+    }
+    listen
+}
+
+fn port_given(entry: &Spanned<SocketAddr>, key: &str, sink: &mut Sink) {
+    if entry.get_ref().port() == 0 {
+        sink.push(Fault::error(entry.span(), format!("`{key}`: port 0 is no port")).label("needs a port"));
+    }
+}
+
+fn networks(typed: Option<&Spanned<Vec<Spanned<Prefix>>>>, sink: &mut Sink) -> Vec<Prefix> {
+    let mut networks = Vec::new();
+    for entry in typed.map(Spanned::get_ref).into_iter().flatten() {
+        let prefix = *entry.get_ref();
+        if prefix.address().is_multicast() {
+            let title = format!("`bgp.networks`: {prefix} is a multicast prefix");
+            sink.push(Fault::error(entry.span(), title).label("only unicast prefixes can be announced"));
+        } else if networks.contains(&prefix) {
+            sink.push(Fault::warning(entry.span(), format!("`bgp.networks` names {prefix} twice")));
+        } else {
+            networks.push(prefix);
+        }
+    }
+    networks
+}
+
+/// RFC 8212 gives nothing to an external peer without a policy; networks that nobody gets are worth a word.
+fn unannounced(config: &Config, file: &File, sink: &mut Sink) {
+    let mut settings =
+        config.neighbors.values().map(|n| &n.settings).chain(config.groups.values().map(|g| &g.settings));
+    let gets = |settings: &super::model::Settings| match &settings.export {
+        Some(policy) => *policy != bgp_policy::Policy::None,
+        None => !settings.remote_asn.is_external(config.bgp.asn),
+    };
+    if let Some(typed) = file.bgp.as_ref().and_then(|bgp| bgp.get_ref().networks.as_ref())
+        && !config.bgp.networks.is_empty()
+        && !settings.any(gets)
+    {
+        let title = "these networks are announced to nobody: no peer has an `export` policy";
+        let fault = Fault::warning(typed.span(), title).label("originated, but given to no peer");
+        sink.push(
+            fault
+                .help("give a neighbor or peer-group export = \"all\" or export = \"NAME-OF-A-PREFIX-LIST\""),
+        );
+    }
+}
+
+fn kernel(typed: Option<&file::Kernel>, sink: &mut Sink) -> Kernel {
+    let empty = file::Kernel::default();
+    let kernel = typed.unwrap_or(&empty);
+    let table = kernel.table.as_ref().map_or(254, |table| table.get_ref().get());
+    if table == 255 {
+        let fault = Fault::error(
+            place(&kernel.table, &(0..0)),
+            "`kernel.table` cannot be 255, the kernel's own `local` table",
+        );
+        sink.push(fault.label("254 is `main`"));
+    }
+    Kernel {
+        table,
+        metric: kernel.metric.as_ref().map_or(20, |metric| metric.get_ref().get()),
+        preferred_source_ipv4: source(kernel.preferred_source_ipv4.as_ref(), "ipv4", sink),
+        preferred_source_ipv6: source(kernel.preferred_source_ipv6.as_ref(), "ipv6", sink),
+        resolve_mapped_next_hops: copied(&kernel.resolve_mapped_next_hops).unwrap_or(true),
+        keep_routes_on_stop: copied(&kernel.keep_routes_on_stop).unwrap_or(false),
+        startup_grace: kernel
+            .startup_grace
+            .as_ref()
+            .map_or(bgp_fib::FibConfig::default().startup_grace, |grace| {
+                Duration::from_secs(grace.get_ref().get())
+            }),
+        set_multipath_hash_policy: copied(&kernel.set_multipath_hash_policy).unwrap_or(false),
+    }
+}
+
+fn source<A: Copy + Into<IpAddr>>(typed: Option<&Spanned<A>>, family: &str, sink: &mut Sink) -> Option<A> {
+    let typed = typed?;
+    match unusable(Into::<IpAddr>::into(*typed.get_ref())) {
+        None => Some(*typed.get_ref()),
+        Some(why) => {
+            let title = format!("`kernel.preferred-source-{family}`: {why}");
+            sink.push(Fault::error(typed.span(), title).label("needs one of this host's addresses"));
+            None
+        }
+    }
+}
+
+/// Why an address is none that a host has and reaches others by.
+fn unusable(address: IpAddr) -> Option<&'static str> {
+    match address {
+        address if address.is_unspecified() => Some("the unspecified address is no host's"),
+        address if address.is_multicast() => Some("a multicast address is no host's"),
+        IpAddr::V4(v4) if v4.is_broadcast() => Some("the broadcast address is no host's"),
+        IpAddr::V6(v6) if v6.to_ipv4_mapped().is_some() => {
+            Some("an IPv4-mapped address is not used between hosts; write the IPv4 address")
+        }
+        IpAddr::V4(_) | IpAddr::V6(_) => None,
+    }
+}
+
+/// The longest path that `sockaddr_un` takes, with its closing zero.
+const SOCKET_PATH_MAX: usize = 107;
+
+fn control(typed: Option<&file::Control>, sink: &mut Sink) -> Control {
+    let socket = typed.and_then(|control| control.socket.as_ref());
+    if let Some(path) = socket {
+        let fault = Fault::error(path.span(), format!("`control.socket` cannot be {:?}", path.get_ref()));
+        if !path.get_ref().is_absolute() {
+            sink.push(fault.label("must begin with /"));
+        } else if path.get_ref().as_os_str().len() > SOCKET_PATH_MAX {
+            sink.push(fault.label(format!("a Unix socket's path has at most {SOCKET_PATH_MAX} bytes")));
+        }
+    }
+    Control {
+        socket: socket
+            .map_or_else(|| PathBuf::from("/run/bgpd-rs/control.sock"), |path| path.get_ref().clone()),
+        group: typed.and_then(|control| text(&control.group)),
+    }
+}
+
+fn metrics(typed: Option<&file::Metrics>, sink: &mut Sink) -> Metrics {
+    let listen = typed.and_then(|metrics| metrics.listen.as_ref());
+    if let Some(listen) = listen {
+        port_given(listen, "metrics.listen", sink);
+    }
+    Metrics { listen: listen.map(|listen| *listen.get_ref()) }
+}
+
+fn copied<T: Copy>(typed: &Option<Spanned<T>>) -> Option<T> {
+    typed.as_ref().map(|typed| *typed.get_ref())
+}
+
+fn text<const MAX: usize>(typed: &Option<Spanned<file::Text<MAX>>>) -> Option<String> {
+    typed.as_ref().map(|typed| typed.get_ref().0.clone())
+}
+
+/// Our own AS where it is known, else one that nobody is in.
+fn known(asn: Option<Asn>) -> Asn {
+    asn.unwrap_or(Asn::ZERO)
+}

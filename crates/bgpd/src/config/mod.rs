@@ -1,0 +1,85 @@
+//! The configuration: from TOML text to values that cannot be wrong.
+//!
+//! Road in: [`load`] reads a file; [`file`] is what was typed, key by key with its place in the text; [`check`] makes
+//! the values of [`model`] and collects every fault, not only the first. Road out: a [`Config`], or [`Faults`] that
+//! print like a compiler's. [`diff`] says what a reload changes, as data; only such a diff touches a running daemon.
+//!
+//! This module opens no socket and reads no clock; apart from the file itself it reads only `password-file`s.
+
+mod check;
+pub mod diff;
+pub mod fault;
+mod file;
+pub mod model;
+mod report;
+mod secret;
+mod suggest;
+mod view;
+
+use std::path::Path;
+
+pub use fault::{Fault, Faults, Severity};
+pub use model::{
+    Bgp, Config, Control, GracefulRestart, GracefulRestartMode, Group, Kernel, LimitAction, Log, LogLevel,
+    MaximumPrefix, Metrics, Mode, Neighbor, Password, Process, RemoteAsn, Session, Settings, Shutdown, Ttl,
+};
+
+use fault::Sink;
+
+/// More than this is no configuration; it bounds what a wrong path can make us read.
+const MAX_LEN: u64 = 16 << 20;
+
+/// A configuration that may be used, and the warnings about it.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// The values.
+    pub config: Config,
+    /// What is probably not meant; never an error.
+    pub warnings: Faults,
+}
+
+/// Reads and checks the file at `path`.
+pub fn load(path: &Path) -> Result<Loaded, Faults> {
+    let shown = path.display().to_string();
+    match read(path) {
+        Ok(text) => load_str(&text, &shown),
+        Err(error) => {
+            let mut sink = Sink::default();
+            sink.push(Fault::without_place(format!("{shown} cannot be read: {error}")));
+            Err(Faults::new(&shown, "", sink))
+        }
+    }
+}
+
+fn read(path: &Path) -> std::io::Result<String> {
+    use std::io::Read as _;
+
+    let file = std::fs::File::open(path)?;
+    let mut octets = Vec::new();
+    file.take(MAX_LEN + 1).read_to_end(&mut octets)?;
+    if octets.len() as u64 > MAX_LEN {
+        return Err(std::io::Error::other("it has more than 16 MiB"));
+    }
+    String::from_utf8(octets).map_err(|error| {
+        let before = error.as_bytes().get(..error.utf8_error().valid_up_to()).unwrap_or_default();
+        let line = before.iter().filter(|octet| **octet == b'\n').count() + 1;
+        std::io::Error::other(format!("line {line} is not UTF-8 text"))
+    })
+}
+
+/// Checks `text`; `path` is what reports call it, and relative `password-file`s begin at its directory.
+pub fn load_str(text: &str, path: &str) -> Result<Loaded, Faults> {
+    let mut sink = Sink::default();
+    let file = file::read(text, &mut sink);
+    let directory = Path::new(path).parent().unwrap_or(Path::new(""));
+    let config = check::check(&file, directory, &mut sink);
+    let refused = sink.has_errors();
+    let faults = Faults::new(path, text, sink);
+    match config {
+        Some(config) if !refused => Ok(Loaded { config, warnings: faults }),
+        _ => Err(faults),
+    }
+}
+
+#[cfg(test)]
+mod tests;
