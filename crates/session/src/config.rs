@@ -24,8 +24,8 @@ pub struct PeerConfig {
     pub hold_time: HoldTime,
     /// Time between keepalives; `None`, and whatever is longer, is a third of the negotiated hold time.
     pub keepalive: Option<Duration>,
-    /// The longest pause between two dials, ConnectRetryTime of RFC 4271 section 8; shorter ones come first, see
-    /// [`pace`](crate::pace).
+    /// The longest pause between two dials, ConnectRetryTime of RFC 4271 section 8; shorter ones, from a second
+    /// on, come first.
     pub connect_retry: Duration,
     /// Families that we offer.
     pub families: PerFamily<bool>,
@@ -55,6 +55,16 @@ impl PeerConfig {
             shutdown: None,
         }
     }
+}
+
+/// When a changed configuration counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Takes {
+    /// It does already.
+    AtOnce,
+    /// The session there is was negotiated under the old one: it counts from the next session on. Who cannot wait resets
+    /// the peer.
+    NextSession,
 }
 
 /// The AS that a peer must have.

@@ -3,7 +3,7 @@
 //! Owns the pause between two dials and the pseudo-random numbers of one peer. It never holds back a connection that the
 //! peer opens: back-off is for what we do ourselves.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bgp_wire::iana::error;
 use bgp_wire::notification::CeaseCode;
@@ -36,33 +36,27 @@ impl Pace {
         time - quarter + quarter / (1 << 16) * part
     }
 
-    /// When to dial after a dial that failed.
-    pub(crate) fn after_dial(&mut self, config: &PeerConfig, now: Instant) -> Option<Instant> {
-        self.next(config, now, Speed::Soon)
+    /// How long to wait before the next dial after a dial that failed, or after a reset.
+    pub(crate) fn after_dial(&mut self, config: &PeerConfig) -> Duration {
+        self.pause(config, Speed::Soon)
     }
 
-    /// When to dial after a connection that ended for `reason` before it was a session.
-    pub(crate) fn after_failure(
-        &mut self,
-        config: &PeerConfig,
-        now: Instant,
-        reason: &DownReason,
-    ) -> Option<Instant> {
-        self.next(config, now, speed(reason))
+    /// The same after a connection that ended for `reason` before it was a session.
+    pub(crate) fn after_failure(&mut self, config: &PeerConfig, reason: &DownReason) -> Duration {
+        self.pause(config, speed(reason))
     }
 
-    /// When to dial after a session of this length.
+    /// The same after a session of this length.
     pub(crate) fn after_session(
         &mut self,
         config: &PeerConfig,
-        now: Instant,
         reason: &DownReason,
         lasted: Duration,
-    ) -> Option<Instant> {
+    ) -> Duration {
         if lasted >= STABLE {
             self.forgive();
         }
-        self.next(config, now, speed(reason))
+        self.pause(config, speed(reason))
     }
 
     /// The operator intervened: begin anew.
@@ -70,17 +64,14 @@ impl Pace {
         self.failures = 0;
     }
 
-    fn next(&mut self, config: &PeerConfig, now: Instant, speed: Speed) -> Option<Instant> {
-        if !config.mode.dials() {
-            return None;
-        }
+    fn pause(&mut self, config: &PeerConfig, speed: Speed) -> Duration {
         let doubled = FIRST_PAUSE.saturating_mul(1 << self.failures.min(16));
         self.failures = self.failures.saturating_add(1);
         let pause = match speed {
             Speed::Soon => doubled.min(config.connect_retry),
             Speed::Slow => config.connect_retry,
         };
-        Some(now + self.jittered(pause))
+        self.jittered(pause)
     }
 
     /// SplitMix64: good enough to spread timers, and the same for the same seed.

@@ -1,11 +1,7 @@
-//! One peer: what the daemon talks to. RFC 4271 section 8.2.1, "one FSM for each connection".
+//! One peer: what the daemon talks to.
 //!
-//! Owns at most two machines: the main one, which dials and waits, and a rival while there is a second connection. Every
-//! call ends with [`Peer::settle`], after which these hold:
-//!
-//! - a rival has a connection, and the peer opened it;
-//! - an Established machine is the main one, and nothing is dialled beside it;
-//! - the main machine has a connection if the rival is past OpenSent.
+//! Owns the calls, what they mean as events, and the cutting of a stream into messages. The two machines behind them, and
+//! what they are to each other, are `machines`.
 
 use std::time::Instant;
 
@@ -14,16 +10,18 @@ use bgp_wire::framer::Next;
 use bgp_wire::message::{self, Message, MessageFault};
 use bytes::BytesMut;
 
-use crate::collision::{self, Other};
-use crate::config::PeerConfig;
+use crate::config::{PeerConfig, Takes};
 use crate::connection::{Connection, ConnectionId, Direction, Endpoints};
 use crate::counters::MessageKind;
-use crate::output::{Exceeded, Note, Output};
+use crate::output::{Exceeded, Output};
 use crate::pace::Pace;
-use crate::state::{Active, Context, Event, Idle, IdleCause, Record, State, Stop};
+use crate::state::{Event, Idle, IdleCause, Record, State, Stop};
 use crate::status::StateName;
 
+mod machines;
 mod status;
+
+use machines::Slot;
 
 /// What the operator and the RIB want of a peer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,13 +54,6 @@ pub struct Peer {
     main: State,
     rival: Option<State>,
     shown: (StateName, Instant),
-}
-
-/// Which machine of the two.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Slot {
-    Main,
-    Rival,
 }
 
 impl Peer {
@@ -110,10 +101,41 @@ impl Peer {
         self.settle(now, out);
     }
 
-    /// Another configuration. It counts from the next connection on; a session that must not outlive the old one is reset by
-    /// the caller.
-    pub fn set_config(&mut self, config: PeerConfig) {
-        self.config = config;
+    /// Another configuration: who dials and whether the peer is shut down count at once, the rest from the next OPEN on.
+    pub fn set_config(&mut self, config: PeerConfig, now: Instant, out: &mut Vec<Output>) -> Takes {
+        let old = std::mem::replace(&mut self.config, config);
+        match (old.shutdown.is_some(), self.config.shutdown.clone()) {
+            (_, Some(reason)) if old.shutdown.as_ref() != Some(&reason) => {
+                self.command(Command::Shutdown(reason), now, out);
+            }
+            (true, None) => self.command(Command::Start, now, out),
+            (true | false, _) if old.mode != self.config.mode => self.change_mode(now, out),
+            (true | false, _) => {}
+        }
+        let kept = PeerConfig {
+            mode: old.mode,
+            connect_retry: old.connect_retry,
+            shutdown: old.shutdown.clone(),
+            ..self.config.clone()
+        };
+        if kept == old || self.main.connection().is_none() { Takes::AtOnce } else { Takes::NextSession }
+    }
+
+    /// What waits, waits as the new mode has it; connections stay.
+    fn change_mode(&mut self, now: Instant, out: &mut Vec<Output>) {
+        let next_dial = self.config.mode.dials().then_some(now);
+        match &mut self.main {
+            State::Active(active) => active.next_dial = next_dial,
+            State::Connect(_) if !self.config.mode.dials() => {
+                self.step(Slot::Main, Event::CollisionLost, now, out);
+            }
+            State::Connect(_)
+            | State::Idle(_)
+            | State::OpenSent(_)
+            | State::OpenConfirm(_)
+            | State::Established(_) => {}
+        }
+        self.settle(now, out);
     }
 
     /// The configuration.
@@ -212,55 +234,6 @@ impl Peer {
         machines.into_iter().flatten().flat_map(State::timers).map(|(at, _)| at).min()
     }
 
-    fn dialled(&mut self, connection: Connection, now: Instant, out: &mut Vec<Output>) {
-        match self.main {
-            State::Connect(_) => self.step(Slot::Main, Event::Connected(connection), now, out),
-            // The dial had been given up; an OPEN here would be a word that is not kept, see `collision`.
-            State::Idle(_)
-            | State::Active(_)
-            | State::OpenSent(_)
-            | State::OpenConfirm(_)
-            | State::Established(_) => out.push(Output::Close(connection.id)),
-        }
-    }
-
-    /// The peer has dialled: only a stopped peer, and one that is configured to dial alone, refuses it.
-    fn accept(&mut self, connection: Connection, now: Instant, out: &mut Vec<Output>) {
-        if !matches!(self.main, State::Idle(_)) && !self.config.mode.accepts() {
-            return self.reject(connection.id, out);
-        }
-        // A peer dials one connection at a time: an earlier one of its own that is no session is one that it has lost.
-        if self.is_unfinished_incoming() {
-            self.step(Slot::Main, Event::CollisionLost, now, out);
-        }
-        if self.rival.is_some() {
-            self.step(Slot::Rival, Event::CollisionLost, now, out);
-            self.rival = None;
-        }
-        match self.main {
-            State::Idle(_) | State::Active(_) => {
-                self.step(Slot::Main, Event::Connected(connection), now, out);
-            }
-            State::Connect(_) | State::OpenSent(_) | State::OpenConfirm(_) | State::Established(_) => {
-                self.rival = Some(State::Active(Active { next_dial: None }));
-                self.step(Slot::Rival, Event::Connected(connection), now, out);
-            }
-        }
-    }
-
-    fn is_unfinished_incoming(&self) -> bool {
-        !matches!(self.main, State::Established(_))
-            && self.main.connection().is_some_and(|connection| connection.direction == Direction::Incoming)
-    }
-
-    fn reject(&mut self, id: ConnectionId, out: &mut Vec<Output>) {
-        self.record.counters.sent.add(MessageKind::Notification, 1);
-        out.push(Output::Send(id, collision::rejected().encode()));
-        out.push(Output::Close(id));
-        let reason = "the configuration has us dial, not the peer".to_owned();
-        out.push(Output::Note(Note::Refused { connection: id, reason }));
-    }
-
     /// The next message as an event; `None` where it is not whole yet.
     fn next_event(&mut self, slot: Slot, octets: &mut BytesMut) -> Option<Event> {
         let machine = self.at(slot)?;
@@ -287,6 +260,7 @@ impl Peer {
         let completes = matches!((&event, self.at(slot)), (Event::Keepalive, Some(State::OpenConfirm(_))));
         if slot == Slot::Rival && completes && self.is_session(Slot::Main) {
             self.step(Slot::Main, Event::Replaced, now, out);
+            self.shown.1 = now;
         }
         self.step(slot, event, now, out);
     }
@@ -297,105 +271,8 @@ impl Peer {
         }
     }
 
-    /// Hands an event to a machine and does what it wants of the other one.
-    fn step(&mut self, slot: Slot, event: Event, now: Instant, out: &mut Vec<Output>) {
-        let (this, other) = match slot {
-            Slot::Main => (Some(self.take_main()), self.rival.as_ref()),
-            Slot::Rival => (self.rival.take(), Some(&self.main)),
-        };
-        let Some(this) = this else { return };
-        let mut cx = Context {
-            config: &self.config,
-            now,
-            other: other.and_then(Other::of),
-            give_up_other: false,
-            pace: &mut self.pace,
-            record: &mut self.record,
-            out,
-        };
-        let next = this.on(event, &mut cx);
-        let give_up_other = cx.give_up_other;
-        match slot {
-            Slot::Main => self.main = next,
-            Slot::Rival => self.rival = Some(next),
-        }
-        if give_up_other {
-            // The other one has no other to give up in turn: this ends here.
-            self.step(slot.other(), Event::CollisionLost, now, out);
-        }
-    }
-
-    fn take_main(&mut self) -> State {
-        std::mem::replace(&mut self.main, State::Active(Active { next_dial: None }))
-    }
-
-    /// Brings the two machines into one of the shapes that the head of this file lists.
-    fn settle(&mut self, now: Instant, out: &mut Vec<Output>) {
-        self.rival.take_if(|rival| rival.connection().is_none());
-        let ahead = match &self.rival {
-            None => false,
-            Some(State::OpenConfirm(_) | State::Established(_)) => self.main.connection().is_none(),
-            Some(_) => matches!(self.main, State::Active(_)),
-        };
-        if ahead && let Some(rival) = self.rival.take() {
-            // A dial that is under way, or would be soon, is not needed any more.
-            self.step(Slot::Main, Event::CollisionLost, now, out);
-            self.main = rival;
-        }
-        self.show(now, out);
-    }
-
-    fn show(&mut self, now: Instant, out: &mut Vec<Output>) {
-        let (from, to) = (self.shown.0, self.furthest().name());
-        if from != to {
-            self.shown = (to, now);
-            out.push(Output::Note(Note::State { from, to }));
-        }
-    }
-
-    /// The machine that the operator is shown.
-    fn furthest(&self) -> &State {
-        match &self.rival {
-            Some(rival) if rival.name() > self.main.name() => rival,
-            Some(_) | None => &self.main,
-        }
-    }
-
-    fn due(&self, slot: Slot, now: Instant) -> Option<Event> {
-        let due = self.at(slot)?.timers().filter(|(at, _)| *at <= now).min_by_key(|(at, _)| *at);
-        due.map(|(_, event)| event)
-    }
-
-    fn at(&self, slot: Slot) -> Option<&State> {
-        match slot {
-            Slot::Main => Some(&self.main),
-            Slot::Rival => self.rival.as_ref(),
-        }
-    }
-
-    fn slot(&self, id: ConnectionId) -> Option<Slot> {
-        let has = |slot: &Slot| self.at(*slot).and_then(State::connection).is_some_and(|c| c.id == id);
-        [Slot::Main, Slot::Rival].into_iter().find(has)
-    }
-
-    fn machine(&mut self, id: ConnectionId) -> Option<&mut State> {
-        match self.slot(id)? {
-            Slot::Main => Some(&mut self.main),
-            Slot::Rival => self.rival.as_mut(),
-        }
-    }
-
     fn is_session(&self, slot: Slot) -> bool {
         matches!(self.at(slot), Some(State::Established(_)))
-    }
-}
-
-impl Slot {
-    fn other(self) -> Self {
-        match self {
-            Self::Main => Self::Rival,
-            Self::Rival => Self::Main,
-        }
     }
 }
 

@@ -62,7 +62,8 @@ impl Connect {
 
     /// A refusal is what a peer that only dials answers: noted, and tried again after a while that grows.
     fn failed(self, reason: String, cx: &mut Context<'_>) -> State {
-        let next_dial = cx.pace.after_dial(cx.config, cx.now);
+        let pause = cx.pace.after_dial(cx.config);
+        let next_dial = cx.in_a(pause);
         cx.record.last_failure = Some((format!("dial failed: {reason}"), cx.now));
         cx.out.push(Output::Note(Note::DialFailed { reason, next_attempt: next_dial }));
         State::Active(Active { next_dial })

@@ -90,7 +90,8 @@ impl Established {
 
     fn lose(self, reason: DownReason, cx: &mut Context<'_>) -> State {
         let lasted = cx.now.saturating_duration_since(self.since);
-        let next_dial = cx.pace.after_session(cx.config, cx.now, &reason, lasted);
+        let pause = cx.pace.after_session(cx.config, &reason, lasted);
+        let next_dial = cx.in_a(pause);
         cx.down(&self, reason, next_dial);
         State::Active(Active { next_dial })
     }

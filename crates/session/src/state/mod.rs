@@ -123,6 +123,8 @@ impl Stop {
 pub(crate) struct Context<'a> {
     pub(crate) config: &'a PeerConfig,
     pub(crate) now: Instant,
+    /// Does this machine dial? The main one does, where the configuration has us dial.
+    pub(crate) dials: bool,
     /// The peer's other connection, as far as it matters for this one.
     pub(crate) other: Option<Other>,
     /// Set by a state that wins against `other`.
@@ -273,7 +275,8 @@ impl Context<'_> {
 
     /// A connection ends before it was a session.
     fn fail(&mut self, connection: &Connection, reason: DownReason) -> State {
-        let next_dial = self.pace.after_failure(self.config, self.now, &reason);
+        let pause = self.pace.after_failure(self.config, &reason);
+        let next_dial = self.in_a(pause);
         self.give_up(connection, reason, next_dial);
         State::Active(Active { next_dial })
     }
@@ -305,7 +308,8 @@ impl Context<'_> {
         let (cause, until) = match stop {
             Stop::Reset(_) => {
                 self.pace.forgive();
-                let next_dial = self.pace.after_dial(self.config, self.now);
+                let pause = self.pace.after_dial(self.config);
+                let next_dial = self.in_a(pause);
                 return State::Active(Active { next_dial });
             }
             Stop::Shutdown(reason) => (IdleCause::Shutdown(reason.clone()), None),
@@ -320,7 +324,12 @@ impl Context<'_> {
 
     /// Into Connect or Active, as the configuration says.
     fn acquire(&mut self) -> State {
-        if self.config.mode.dials() { Connect::dial(self) } else { State::Active(Active { next_dial: None }) }
+        if self.dials { Connect::dial(self) } else { State::Active(Active { next_dial: None }) }
+    }
+
+    /// When the next dial is due after this pause, if we dial at all.
+    fn in_a(&self, pause: Duration) -> Option<Instant> {
+        self.dials.then_some(self.now + pause)
     }
 
     /// The session is over: `next` says where to.

@@ -3,6 +3,7 @@
 use bgp_wire::iana::message;
 use bgp_wire::notification::Notification;
 
+use super::open_sent::LARGE_HOLD;
 use super::{Context, Established, Event, State, Timers};
 use crate::connection::Connection;
 use crate::negotiated::Negotiated;
@@ -23,7 +24,9 @@ impl OpenConfirm {
         if negotiated.extended_message {
             connection.framer.allow_extended();
         }
-        let timers = Timers::start(&negotiated, cx);
+        let mut timers = Timers::start(&negotiated, cx);
+        // Ours: with the hold timer negotiated away, a peer that falls silent here would be waited for without end.
+        timers.hold = timers.hold.or(Some(cx.now + LARGE_HOLD));
         State::OpenConfirm(Self { connection, negotiated: Box::new(negotiated), timers })
     }
 
