@@ -1,17 +1,33 @@
-//! Path attributes: RFC 4271 section 4.3 and 5, one file per attribute.
+//! Path attributes: RFC 4271 section 4.3 and 5, one file per concept.
 //!
-//! Owns the set as checked octets ([`AttributeBytes`], the key under which the RIB interns it), the set as values
-//! ([`PathAttributes`]), and the one table that says for each attribute its code, flags and what a fault costs.
-
-use std::net::Ipv4Addr;
+//! Owns [`TABLE`], which says for each attribute its code, flags, from whom it may come and what a fault in it costs
+//! (RFC 7606). The set as checked octets ([`AttributeBytes`], the key under which the RIB interns it) and as values
+//! ([`PathAttributes`]) is `set`; the one pass that applies the table is `scan`.
 
 use bytes::Bytes;
 
-use crate::asn::Asn;
+use crate::context::DecodeContext;
+use crate::iana::attribute as code;
 
+mod aggregator;
+mod aigp;
+mod as4;
 pub mod as_path;
+mod communities;
+mod header;
+mod numbers;
+mod origin;
+pub(crate) mod scan;
+mod set;
+pub(crate) mod write;
 
+pub use aggregator::Aggregator;
 pub use as_path::{AsPath, Segment};
+pub use communities::LargeCommunity;
+pub(crate) use header::RawAttribute;
+pub use header::flags;
+pub use origin::Origin;
+pub use set::{AttributeBytes, PathAttributes, UnknownAttribute};
 
 /// What a malformed attribute costs, RFC 7606 section 2; weakest first, so `max` is "the strongest action".
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -37,112 +53,198 @@ pub struct AttributeFault {
     pub octets: Bytes,
 }
 
-/// A checked attribute set as octets, in canonical form: no MP_REACH_NLRI, MP_UNREACH_NLRI or NEXT_HOP, four-octet
-/// AS_PATH with AS4_PATH merged (RFC 6793 section 4.2.3), discarded attributes gone. Equal octets mean equal attributes.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct AttributeBytes(Bytes);
-
-impl AttributeBytes {
-    /// The octets, each attribute with its header.
-    pub fn octets(&self) -> &Bytes {
-        &self.0
-    }
+/// What the flags of an attribute have to say, RFC 4271 section 4.3.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Class {
+    /// Neither optional nor partial, but transitive.
+    WellKnown,
+    /// Optional, not transitive.
+    OptionalNonTransitive,
+    /// Optional and transitive.
+    OptionalTransitive,
 }
 
-/// The attributes of a set of routes, as values.
-#[derive(Clone, Debug, PartialEq, Eq, Default)]
-pub struct PathAttributes {
-    /// ORIGIN, RFC 4271 section 5.1.1.
-    pub origin: Origin,
-    /// AS_PATH, RFC 4271 section 5.1.2; four-octet and merged.
-    pub as_path: AsPath,
-    /// MULTI_EXIT_DISC, RFC 4271 section 5.1.4.
-    pub med: Option<u32>,
-    /// LOCAL_PREF, RFC 4271 section 5.1.5; absent from external peers.
-    pub local_pref: Option<u32>,
-    /// ATOMIC_AGGREGATE, RFC 4271 section 5.1.6.
-    pub atomic_aggregate: bool,
-    /// AGGREGATOR, RFC 4271 section 5.1.7, merged with AS4_AGGREGATOR.
-    pub aggregator: Option<Aggregator>,
-    /// COMMUNITIES, RFC 1997: each as high and low sixteen bits in one number.
-    pub communities: Vec<u32>,
-    /// EXTENDED COMMUNITIES, RFC 4360.
-    pub extended_communities: Vec<[u8; 8]>,
-    /// IPv6 Address Specific Extended Communities, RFC 5701.
-    pub ipv6_extended_communities: Vec<[u8; 20]>,
-    /// LARGE_COMMUNITY, RFC 8092.
-    pub large_communities: Vec<LargeCommunity>,
-    /// ORIGINATOR_ID, RFC 4456 section 8.
-    pub originator_id: Option<Ipv4Addr>,
-    /// CLUSTER_LIST, RFC 4456 section 8.
-    pub cluster_list: Vec<Ipv4Addr>,
-    /// AIGP metric, RFC 7311.
-    pub aigp: Option<u64>,
-    /// Only to Customer, RFC 9234.
-    pub otc: Option<Asn>,
-    /// Attributes without a meaning here, as sent.
-    pub unknown: Vec<UnknownAttribute>,
+/// From which peers an attribute is taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// From any.
+    Any,
+    /// From internal peers; an external peer's is discarded, well formed or not.
+    InternalOnly,
+    /// From peers of two-octet AS numbers; another peer's is discarded, RFC 6793 section 4.1.
+    TwoOctetOnly,
 }
 
-/// ORIGIN; the order is the preference of RFC 4271 section 9.1.2.2 c).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
-pub enum Origin {
-    /// Interior to the originating AS.
-    #[default]
-    Igp,
-    /// Learned by EGP.
-    Egp,
-    /// Learned by other means.
-    Incomplete,
-}
-
-/// Who formed an aggregate.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Aggregator {
-    /// Its autonomous system.
-    pub asn: Asn,
-    /// Its BGP Identifier.
-    pub router: Ipv4Addr,
-}
-
-/// One large community, RFC 8092 section 3.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct LargeCommunity {
-    /// Global Administrator.
-    pub global: u32,
-    /// Local Data Part 1.
-    pub local1: u32,
-    /// Local Data Part 2.
-    pub local2: u32,
-}
-
-/// An attribute that this speaker does not know.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct UnknownAttribute {
-    /// Attribute flags as sent; the Partial bit is set when it is passed on.
-    pub flags: u8,
-    /// Attribute type code.
+/// What is known of an attribute.
+#[derive(Clone, Copy, Debug)]
+pub struct Rule {
+    /// Type code.
     pub code: u8,
-    /// Its value.
-    pub value: Bytes,
+    /// Name in the RFC that defines it.
+    pub name: &'static str,
+    /// Flags that it must have.
+    pub class: Class,
+    /// Cost of other flags.
+    pub wrong_flags: Remedy,
+    /// From whom it is taken.
+    pub scope: Scope,
+    /// Cost of a wrong value.
+    pub malformed: Remedy,
+    check: fn(&[u8], &DecodeContext) -> Result<(), &'static str>,
 }
 
-impl AttributeBytes {
-    /// The same set with octets of its own, so that it does not hold the buffer of a whole message in memory.
-    #[must_use]
-    pub fn detached(&self) -> Self {
-        Self(Bytes::copy_from_slice(&self.0))
+impl Rule {
+    const fn new(
+        code: u8,
+        name: &'static str,
+        class: Class,
+        malformed: Remedy,
+        check: fn(&[u8], &DecodeContext) -> Result<(), &'static str>,
+    ) -> Self {
+        // "If the value of either the Optional or Transitive bits in the Attribute Flags is in conflict with their
+        // specified values, then the attribute MUST be treated as malformed and the "treat-as-withdraw" approach used".
+        Self { code, name, class, wrong_flags: Remedy::TreatAsWithdraw, scope: Scope::Any, malformed, check }
     }
 
-    /// The attributes as values.
-    pub fn parse(&self) -> PathAttributes {
-        PathAttributes::default()
+    const fn only(self, scope: Scope) -> Self {
+        Self { scope, ..self }
+    }
+
+    const fn flags_cost(self, wrong_flags: Remedy) -> Self {
+        Self { wrong_flags, ..self }
+    }
+
+    /// Whether the flags are those of the class. Partial is judged for well-known attributes only: "For well-known
+    /// attributes ... the Partial bit MUST be set to 0." RFC 4271 section 4.3.
+    fn takes_flags(&self, flags: u8) -> bool {
+        let judged = flags::OPTIONAL | flags::TRANSITIVE;
+        match self.class {
+            Class::WellKnown => flags & (judged | flags::PARTIAL) == flags::TRANSITIVE,
+            Class::OptionalNonTransitive => flags & judged == flags::OPTIONAL,
+            Class::OptionalTransitive => flags & judged == judged,
+        }
     }
 }
 
-impl PathAttributes {
-    /// The attributes as octets, sorted by type code.
-    pub fn to_bytes(&self) -> AttributeBytes {
-        AttributeBytes(Bytes::new())
+use Class::{OptionalNonTransitive, OptionalTransitive, WellKnown};
+use Remedy::{DiscardAttribute, ResetSession, TreatAsWithdraw};
+
+/// Every attribute that is recognized, by code: RFC 7606 section 7, and for later ones the RFC that defines them.
+/// MP_REACH_NLRI and MP_UNREACH_NLRI have no check here: `update::mp` reads them, and what it cannot read resets.
+pub static TABLE: [Rule; 19] = [
+    Rule::new(code::ORIGIN, "ORIGIN", WellKnown, TreatAsWithdraw, origin::check),
+    Rule::new(code::AS_PATH, "AS_PATH", WellKnown, TreatAsWithdraw, as_path::check),
+    Rule::new(code::NEXT_HOP, "NEXT_HOP", WellKnown, TreatAsWithdraw, numbers::check_next_hop),
+    Rule::new(code::MED, "MULTI_EXIT_DISC", OptionalNonTransitive, TreatAsWithdraw, numbers::check_med),
+    Rule::new(code::LOCAL_PREF, "LOCAL_PREF", WellKnown, TreatAsWithdraw, numbers::check_local_pref)
+        .only(Scope::InternalOnly),
+    Rule::new(
+        code::ATOMIC_AGGREGATE,
+        "ATOMIC_AGGREGATE",
+        WellKnown,
+        DiscardAttribute,
+        aggregator::check_atomic,
+    ),
+    Rule::new(code::AGGREGATOR, "AGGREGATOR", OptionalTransitive, DiscardAttribute, aggregator::check),
+    Rule::new(code::COMMUNITIES, "COMMUNITIES", OptionalTransitive, TreatAsWithdraw, communities::check),
+    Rule::new(
+        code::ORIGINATOR_ID,
+        "ORIGINATOR_ID",
+        OptionalNonTransitive,
+        TreatAsWithdraw,
+        numbers::check_originator_id,
+    )
+    .only(Scope::InternalOnly),
+    Rule::new(
+        code::CLUSTER_LIST,
+        "CLUSTER_LIST",
+        OptionalNonTransitive,
+        TreatAsWithdraw,
+        numbers::check_cluster_list,
+    )
+    .only(Scope::InternalOnly),
+    Rule::new(code::MP_REACH_NLRI, "MP_REACH_NLRI", OptionalNonTransitive, ResetSession, unchecked),
+    Rule::new(code::MP_UNREACH_NLRI, "MP_UNREACH_NLRI", OptionalNonTransitive, ResetSession, unchecked),
+    Rule::new(
+        code::EXTENDED_COMMUNITIES,
+        "EXTENDED COMMUNITIES",
+        OptionalTransitive,
+        TreatAsWithdraw,
+        communities::check_extended,
+    ),
+    Rule::new(code::AS4_PATH, "AS4_PATH", OptionalTransitive, DiscardAttribute, as4::check_path)
+        .only(Scope::TwoOctetOnly),
+    Rule::new(
+        code::AS4_AGGREGATOR,
+        "AS4_AGGREGATOR",
+        OptionalTransitive,
+        DiscardAttribute,
+        as4::check_aggregator,
+    )
+    .only(Scope::TwoOctetOnly),
+    Rule::new(
+        code::IPV6_EXTENDED_COMMUNITIES,
+        "IPv6 EXTENDED COMMUNITIES",
+        OptionalTransitive,
+        TreatAsWithdraw,
+        communities::check_ipv6_extended,
+    ),
+    // Without a switch for it, AIGP is off where RFC 7311 section 3.1 has it off: on external sessions.
+    Rule::new(code::AIGP, "AIGP", OptionalNonTransitive, DiscardAttribute, aigp::check)
+        .only(Scope::InternalOnly)
+        .flags_cost(DiscardAttribute),
+    Rule::new(
+        code::LARGE_COMMUNITY,
+        "LARGE_COMMUNITY",
+        OptionalTransitive,
+        TreatAsWithdraw,
+        communities::check_large,
+    ),
+    Rule::new(code::OTC, "OTC", OptionalTransitive, TreatAsWithdraw, numbers::check_otc),
+];
+
+fn unchecked(_value: &[u8], _cx: &DecodeContext) -> Result<(), &'static str> {
+    Ok(())
+}
+
+/// For each type code the place of its rule in [`TABLE`]; `u8::MAX` where it has none.
+static INDEX: [u8; 256] = index();
+
+#[expect(clippy::indexing_slicing, clippy::cast_possible_truncation, reason = "evaluated by the compiler")]
+const fn index() -> [u8; 256] {
+    const CODES: [u8; 19] = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 14, 15, 16, 17, 18, 25, 26, 32, 35];
+    let mut index = [u8::MAX; 256];
+    let mut at = 0;
+    while at < CODES.len() {
+        index[CODES[at] as usize] = at as u8;
+        at += 1;
+    }
+    index
+}
+
+/// What is known of the attribute with this type code.
+pub fn rule(code: u8) -> Option<&'static Rule> {
+    INDEX.get(usize::from(code)).and_then(|at| TABLE.get(usize::from(*at)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_code_leads_to_its_own_rule() {
+        for code in 0..=u8::MAX {
+            let listed = TABLE.iter().find(|rule| rule.code == code).map(|rule| rule.name);
+            assert_eq!(rule(code).map(|rule| rule.name), listed, "code {code}");
+        }
+    }
+
+    #[test]
+    fn flags_are_judged_by_class() {
+        let takes = |code, flags| rule(code).unwrap().takes_flags(flags);
+        assert!(takes(code::ORIGIN, 0x40) && takes(code::ORIGIN, 0x50));
+        assert!(!takes(code::ORIGIN, 0x60) && !takes(code::ORIGIN, 0xc0) && !takes(code::ORIGIN, 0));
+        assert!(takes(code::MED, 0x80) && takes(code::MED, 0xa0) && !takes(code::MED, 0xc0));
+        assert!(takes(code::COMMUNITIES, 0xe0) && !takes(code::COMMUNITIES, 0x80));
     }
 }

@@ -12,6 +12,7 @@ use crate::next_hop::NextHop;
 
 mod decode;
 pub mod encode;
+mod mp;
 pub mod nlri;
 
 pub use decode::{UpdateFault, UpdateFaultKind, decode};

@@ -1,0 +1,50 @@
+//! AIGP, the accumulated IGP metric: RFC 7311 section 3.
+//!
+//! Owns the TLVs inside the attribute. Only the first AIGP TLV counts; TLVs of other types are skipped.
+
+use nom::Parser;
+use nom::bytes::complete::take;
+use nom::number::complete::{be_u8, be_u16};
+
+use crate::context::DecodeContext;
+use crate::read::Parsed;
+
+/// Type of the TLV that holds the metric.
+pub(super) const TYPE: u8 = 1;
+/// Its length, which counts type and length too.
+pub(super) const LENGTH: u16 = 11;
+
+/// Type and value of one TLV.
+fn tlv(input: &[u8]) -> Parsed<'_, (u8, &[u8])> {
+    let (input, (kind, length)) = (be_u8, be_u16).parse(input)?;
+    let Some(length) = length.checked_sub(3) else {
+        return Err(nom::Err::Failure(()));
+    };
+    let (rest, value) = take(length).parse(input)?;
+    Ok((rest, (kind, value)))
+}
+
+/// RFC 7311 section 3.
+pub(super) fn check(value: &[u8], _cx: &DecodeContext) -> Result<(), &'static str> {
+    let mut rest = value;
+    while !rest.is_empty() {
+        let (after, (kind, value)) = tlv(rest).map_err(|_| "AIGP has a TLV that does not fit")?;
+        if kind == TYPE && value.len() != 8 {
+            return Err("AIGP has a metric of other than 8 octets");
+        }
+        rest = after;
+    }
+    Ok(())
+}
+
+/// The metric, if there is one.
+pub(super) fn decode(value: &[u8]) -> Option<u64> {
+    let mut rest = value;
+    while let Ok((after, (kind, value))) = tlv(rest) {
+        if kind == TYPE {
+            return value.first_chunk::<8>().map(|octets| u64::from_be_bytes(*octets));
+        }
+        rest = after;
+    }
+    None
+}

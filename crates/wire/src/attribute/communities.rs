@@ -1,0 +1,59 @@
+//! Communities of all four kinds: RFC 1997, RFC 4360, RFC 5701, RFC 8092.
+//!
+//! Owns their lengths and the text form of a large one. What a community asks for is policy.
+
+use std::fmt;
+
+use crate::context::DecodeContext;
+
+/// One large community, RFC 8092 section 3.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LargeCommunity {
+    /// Global Administrator.
+    pub global: u32,
+    /// Local Data Part 1.
+    pub local1: u32,
+    /// Local Data Part 2.
+    pub local2: u32,
+}
+
+impl LargeCommunity {
+    pub(super) fn from_octets(octets: [u8; 12]) -> Self {
+        let [a, b, c, d, e, f, g, h, i, j, k, l] = octets;
+        Self {
+            global: u32::from_be_bytes([a, b, c, d]),
+            local1: u32::from_be_bytes([e, f, g, h]),
+            local2: u32::from_be_bytes([i, j, k, l]),
+        }
+    }
+}
+
+impl fmt::Display for LargeCommunity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}:{}", self.global, self.local1, self.local2)
+    }
+}
+
+/// RFC 7606 section 7.8.
+pub(super) fn check(value: &[u8], _cx: &DecodeContext) -> Result<(), &'static str> {
+    multiple_of(4, value).ok_or("COMMUNITIES has not a non-zero multiple of 4 octets")
+}
+
+/// RFC 7606 section 7.14.
+pub(super) fn check_extended(value: &[u8], _cx: &DecodeContext) -> Result<(), &'static str> {
+    multiple_of(8, value).ok_or("EXTENDED COMMUNITIES has not a non-zero multiple of 8 octets")
+}
+
+/// RFC 7606 section 7.15.
+pub(super) fn check_ipv6_extended(value: &[u8], _cx: &DecodeContext) -> Result<(), &'static str> {
+    multiple_of(20, value).ok_or("IPv6 EXTENDED COMMUNITIES has not a non-zero multiple of 20 octets")
+}
+
+/// RFC 8092 section 6.
+pub(super) fn check_large(value: &[u8], _cx: &DecodeContext) -> Result<(), &'static str> {
+    multiple_of(12, value).ok_or("LARGE_COMMUNITY has not a non-zero multiple of 12 octets")
+}
+
+fn multiple_of(unit: usize, value: &[u8]) -> Option<()> {
+    (!value.is_empty() && value.len().is_multiple_of(unit)).then_some(())
+}

@@ -1,0 +1,136 @@
+//! A set of path attributes: as checked octets and as values.
+//!
+//! Owns both types and the road from octets to values; the road back is `write`. Octets get checked by `scan` only.
+
+use std::net::Ipv4Addr;
+
+use bytes::Bytes;
+
+use super::aggregator::Aggregator;
+use super::aigp;
+use super::as_path::{AsPath, Width};
+use super::communities::LargeCommunity;
+use super::header::{self, RawAttribute};
+use super::origin::Origin;
+use crate::asn::Asn;
+use crate::iana::attribute as code;
+use crate::read::share;
+
+/// A checked attribute set as octets, in canonical form: no MP_REACH_NLRI, MP_UNREACH_NLRI or NEXT_HOP, four-octet
+/// AS_PATH with AS4_PATH merged (RFC 6793 section 4.2.3), discarded attributes gone. Equal octets mean equal attributes.
+/// The attributes stand in the order sent, those that had to be rewritten last.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct AttributeBytes(Bytes);
+
+/// The attributes of a set of routes, as values.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct PathAttributes {
+    /// ORIGIN, RFC 4271 section 5.1.1.
+    pub origin: Origin,
+    /// AS_PATH, RFC 4271 section 5.1.2; four-octet and merged.
+    pub as_path: AsPath,
+    /// MULTI_EXIT_DISC, RFC 4271 section 5.1.4.
+    pub med: Option<u32>,
+    /// LOCAL_PREF, RFC 4271 section 5.1.5; absent from external peers.
+    pub local_pref: Option<u32>,
+    /// ATOMIC_AGGREGATE, RFC 4271 section 5.1.6.
+    pub atomic_aggregate: bool,
+    /// AGGREGATOR, RFC 4271 section 5.1.7, merged with AS4_AGGREGATOR.
+    pub aggregator: Option<Aggregator>,
+    /// COMMUNITIES, RFC 1997: each as high and low sixteen bits in one number.
+    pub communities: Vec<u32>,
+    /// EXTENDED COMMUNITIES, RFC 4360.
+    pub extended_communities: Vec<[u8; 8]>,
+    /// IPv6 Address Specific Extended Communities, RFC 5701.
+    pub ipv6_extended_communities: Vec<[u8; 20]>,
+    /// LARGE_COMMUNITY, RFC 8092.
+    pub large_communities: Vec<LargeCommunity>,
+    /// ORIGINATOR_ID, RFC 4456 section 8.
+    pub originator_id: Option<Ipv4Addr>,
+    /// CLUSTER_LIST, RFC 4456 section 8.
+    pub cluster_list: Vec<Ipv4Addr>,
+    /// AIGP metric, RFC 7311.
+    pub aigp: Option<u64>,
+    /// Only to Customer, RFC 9234.
+    pub otc: Option<Asn>,
+    /// Attributes without a meaning here, as sent.
+    pub unknown: Vec<UnknownAttribute>,
+}
+
+/// An attribute that this speaker does not know.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct UnknownAttribute {
+    /// Attribute flags as sent; the Partial bit is set when it is passed on.
+    pub flags: u8,
+    /// Attribute type code.
+    pub code: u8,
+    /// Its value.
+    pub value: Bytes,
+}
+
+impl AttributeBytes {
+    pub(super) fn new(octets: Bytes) -> Self {
+        Self(octets)
+    }
+
+    /// The octets, each attribute with its header.
+    pub fn octets(&self) -> &Bytes {
+        &self.0
+    }
+
+    /// The same set with octets of its own, so that it does not hold the buffer of a whole message in memory.
+    #[must_use]
+    pub fn detached(&self) -> Self {
+        Self(Bytes::copy_from_slice(&self.0))
+    }
+
+    /// The attributes as values.
+    pub fn parse(&self) -> PathAttributes {
+        let mut attributes = PathAttributes::default();
+        let mut rest: &[u8] = &self.0;
+        while let Ok((after, attribute)) = header::attribute(rest) {
+            attributes.fill(&attribute, &self.0);
+            rest = after;
+        }
+        attributes
+    }
+}
+
+impl PathAttributes {
+    fn fill(&mut self, attribute: &RawAttribute<'_>, octets: &Bytes) {
+        let value = attribute.value;
+        match attribute.code {
+            code::ORIGIN => self.origin = one(value).and_then(Origin::from_octet).unwrap_or_default(),
+            code::AS_PATH => self.as_path = AsPath::decode(value, Width::Four),
+            code::MED => self.med = number(value),
+            code::LOCAL_PREF => self.local_pref = number(value),
+            code::ATOMIC_AGGREGATE => self.atomic_aggregate = true,
+            code::AGGREGATOR => self.aggregator = Aggregator::decode(value),
+            code::COMMUNITIES => self.communities = list(value, u32::from_be_bytes),
+            code::ORIGINATOR_ID => self.originator_id = number(value).map(Ipv4Addr::from),
+            code::CLUSTER_LIST => self.cluster_list = list(value, <Ipv4Addr as From<[u8; 4]>>::from),
+            code::EXTENDED_COMMUNITIES => self.extended_communities = list(value, |octets| octets),
+            code::IPV6_EXTENDED_COMMUNITIES => self.ipv6_extended_communities = list(value, |octets| octets),
+            code::AIGP => self.aigp = aigp::decode(value),
+            code::LARGE_COMMUNITY => self.large_communities = list(value, LargeCommunity::from_octets),
+            code::OTC => self.otc = number(value).map(Asn),
+            _ => self.unknown.push(UnknownAttribute {
+                flags: attribute.flags,
+                code: attribute.code,
+                value: share(octets, value),
+            }),
+        }
+    }
+}
+
+fn one(value: &[u8]) -> Option<u8> {
+    value.first().copied()
+}
+
+fn number(value: &[u8]) -> Option<u32> {
+    value.first_chunk().map(|octets| u32::from_be_bytes(*octets))
+}
+
+fn list<const N: usize, T>(value: &[u8], make: impl Fn([u8; N]) -> T) -> Vec<T> {
+    value.as_chunks().0.iter().map(|octets| make(*octets)).collect()
+}

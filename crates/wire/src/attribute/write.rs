@@ -1,0 +1,158 @@
+//! Path attributes from values to octets.
+//!
+//! Owns the order, by type code as RFC 4271 section 5 asks for, and what a peer of two-octet AS numbers gets instead.
+
+use std::net::Ipv4Addr;
+
+use bytes::{BufMut, BytesMut};
+
+use super::aggregator::Aggregator;
+use super::as_path::{AsPath, Width};
+use super::header::{self, flags};
+use super::set::{AttributeBytes, PathAttributes, UnknownAttribute};
+use super::{aigp, as4};
+use crate::iana::attribute as code;
+
+const WELL_KNOWN: u8 = flags::TRANSITIVE;
+const NON_TRANSITIVE: u8 = flags::OPTIONAL;
+const TRANSITIVE: u8 = flags::OPTIONAL | flags::TRANSITIVE;
+
+/// For whom attributes are written.
+#[derive(Clone, Copy)]
+pub(crate) enum Reader {
+    /// For us, as [`AttributeBytes`].
+    Ourselves,
+    /// For a peer: unknown attributes that are not transitive stay here, the others get Partial.
+    Peer { four_octet_as: bool, next_hop: Option<Ipv4Addr> },
+}
+
+impl PathAttributes {
+    /// The attributes as octets, sorted by type code.
+    pub fn to_bytes(&self) -> AttributeBytes {
+        let mut out = BytesMut::with_capacity(128);
+        self.put(&mut out, Reader::Ourselves);
+        AttributeBytes::new(out.freeze())
+    }
+
+    /// Appends the attributes as `reader` is to get them.
+    pub(crate) fn put(&self, out: &mut BytesMut, reader: Reader) {
+        let (width, next_hop) = match reader {
+            Reader::Ourselves => (Width::Four, None),
+            Reader::Peer { four_octet_as: true, next_hop } => (Width::Four, next_hop),
+            Reader::Peer { four_octet_as: false, next_hop } => (Width::Two, next_hop),
+        };
+        header::put(out, WELL_KNOWN, code::ORIGIN, 1);
+        out.put_u8(self.origin.octet());
+        put_path(out, WELL_KNOWN, code::AS_PATH, &self.as_path, width);
+        put_number(out, WELL_KNOWN, code::NEXT_HOP, next_hop.map(u32::from));
+        put_number(out, NON_TRANSITIVE, code::MED, self.med);
+        put_number(out, WELL_KNOWN, code::LOCAL_PREF, self.local_pref);
+        if self.atomic_aggregate {
+            header::put(out, WELL_KNOWN, code::ATOMIC_AGGREGATE, 0);
+        }
+        if let Some(aggregator) = self.aggregator {
+            put_aggregator(out, aggregator, width);
+        }
+        put_list(out, TRANSITIVE, code::COMMUNITIES, self.communities.iter().map(|c| c.to_be_bytes()));
+        self.put_reflection(out);
+        put_list(out, TRANSITIVE, code::EXTENDED_COMMUNITIES, self.extended_communities.iter().copied());
+        if width == Width::Two {
+            self.put_as4(out);
+        }
+        let ipv6 = self.ipv6_extended_communities.iter().copied();
+        put_list(out, TRANSITIVE, code::IPV6_EXTENDED_COMMUNITIES, ipv6);
+        self.put_aigp(out);
+        let large = self.large_communities.iter().flat_map(|c| [c.global, c.local1, c.local2]);
+        put_list(out, TRANSITIVE, code::LARGE_COMMUNITY, large.map(u32::to_be_bytes));
+        put_number(out, TRANSITIVE, code::OTC, self.otc.map(|asn| asn.0));
+        for attribute in &self.unknown {
+            put_unknown(out, attribute, reader);
+        }
+    }
+
+    fn put_reflection(&self, out: &mut BytesMut) {
+        put_number(out, NON_TRANSITIVE, code::ORIGINATOR_ID, self.originator_id.map(u32::from));
+        put_list(out, NON_TRANSITIVE, code::CLUSTER_LIST, self.cluster_list.iter().map(Ipv4Addr::octets));
+    }
+
+    fn put_as4(&self, out: &mut BytesMut) {
+        if let Some(path) = as4::split_path(&self.as_path) {
+            put_path(out, TRANSITIVE, code::AS4_PATH, &path, Width::Four);
+        }
+        // "the AS4_AGGREGATOR attribute ... only if the AS number in AGGREGATOR cannot be represented by two octets".
+        if let Some(aggregator) = self.aggregator.filter(|a| u16::try_from(a.asn.0).is_err()) {
+            header::put(out, TRANSITIVE, code::AS4_AGGREGATOR, 8);
+            out.put_u32(aggregator.asn.0);
+            out.put_slice(&aggregator.router.octets());
+        }
+    }
+
+    fn put_aigp(&self, out: &mut BytesMut) {
+        if let Some(metric) = self.aigp {
+            header::put(out, NON_TRANSITIVE, code::AIGP, usize::from(aigp::LENGTH));
+            out.put_u8(aigp::TYPE);
+            out.put_u16(aigp::LENGTH);
+            out.put_u64(metric);
+        }
+    }
+}
+
+fn put_path(out: &mut BytesMut, flags: u8, code: u8, path: &AsPath, width: Width) {
+    header::put(out, flags, code, path.encoded_len(width));
+    path.put(out, width);
+}
+
+fn put_number(out: &mut BytesMut, flags: u8, code: u8, number: Option<u32>) {
+    if let Some(number) = number {
+        header::put(out, flags, code, 4);
+        out.put_u32(number);
+    }
+}
+
+fn put_aggregator(out: &mut BytesMut, aggregator: Aggregator, width: Width) {
+    match width {
+        Width::Two => {
+            header::put(out, TRANSITIVE, code::AGGREGATOR, 6);
+            out.put_u16(aggregator.asn.two_octets());
+        }
+        Width::Four => {
+            header::put(out, TRANSITIVE, code::AGGREGATOR, 8);
+            out.put_u32(aggregator.asn.0);
+        }
+    }
+    out.put_slice(&aggregator.router.octets());
+}
+
+/// Appends a list, or nothing where it is empty: RFC 7606 takes an empty list for malformed.
+fn put_list<const N: usize>(
+    out: &mut BytesMut,
+    flags: u8,
+    code: u8,
+    items: impl Iterator<Item = [u8; N]> + Clone,
+) {
+    let count = items.clone().count();
+    if count > 0 {
+        header::put(out, flags, code, count.saturating_mul(N));
+        items.for_each(|item| out.put_slice(&item));
+    }
+}
+
+fn put_unknown(out: &mut BytesMut, attribute: &UnknownAttribute, reader: Reader) {
+    let flags = match reader {
+        Reader::Ourselves => attribute.flags,
+        // "If an optional transitive attribute is unrecognized, the Partial bit ... is set to 1, and the attribute is
+        // retained for propagation". RFC 4271 section 5.
+        Reader::Peer { .. } if attribute.flags & flags::TRANSITIVE != 0 => attribute.flags | flags::PARTIAL,
+        Reader::Peer { .. } => return,
+    };
+    header::put(out, flags, attribute.code, attribute.value.len());
+    out.put_slice(&attribute.value);
+}
+
+/// The attributes that the merge of RFC 6793 section 4.2.3 writes anew.
+pub(super) fn put_merged(out: &mut BytesMut, path: &AsPath, aggregator: Option<Aggregator>) {
+    put_path(out, WELL_KNOWN, code::AS_PATH, path, Width::Four);
+    if let Some(aggregator) = aggregator {
+        put_aggregator(out, aggregator, Width::Four);
+    }
+}
