@@ -92,3 +92,15 @@ impl Batch {
         answers
     }
 }
+
+#[cfg(test)]
+impl Batch {
+    /// Gives the message `index` a length beyond the batch, as a broken encoder would.
+    pub(crate) fn damage_length_of(&mut self, index: usize) {
+        let mut at = 0;
+        for _ in 0..index {
+            at += usize::from(u16::from_ne_bytes([self.octets[at], self.octets[at + 1]]));
+        }
+        self.octets[at + 2] = 1;
+    }
+}

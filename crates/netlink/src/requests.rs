@@ -145,3 +145,6 @@ fn lost(errno: i32, message: &str) -> KernelError {
 fn from_io(error: &io::Error) -> KernelError {
     KernelError { errno: error.raw_os_error().unwrap_or(libc::EIO), message: None }
 }
+
+#[cfg(test)]
+mod tests;

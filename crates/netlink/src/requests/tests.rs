@@ -1,0 +1,77 @@
+//! What the real kernel says to requests that a correct encoder never sends. Needs root, for a namespace of its own.
+
+use bgp_fib::{Op, OpId};
+use nix::sched::{CloneFlags, unshare};
+
+use super::*;
+use crate::uapi::family;
+
+/// Runs `test` on a thread in a fresh network namespace.
+fn in_namespace(test: impl FnOnce(Requests) + Send + 'static) {
+    std::thread::spawn(move || {
+        unshare(CloneFlags::CLONE_NEWNET).expect("network namespaces need root");
+        let socket = RouteSocket::requests(1 << 20).unwrap();
+        test(Requests::new(socket, Duration::from_millis(200)));
+    })
+    .join()
+    .unwrap();
+}
+
+fn delete(prefix: &str) -> Op {
+    Op::RouteDel { prefix: prefix.parse().unwrap(), table: 254, protocol: 186, metric: 20, target: None }
+}
+
+#[test]
+fn a_lost_answer_ends_by_time_and_what_comes_late_is_not_mixed_up() {
+    in_namespace(|mut requests| {
+        let mut batch = Batch::default();
+        requests.begin(&mut batch);
+        for id in 1..=3 {
+            assert!(batch.push(OpId(id), &delete("10.0.0.0/8")));
+        }
+        batch.damage_length_of(1);
+        let Outcome::Lost(answers) = requests.execute(&mut batch) else { panic!("there was an answer") };
+        let errors: Vec<_> =
+            answers.iter().map(|(id, result)| (id.0, result.as_ref().unwrap_err().errno)).collect();
+        assert_eq!(errors, [(1, libc::ESRCH), (2, libc::ETIMEDOUT), (3, libc::ETIMEDOUT)]);
+
+        requests.begin(&mut batch);
+        assert!(batch.push(OpId(4), &delete("10.0.0.0/8")));
+        let Outcome::Complete(answers) = requests.execute(&mut batch) else { panic!("lost again") };
+        assert_eq!(answers.len(), 1);
+        assert_eq!((answers[0].0, answers[0].1.as_ref().unwrap_err().errno), (OpId(4), libc::ESRCH));
+    });
+}
+
+#[test]
+fn a_dump_that_the_kernel_refuses_is_no_empty_table() {
+    in_namespace(|mut requests| {
+        let protocol_in_a_dump = [0, 0, 186, 0, 0, 0, 0, 0];
+        let layout = Layout { fixed: &protocol_in_a_dump, attributes: &|_| {} };
+        let refused = requests.dump(message::GETNEXTHOP, layout, |_, _| panic!("an entry")).unwrap_err();
+        assert_eq!(refused.errno, libc::EINVAL);
+        assert!(refused.message.is_some(), "the reason is an extended one");
+
+        let empty = Layout { fixed: &[0; 8], attributes: &|_| {} };
+        assert_eq!(
+            requests.dump(message::GETNEXTHOP, empty, |_, _| panic!("an entry")),
+            Ok(DumpEnd::Complete)
+        );
+        let no_table =
+            Layout { fixed: &[family::INET, 0, 0, 0, 77, 0, 0, 0, 0, 0, 0, 0], attributes: &|_| {} };
+        let refused = requests.dump(message::GETROUTE, no_table, |_, _| {}).unwrap_err();
+        assert_eq!(refused.errno, libc::ENOENT);
+    });
+}
+
+#[test]
+fn an_error_has_its_text() {
+    in_namespace(|mut requests| {
+        let mut batch = Batch::default();
+        requests.begin(&mut batch);
+        assert!(batch.push(OpId(1), &Op::NexthopDel { id: 0 }));
+        let Outcome::Complete(answers) = requests.execute(&mut batch) else { panic!("no answer") };
+        let error = answers[0].1.clone().unwrap_err();
+        assert_eq!(error.message.as_deref(), Some("Invalid nexthop id"));
+    });
+}
