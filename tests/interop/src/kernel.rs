@@ -5,7 +5,10 @@ use std::collections::BTreeSet;
 use anyhow::Result;
 use serde_json::Value;
 
+use crate::lab::Lab;
 use crate::namespace::Namespace;
+use crate::process::Process;
+use crate::wait::seconds;
 
 /// A route as the kernel shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,6 +64,18 @@ pub fn gateways(namespace: &Namespace, prefix: &str) -> Result<BTreeSet<String>>
     let mut routes = routes_to(namespace, prefix)?;
     anyhow::ensure!(routes.len() <= 1, "more than one route to {prefix}: {routes:?}");
     Ok(routes.pop().map(|route| route.gateways).unwrap_or_default())
+}
+
+/// Starts to write down every change of routes in a namespace; the log has a line each, `Deleted …` for removals.
+pub fn watch_routes(lab: &Lab, namespace: &Namespace) -> Result<Process> {
+    let mut command = crate::command::words(&format!("ip -n {} -o monitor route", namespace.name()));
+    let watch = Process::start("watch-routes", &mut command, lab.dir())?;
+    // What it reports shows that it listens; the probe is a route of nobody.
+    lab.until("ip monitor listens", seconds(5), || {
+        namespace.ip("route replace blackhole 192.0.2.255/32")?;
+        Ok(watch.log().contains("192.0.2.255"))
+    })?;
+    Ok(watch)
 }
 
 fn route(value: &Value) -> Route {

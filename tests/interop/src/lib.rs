@@ -10,14 +10,20 @@
 //! lab        -> http       the host, its bridge, nodes, services, a client
 //! daemon, gobgp, frr, bird, openbgpd, exabgp, haproxy, prometheus      who runs in it
 //! speaker                  a node's speaker of our own, where gobgpd is not to be had or bytes must be timed
-//! kernel                   what the kernel holds, through `ip -j`
-//! demo, bench              the two programs made of all this
+//! kernel, rtnl             what the kernel holds, through `ip -j`; when it changes, through rtnetlink
+//! demo, bench, clean       what `scripts/` calls
 //! ```
 //!
 //! The tests are in `tests/`, a file a topic; they need root and the programs that `scripts/setup` installs, so they
 //! are built only with the feature `labs`: `scripts/test` runs them. A lab that cannot run fails.
 
+pub mod bench;
+pub mod bird;
+pub mod clean;
 pub mod command;
+pub mod daemon;
+pub mod demo;
+pub mod exabgp;
 pub mod frr;
 pub mod gobgp;
 pub mod haproxy;
@@ -25,5 +31,9 @@ pub mod http;
 pub mod kernel;
 pub mod lab;
 pub mod namespace;
+pub mod openbgpd;
 pub mod process;
+pub mod prometheus;
+pub mod rtnl;
+pub mod speaker;
 pub mod wait;

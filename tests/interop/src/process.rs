@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -12,6 +13,13 @@ use nix::unistd::Pid;
 
 use crate::command::line;
 use crate::wait::until;
+
+static OUTLIVE: AtomicBool = AtomicBool::new(false);
+
+/// From now on programs may outlive the process that starts them (`lab demo --keep`).
+pub fn let_processes_outlive() {
+    OUTLIVE.store(true, Ordering::Relaxed);
+}
 
 /// A running program of the lab. Dropping it kills it.
 #[derive(Debug)]

@@ -1,9 +1,11 @@
-//! What runs on a node of a lab when the node is ours: its HTTP server.
+//! What runs on a node of a lab: the backend of its services, and a BGP speaker where the node is of our own kind.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use anyhow::Result;
+use bgp_wire::Prefix;
 use clap::{Parser, Subcommand};
+use interop::speaker::Settings;
 
 #[derive(Parser)]
 #[command(about = "A node of a lab")]
@@ -23,10 +25,24 @@ enum Role {
         #[arg(long, default_value = "[::]:80")]
         bind: SocketAddr,
     },
+    /// Speaks BGP to the host as Cilium does; `announce PREFIX` and `withdraw PREFIX` are read from standard input
+    Speak {
+        /// The node's name
+        #[arg(long)]
+        name: String,
+        /// The host's address
+        #[arg(long)]
+        host: IpAddr,
+        /// What to announce from the start
+        prefixes: Vec<Prefix>,
+    },
 }
 
 fn main() -> Result<()> {
     match Arguments::parse().role {
         Role::Http { name, bind } => interop::http::serve(bind, &name),
+        Role::Speak { name, host, prefixes } => {
+            interop::speaker::keep_up(SocketAddr::new(host, 179), &Settings::cilium(&name)?, prefixes)
+        }
     }
 }

@@ -1,0 +1,46 @@
+//! Debian's BIRD 2 in a namespace.
+
+use std::fs;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+
+use crate::command::run;
+use crate::lab::{Lab, installed};
+use crate::namespace::Namespace;
+use crate::process::Process;
+use crate::wait::{seconds, until};
+
+/// A running BIRD.
+#[derive(Debug)]
+pub struct Bird {
+    process: Process,
+    namespace: String,
+    socket: PathBuf,
+}
+
+impl Bird {
+    /// Starts it with a configuration and waits until `birdc` gets an answer.
+    pub fn start(lab: &Lab, namespace: &Namespace, config: &str) -> Result<Self> {
+        installed("bird", "bird2")?;
+        let file = lab.dir().join("bird.conf");
+        let socket = lab.dir().join("bird.ctl");
+        fs::write(&file, config).with_context(|| file.display().to_string())?;
+        let mut command = namespace.command("bird");
+        command.arg("-f").arg("-c").arg(&file).arg("-s").arg(&socket);
+        let process = Process::start("bird", &mut command, lab.dir())?;
+        let mut bird = Self { process, namespace: namespace.name().to_owned(), socket };
+        until("BIRD takes commands", seconds(10), || {
+            bird.process.must_run()?;
+            Ok(bird.ask("show status").is_ok())
+        })?;
+        Ok(bird)
+    }
+
+    /// Runs one command of `birdc`.
+    pub fn ask(&self, line: &str) -> Result<String> {
+        let mut command = std::process::Command::new("ip");
+        command.args(["netns", "exec", &self.namespace, "birdc", "-s"]).arg(&self.socket);
+        run(command.args(line.split_whitespace()))
+    }
+}

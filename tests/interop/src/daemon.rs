@@ -1,0 +1,216 @@
+//! bgpd-rs on the host of a lab, and bgpctl asking it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Output;
+
+use anyhow::{Context, Result};
+use nix::sys::signal::Signal;
+use serde_json::Value;
+
+use crate::command::{output, run};
+use crate::lab::{Lab, binary};
+use crate::namespace::Namespace;
+use crate::process::Process;
+use crate::wait::seconds;
+
+/// The configuration of the lab's host as it is shipped.
+pub fn k3d() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../config/examples/k3d.toml")
+}
+
+/// A running bgpd-rs.
+#[derive(Debug)]
+pub struct Daemon {
+    process: Process,
+    config: PathBuf,
+    socket: PathBuf,
+    namespace: String,
+    privileges: Privileges,
+}
+
+/// As whom the daemon runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Privileges {
+    /// As the lab does.
+    Root,
+    /// As `nobody`, with CAP_NET_ADMIN and CAP_NET_BIND_SERVICE alone, as the unit starts it.
+    NetworkOnly,
+}
+
+impl Daemon {
+    /// Starts the daemon on the lab's host and waits until it answers.
+    pub fn start(lab: &Lab, config: &str) -> Result<Self> {
+        Self::start_as(lab, config, Privileges::Root)
+    }
+
+    /// Starts it with the shipped configuration of the lab's host.
+    pub fn start_k3d(lab: &Lab) -> Result<Self> {
+        let text = fs::read_to_string(k3d()).with_context(|| k3d().display().to_string())?;
+        Self::start(lab, &text)
+    }
+
+    /// The same with given privileges.
+    pub fn start_as(lab: &Lab, config: &str, privileges: Privileges) -> Result<Self> {
+        let path = lab.dir().join("bgpd-rs.toml");
+        fs::write(&path, config).with_context(|| path.display().to_string())?;
+        Self::start_file(lab, &path, privileges)
+    }
+
+    /// Starts it with a configuration file that exists.
+    pub fn start_file(lab: &Lab, config: &Path, privileges: Privileges) -> Result<Self> {
+        let run = lab.dir().join("run");
+        fs::create_dir_all(&run)?;
+        if privileges == Privileges::NetworkOnly {
+            crate::command::run(std::process::Command::new("chown").arg("nobody:nogroup").arg(&run))?;
+        }
+        let socket = run.join("control.sock");
+        let process = spawn(&lab.host, config, &socket, lab.dir(), privileges)?;
+        let namespace = lab.host.name().to_owned();
+        let mut daemon = Self { process, config: config.to_owned(), socket, namespace, privileges };
+        daemon.wait_until_ready(lab)?;
+        Ok(daemon)
+    }
+
+    /// Starts it again after its end, with the configuration that is in its file now.
+    pub fn start_again(&mut self, lab: &Lab) -> Result<()> {
+        self.process = spawn(&lab.host, &self.config, &self.socket, lab.dir(), self.privileges)?;
+        self.wait_until_ready(lab)
+    }
+
+    fn wait_until_ready(&mut self, lab: &Lab) -> Result<()> {
+        lab.until("bgpd-rs answers bgpctl", seconds(10), || {
+            self.process.must_run()?;
+            Ok(self.json("show summary").is_ok())
+        })?;
+        Ok(())
+    }
+
+    /// Writes another configuration into its file; it takes effect by [`Daemon::reload`] or SIGHUP.
+    pub fn write_config(&self, text: &str) -> Result<()> {
+        fs::write(&self.config, text).with_context(|| self.config.display().to_string())
+    }
+
+    /// Sends SIGHUP.
+    pub fn hang_up(&self) -> Result<()> {
+        self.process.signal(Signal::SIGHUP)
+    }
+
+    /// Ends it as a crash or the out-of-memory killer does.
+    pub fn crash(&mut self) -> Result<()> {
+        self.process.crash()
+    }
+
+    /// Stops it as systemd does.
+    pub fn stop(&mut self) -> Result<std::process::ExitStatus> {
+        self.process.terminate(seconds(10))
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> i32 {
+        self.process.pid()
+    }
+
+    /// Its log.
+    pub fn log(&self) -> String {
+        self.process.log()
+    }
+
+    /// Fails if it has ended.
+    pub fn must_run(&mut self) -> Result<()> {
+        self.process.must_run()
+    }
+
+    /// The path of its control socket.
+    pub fn socket(&self) -> &Path {
+        &self.socket
+    }
+
+    /// Runs bgpctl with arguments separated by blanks; it must succeed.
+    pub fn ctl(&self, line: &str) -> Result<String> {
+        run(&mut self.ctl_command(line)?)
+    }
+
+    /// Runs bgpctl and returns everything about its end.
+    pub fn ctl_output(&self, line: &str) -> Result<Output> {
+        output(&mut self.ctl_command(line)?)
+    }
+
+    fn ctl_command(&self, line: &str) -> Result<std::process::Command> {
+        let mut command = std::process::Command::new("ip");
+        command.args(["netns", "exec", &self.namespace]).arg(binary("bgpctl")?);
+        command.arg("--socket").arg(&self.socket).args(line.split_whitespace());
+        Ok(command)
+    }
+
+    /// Runs a question of bgpctl with `--json`.
+    pub fn json(&self, line: &str) -> Result<Value> {
+        let printed = self.ctl(&format!("{line} --json"))?;
+        serde_json::from_str(&printed).with_context(|| printed.clone())
+    }
+
+    /// What `show neighbors` says about one peer; null when it does not know the address.
+    pub fn neighbor(&self, address: &str) -> Result<Value> {
+        let reply = self.json("show neighbors")?;
+        let all = reply["neighbors"].as_array().cloned().unwrap_or_default();
+        Ok(all.into_iter().find(|peer| peer["address"] == address).unwrap_or(Value::Null))
+    }
+
+    /// The session state of a peer, `established` and so on; empty when the peer is not known.
+    pub fn state(&self, address: &str) -> Result<String> {
+        Ok(self.neighbor(address)?["state"].as_str().unwrap_or_default().to_owned())
+    }
+
+    /// Waits until the sessions with all these peers are up.
+    pub fn expect_established(&self, lab: &Lab, addresses: &[String]) -> Result<()> {
+        for address in addresses {
+            lab.until(&format!("the session with {address} is up"), seconds(30), || {
+                Ok(self.state(address)? == "established")
+            })?;
+        }
+        Ok(())
+    }
+
+    /// What `show routes` says about one path of a prefix: that from this peer.
+    pub fn path(&self, prefix: &str, peer: &str) -> Result<Value> {
+        let reply = self.json(&format!("show routes {prefix}"))?;
+        let routes = reply["routes"].as_array().cloned().unwrap_or_default();
+        let paths = routes.iter().flat_map(|route| route["paths"].as_array().cloned().unwrap_or_default());
+        Ok(paths.into_iter().find(|path| path["peer"] == peer).unwrap_or(Value::Null))
+    }
+
+    /// What `show fib` says about a prefix.
+    pub fn fib(&self, prefix: &str) -> Result<Value> {
+        let reply = self.json("show fib")?;
+        let routes = reply["routes"].as_array().cloned().unwrap_or_default();
+        Ok(routes.into_iter().find(|route| route["prefix"] == prefix).unwrap_or(Value::Null))
+    }
+
+    /// Lets it live on when this value goes.
+    pub fn leave(self) {
+        self.process.leave();
+    }
+}
+
+fn spawn(
+    host: &Namespace,
+    config: &Path,
+    socket: &Path,
+    logs: &Path,
+    privileges: Privileges,
+) -> Result<Process> {
+    let program = binary("bgpd-rs")?;
+    let mut command = match privileges {
+        Privileges::Root => host.command(program),
+        Privileges::NetworkOnly => {
+            let mut command = host.command("setpriv");
+            command.args(["--reuid=nobody", "--regid=nogroup", "--clear-groups", "--no-new-privs"]);
+            command.args(["--inh-caps=-all,+net_admin,+net_bind_service"]);
+            command.args(["--ambient-caps=-all,+net_admin,+net_bind_service"]);
+            command.args(["--bounding-set=-all,+net_admin,+net_bind_service"]).arg(program);
+            command
+        }
+    };
+    command.arg("--config").arg(config).arg("--control-socket").arg(socket);
+    Process::start("bgpd-rs", &mut command, logs)
+}

@@ -1,0 +1,60 @@
+//! Debian's Prometheus on the host of a lab, scraping the daemon there.
+
+use std::fs;
+
+use anyhow::{Context, Result};
+use serde_json::Value;
+
+use crate::command::run;
+use crate::lab::{Lab, installed};
+use crate::process::Process;
+use crate::wait::seconds;
+
+/// A running Prometheus.
+#[derive(Debug)]
+pub struct Prometheus {
+    process: Process,
+    namespace: String,
+}
+
+impl Prometheus {
+    /// Starts it in the host's namespace with one target, scraped every second, and waits until it is ready.
+    pub fn start(lab: &Lab, target: &str) -> Result<Self> {
+        installed("prometheus", "prometheus")?;
+        let file = lab.dir().join("prometheus.yml");
+        let text = format!(
+            "global:\n  scrape_interval: 1s\nscrape_configs:\n- job_name: bgpd-rs\n  static_configs:\n  \
+             - targets: ['{target}']\n"
+        );
+        fs::write(&file, text).with_context(|| file.display().to_string())?;
+        let mut command = lab.host.command("prometheus");
+        command.arg("--config.file").arg(&file).arg("--storage.tsdb.path").arg(lab.dir().join("tsdb"));
+        command.args(["--web.listen-address", "127.0.0.1:9090"]);
+        let process = Process::start("prometheus", &mut command, lab.dir())?;
+        let mut prometheus = Self { process, namespace: lab.host.name().to_owned() };
+        lab.until("Prometheus is ready", seconds(30), || {
+            prometheus.process.must_run()?;
+            Ok(prometheus.get("/-/ready").is_ok())
+        })?;
+        Ok(prometheus)
+    }
+
+    /// The result of a query: a list of series with their values.
+    pub fn query(&self, expression: &str) -> Result<Vec<Value>> {
+        let mut command = self.curl("/api/v1/query");
+        let printed = run(command.args(["--get", "--data-urlencode", &format!("query={expression}")]))?;
+        let reply: Value = serde_json::from_str(&printed).with_context(|| printed.clone())?;
+        Ok(reply["data"]["result"].as_array().cloned().unwrap_or_default())
+    }
+
+    fn get(&self, path: &str) -> Result<String> {
+        run(&mut self.curl(path))
+    }
+
+    fn curl(&self, path: &str) -> std::process::Command {
+        let mut command = std::process::Command::new("ip");
+        command.args(["netns", "exec", &self.namespace, "curl", "--silent", "--fail"]);
+        command.arg(format!("http://127.0.0.1:9090{path}"));
+        command
+    }
+}

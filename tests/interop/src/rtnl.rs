@@ -1,0 +1,252 @@
+//! A watcher of rtnetlink: which gateways lead to one prefix, and the moment at which that changed.
+//!
+//! It follows routes and nexthop objects as the kernel announces them, so that it does not matter whether a daemon
+//! changes the route, the group behind it, or a member.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, Ipv6Addr};
+use std::os::fd::AsRawFd;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use nix::sys::socket::{
+    AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, bind, recv, socket,
+};
+
+use crate::namespace::Namespace;
+
+const RTM_NEWROUTE: u16 = 24;
+const RTM_DELROUTE: u16 = 25;
+const RTM_NEWNEXTHOP: u16 = 104;
+const RTM_DELNEXTHOP: u16 = 105;
+/// Multicast groups of IPv6 routes (RTNLGRP 11) and nexthop objects (RTNLGRP 32).
+const GROUPS: u32 = (1 << 10) | (1 << 31);
+const RTA_DST: u16 = 1;
+const RTA_GATEWAY: u16 = 5;
+const RTA_MULTIPATH: u16 = 9;
+const RTA_NH_ID: u16 = 30;
+const NHA_ID: u16 = 1;
+const NHA_GROUP: u16 = 2;
+const NHA_GATEWAY: u16 = 6;
+
+/// The gateways to the prefix from this moment on.
+#[derive(Clone, Debug)]
+pub struct Change {
+    /// When the notification was read.
+    pub at: Instant,
+    /// The gateways; empty without a route.
+    pub gateways: BTreeSet<Ipv6Addr>,
+}
+
+/// Watches one host route of a namespace.
+#[derive(Debug)]
+pub struct Watcher {
+    changes: Receiver<Change>,
+}
+
+impl Watcher {
+    /// Opens the socket inside the namespace and starts to follow.
+    pub fn start(namespace: &Namespace, host: Ipv6Addr) -> Result<Self> {
+        let fd = namespace.inside(|| -> nix::Result<_> {
+            let fd = socket(
+                AddressFamily::Netlink,
+                SockType::Raw,
+                SockFlag::SOCK_CLOEXEC,
+                SockProtocol::NetlinkRoute,
+            )?;
+            bind(fd.as_raw_fd(), &NetlinkAddr::new(0, GROUPS))?;
+            Ok(fd)
+        })??;
+        let (sender, changes) = channel();
+        thread::spawn(move || {
+            let mut state = State { host, ..State::default() };
+            let mut buffer = vec![0; 1 << 16];
+            while let Ok(length) = recv(fd.as_raw_fd(), &mut buffer, MsgFlags::empty()) {
+                let at = Instant::now();
+                if state.take(buffer.get(..length).unwrap_or_default(), at, &sender).is_none() {
+                    break;
+                }
+            }
+        });
+        Ok(Self { changes })
+    }
+
+    /// Forgets what came until now.
+    pub fn forget(&self) {
+        while self.changes.try_recv().is_ok() {}
+    }
+
+    /// Waits until exactly these gateways lead to the prefix, and returns when that was.
+    pub fn wait_for(&self, wanted: &BTreeSet<Ipv6Addr>, limit: Duration) -> Result<Instant> {
+        let deadline = Instant::now() + limit;
+        let mut last = None;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let change = match self.changes.recv_timeout(left) {
+                Ok(change) => change,
+                Err(error) => bail!("the kernel's gateways are not {wanted:?} but {last:?}: {error}"),
+            };
+            if change.gateways == *wanted {
+                return Ok(change.at);
+            }
+            last = Some(change.gateways);
+        }
+    }
+}
+
+#[derive(Debug)]
+enum Nexthop {
+    Single(Option<Ipv6Addr>),
+    Group(Vec<u32>),
+}
+
+#[derive(Debug)]
+enum Target {
+    Object(u32),
+    Direct(BTreeSet<Ipv6Addr>),
+}
+
+#[derive(Debug)]
+struct State {
+    host: Ipv6Addr,
+    nexthops: BTreeMap<u32, Nexthop>,
+    target: Option<Target>,
+    last: BTreeSet<Ipv6Addr>,
+}
+
+impl Default for State {
+    fn default() -> Self {
+        let (nexthops, last) = (BTreeMap::new(), BTreeSet::new());
+        Self { host: Ipv6Addr::UNSPECIFIED, nexthops, target: None, last }
+    }
+}
+
+impl State {
+    /// Works off one datagram; `None` once nobody wants to know any more.
+    fn take(&mut self, mut octets: &[u8], at: Instant, sender: &Sender<Change>) -> Option<()> {
+        while let Some((kind, body, rest)) = message(octets) {
+            self.apply(kind, body);
+            octets = rest;
+            let gateways = self.gateways();
+            if gateways != self.last {
+                self.last.clone_from(&gateways);
+                sender.send(Change { at, gateways }).ok()?;
+            }
+        }
+        Some(())
+    }
+
+    fn apply(&mut self, kind: u16, body: &[u8]) {
+        match kind {
+            RTM_NEWROUTE => {
+                if let Some(target) = self.route(body) {
+                    self.target = Some(target);
+                }
+            }
+            RTM_DELROUTE if self.route(body).is_some() => self.target = None,
+            RTM_NEWNEXTHOP => self.nexthop(body),
+            RTM_DELNEXTHOP => {
+                if let Some(id) =
+                    attributes(body, 8).find(|(kind, _)| *kind == NHA_ID).and_then(|(_, v)| number(v))
+                {
+                    self.nexthops.remove(&id);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Where the route leads, if it is the one that is watched: `struct rtmsg` has 12 octets, the second is the length.
+    fn route(&self, body: &[u8]) -> Option<Target> {
+        let all: BTreeMap<_, _> = attributes(body, 12).collect();
+        let watched = body.get(1) == Some(&128) && address(all.get(&RTA_DST)?) == Some(self.host);
+        if !watched {
+            return None;
+        }
+        if let Some(id) = all.get(&RTA_NH_ID).and_then(|value| number(value)) {
+            return Some(Target::Object(id));
+        }
+        let single = all.get(&RTA_GATEWAY).and_then(|value| address(value));
+        let several = all.get(&RTA_MULTIPATH).map(|value| legs(value)).unwrap_or_default();
+        Some(Target::Direct(single.into_iter().chain(several).collect()))
+    }
+
+    fn nexthop(&mut self, body: &[u8]) {
+        let all: BTreeMap<_, _> = attributes(body, 8).collect();
+        let Some(id) = all.get(&NHA_ID).and_then(|value| number(value)) else { return };
+        let nexthop = match all.get(&NHA_GROUP) {
+            Some(members) => Nexthop::Group(members.chunks_exact(8).filter_map(number).collect()),
+            None => Nexthop::Single(all.get(&NHA_GATEWAY).and_then(|value| address(value))),
+        };
+        self.nexthops.insert(id, nexthop);
+    }
+
+    fn gateways(&self) -> BTreeSet<Ipv6Addr> {
+        match &self.target {
+            None => BTreeSet::new(),
+            Some(Target::Direct(gateways)) => gateways.clone(),
+            Some(Target::Object(id)) => self.of_object(*id),
+        }
+    }
+
+    fn of_object(&self, id: u32) -> BTreeSet<Ipv6Addr> {
+        match self.nexthops.get(&id) {
+            None => BTreeSet::new(),
+            Some(Nexthop::Single(gateway)) => gateway.iter().copied().collect(),
+            Some(Nexthop::Group(members)) => {
+                members.iter().flat_map(|member| self.of_object(*member)).collect()
+            }
+        }
+    }
+}
+
+/// The first message of a datagram: type, body, the rest.
+fn message(octets: &[u8]) -> Option<(u16, &[u8], &[u8])> {
+    let length = usize::try_from(number(octets)?).ok()?;
+    let kind = u16::from_ne_bytes(octets.get(4..6)?.try_into().ok()?);
+    let next = length.next_multiple_of(4).min(octets.len());
+    Some((kind, octets.get(16..length)?, octets.get(next..)?))
+}
+
+/// The attributes behind a header of so many octets.
+fn attributes(body: &[u8], header: usize) -> impl Iterator<Item = (u16, &[u8])> {
+    let mut rest = body.get(header..).unwrap_or_default();
+    std::iter::from_fn(move || {
+        let length = usize::from(u16::from_ne_bytes(rest.get(..2)?.try_into().ok()?));
+        let kind = u16::from_ne_bytes(rest.get(2..4)?.try_into().ok()?) & 0x3fff;
+        let value = rest.get(4..length)?;
+        rest = rest.get(length.next_multiple_of(4)..).unwrap_or_default();
+        Some((kind, value))
+    })
+}
+
+/// The gateways inside RTA_MULTIPATH: `struct rtnexthop` has 8 octets, its length first, attributes behind.
+fn legs(mut octets: &[u8]) -> Vec<Ipv6Addr> {
+    let mut found = Vec::new();
+    while let Some(length) = octets.get(..2).and_then(|two| two.try_into().ok()).map(u16::from_ne_bytes) {
+        let Some(leg) = octets.get(..usize::from(length)).filter(|leg| leg.len() >= 8) else { break };
+        found.extend(
+            attributes(leg, 8).filter(|(kind, _)| *kind == RTA_GATEWAY).filter_map(|(_, v)| address(v)),
+        );
+        octets = octets.get(usize::from(length).next_multiple_of(4)..).unwrap_or_default();
+    }
+    found
+}
+
+fn number(octets: &[u8]) -> Option<u32> {
+    Some(u32::from_ne_bytes(octets.get(..4)?.try_into().ok()?))
+}
+
+fn address(octets: &[u8]) -> Option<Ipv6Addr> {
+    Some(Ipv6Addr::from(<[u8; 16]>::try_from(octets).ok()?))
+}
+
+/// An IPv6 address out of text.
+pub fn v6(text: &str) -> Result<Ipv6Addr> {
+    match text.parse().with_context(|| text.to_owned())? {
+        IpAddr::V6(address) => Ok(address),
+        IpAddr::V4(_) => bail!("{text} is not IPv6"),
+    }
+}

@@ -1,0 +1,354 @@
+//! A node's BGP speaker of our own, with the manners of Cilium's: it only dials, with hop limit 1, and announces.
+//!
+//! It stands in where gobgpd cannot be installed, and where a test must know the moment at which octets leave or
+//! must send octets that no honest speaker sends. It shares the codec with the daemon and nothing else: no session
+//! machine, no RIB.
+
+use std::collections::BTreeSet;
+use std::io::{ErrorKind, Read, Write};
+use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::lab::Node;
+use anyhow::{Context, Result, anyhow, bail};
+use bgp_wire::attribute::as_path::{AsPath, Segment};
+use bgp_wire::capability::{Capability, ExtendedNextHop, GracefulRestart};
+use bgp_wire::open::HoldTime;
+use bgp_wire::update::encode;
+use bgp_wire::{
+    Asn, DecodeContext, EncodeContext, Family, Framer, Message, Next, NextHop, NlriEntry, Open,
+    PathAttributes, PerFamily, Prefix, RouterId, message,
+};
+use bytes::{Bytes, BytesMut};
+use socket2::{Domain, Protocol, Socket, Type};
+
+/// How long a handshake may take.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// The pause after a lost session, as GoBGP's.
+const IDLE: Duration = Duration::from_secs(5);
+/// How often a session's end is looked for while there are no orders.
+const ORDERS: Duration = Duration::from_millis(50);
+
+/// What the speaker says of itself.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Its AS.
+    pub asn: Asn,
+    /// Its BGP identifier.
+    pub router_id: RouterId,
+    /// The families of its OPEN.
+    pub families: PerFamily<bool>,
+    /// The hold time of its OPEN.
+    pub hold_time: HoldTime,
+    /// Its host name.
+    pub hostname: String,
+    /// Whether it announces graceful restart as Cilium does: 120 s, all families.
+    pub graceful_restart: bool,
+}
+
+impl Settings {
+    /// As Cilium with its defaults, on this node.
+    pub fn cilium(hostname: &str) -> Result<Self> {
+        Ok(Self {
+            asn: Asn(64512),
+            router_id: RouterId::new(u32::from(std::net::Ipv4Addr::new(172, 50, 0, 1)))
+                .context("router id")?,
+            families: PerFamily { ipv4: true, ipv6: true },
+            hold_time: HoldTime::new(90).context("hold time")?,
+            hostname: hostname.to_owned(),
+            graceful_restart: false,
+        })
+    }
+
+    fn open(&self) -> Open {
+        let offered = || self.families.iter().filter(|(_, offered)| **offered).map(|(family, _)| family);
+        let mut capabilities = vec![
+            Capability::RouteRefresh,
+            Capability::Fqdn { host: self.hostname.clone(), domain: String::new() },
+        ];
+        capabilities.extend(offered().map(|family| Capability::Multiprotocol(family.code())));
+        capabilities.push(Capability::FourOctetAs(self.asn));
+        if self.graceful_restart {
+            capabilities.push(Capability::GracefulRestart(GracefulRestart {
+                restarted: true,
+                notification: true,
+                restart_time: 120,
+                families: offered().map(|family| (family.code(), true)).collect(),
+            }));
+        }
+        if self.families.ipv4 {
+            let family = Family::Ipv4Unicast.code();
+            capabilities.push(Capability::ExtendedNextHop(vec![ExtendedNextHop { family, next_hop_afi: 2 }]));
+        }
+        Open { asn: self.asn, hold_time: self.hold_time, router_id: self.router_id, capabilities }
+    }
+}
+
+/// An established session.
+#[derive(Debug)]
+pub struct Speaker {
+    writer: Arc<Mutex<TcpStream>>,
+    heard: Receiver<Message>,
+    local: IpAddr,
+    attributes: PathAttributes,
+    peer: Open,
+}
+
+impl Speaker {
+    /// Dials from the namespace that the calling thread is in, and comes back Established.
+    pub fn dial(remote: SocketAddr, settings: &Settings) -> Result<Self> {
+        let stream = connect(remote)?;
+        let local = stream.local_addr()?.ip();
+        let mut reader = Reader::new(stream.try_clone()?);
+        (&stream).write_all(&settings.open().encode())?;
+        let Message::Open(peer) = reader.expect()? else { bail!("{remote} does not answer with OPEN") };
+        (&stream).write_all(&message::keepalive())?;
+        let Message::Keepalive = reader.expect()? else { bail!("{remote} does not confirm the OPEN") };
+        let interval = settings.hold_time.as_secs().min(peer.hold_time.as_secs()) / 3;
+        let writer = Arc::new(Mutex::new(stream));
+        let (sender, heard) = channel();
+        let keeper = Arc::clone(&writer);
+        thread::spawn(move || reader.listen(&keeper, Duration::from_secs(interval.into()), &sender));
+        let as_path = AsPath { segments: vec![Segment::Sequence(vec![settings.asn])] };
+        Ok(Self { writer, heard, local, attributes: PathAttributes { as_path, ..Default::default() }, peer })
+    }
+
+    /// Dials the host from a node, as Cilium with its defaults on that node.
+    pub fn on(node: &Node, host: &str) -> Result<Self> {
+        let settings = Settings::cilium(&node.name)?;
+        let remote = SocketAddr::new(host.parse()?, 179);
+        node.namespace.inside(|| Self::dial(remote, &settings))?
+    }
+
+    /// The OPEN of the other side.
+    pub fn peer(&self) -> &Open {
+        &self.peer
+    }
+
+    /// Announces prefixes of one family, as Cilium does: next hop is the session's local address, in its mapped form
+    /// for IPv6 routes over IPv4.
+    pub fn announce(&self, prefixes: &[Prefix]) -> Result<()> {
+        self.write(&self.announcement(prefixes)?)
+    }
+
+    /// Withdraws prefixes of one family.
+    pub fn withdraw(&self, prefixes: &[Prefix]) -> Result<()> {
+        self.write(&withdrawal(prefixes)?)
+    }
+
+    /// The octets of an announcement.
+    pub fn announcement(&self, prefixes: &[Prefix]) -> Result<Bytes> {
+        let family = prefixes.first().context("nothing to announce")?.family();
+        let next_hop = match (family, self.local) {
+            (Family::Ipv6Unicast, IpAddr::V4(local)) => NextHop::V6(local.to_ipv6_mapped()),
+            (_, local) => local.into(),
+        };
+        let cx = EncodeContext {
+            extended_next_hop: PerFamily { ipv4: true, ipv6: true },
+            ..EncodeContext::default()
+        };
+        let mut entries = prefixes.iter().map(|prefix| NlriEntry::from(*prefix)).peekable();
+        let mut out = BytesMut::new();
+        while entries.peek().is_some() {
+            encode::announce(&cx, &self.attributes, next_hop, &mut entries, &mut out)?;
+        }
+        Ok(out.freeze())
+    }
+
+    /// Writes octets as they are.
+    pub fn write(&self, octets: &[u8]) -> Result<()> {
+        let writer = self.writer.lock().map_err(|_| anyhow!("the keepalive thread panicked"))?;
+        (&*writer).write_all(octets).context("write to the peer")
+    }
+
+    /// The next message other than KEEPALIVE; `None` once the session is over.
+    pub fn hear(&self, limit: Duration) -> Result<Option<Message>> {
+        match self.heard.recv_timeout(limit) {
+            Ok(message) => Ok(Some(message)),
+            Err(RecvTimeoutError::Disconnected) => Ok(None),
+            Err(RecvTimeoutError::Timeout) => bail!("nothing heard for {limit:?}"),
+        }
+    }
+
+    /// Whether the other side has closed.
+    pub fn is_over(&self) -> bool {
+        loop {
+            match self.heard.try_recv() {
+                Ok(_) => {}
+                Err(std::sync::mpsc::TryRecvError::Empty) => return false,
+                Err(std::sync::mpsc::TryRecvError::Disconnected) => return true,
+            }
+        }
+    }
+}
+
+impl Drop for Speaker {
+    /// Ends as Cilium's agent ends: FIN without NOTIFICATION.
+    fn drop(&mut self) {
+        if let Ok(writer) = self.writer.lock() {
+            // Already closed by the other side is as good.
+            writer.shutdown(std::net::Shutdown::Both).ok();
+        }
+    }
+}
+
+/// Holds a session with the host until the process ends: after a loss it waits 5 s and dials again. What is announced
+/// changes by lines of standard input.
+pub fn keep_up(remote: SocketAddr, settings: &Settings, announced: Vec<Prefix>) -> Result<()> {
+    let mut announced: BTreeSet<_> = announced.into_iter().collect();
+    let (sender, orders) = channel();
+    thread::spawn(move || {
+        std::io::stdin().lines().map_while(Result::ok).try_for_each(|line| sender.send(line))
+    });
+    loop {
+        match Speaker::dial(remote, settings) {
+            Ok(speaker) => {
+                eprintln!("established with {remote}");
+                let end = serve(&speaker, &mut announced, &orders);
+                eprintln!("session with {remote} ended: {end:#}");
+            }
+            Err(error) => eprintln!("{error:#}"),
+        }
+        thread::sleep(IDLE);
+    }
+}
+
+/// Announces what there is, follows the orders, and comes back with the reason when the session is over.
+fn serve(speaker: &Speaker, announced: &mut BTreeSet<Prefix>, orders: &Receiver<String>) -> anyhow::Error {
+    let mut work = || -> Result<()> {
+        announced.iter().try_for_each(|prefix| speaker.announce(&[*prefix]))?;
+        loop {
+            if speaker.is_over() {
+                bail!("closed by the host");
+            }
+            match orders.recv_timeout(ORDERS) {
+                Ok(line) => obey(speaker, announced, &line)?,
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => thread::sleep(ORDERS),
+            }
+        }
+    };
+    work().err().unwrap_or_else(|| anyhow!("no reason"))
+}
+
+fn obey(speaker: &Speaker, announced: &mut BTreeSet<Prefix>, line: &str) -> Result<()> {
+    let mut words = line.split_whitespace();
+    let order = words.next().unwrap_or_default();
+    let prefix = words.next().unwrap_or_default().parse::<Prefix>();
+    match (order, prefix) {
+        ("announce", Ok(prefix)) => {
+            announced.insert(prefix);
+            speaker.announce(&[prefix])
+        }
+        ("withdraw", Ok(prefix)) => {
+            announced.remove(&prefix);
+            speaker.withdraw(&[prefix])
+        }
+        _ => {
+            eprintln!("neither `announce PREFIX` nor `withdraw PREFIX`: {line}");
+            Ok(())
+        }
+    }
+}
+
+/// The octets of a withdrawal.
+pub fn withdrawal(prefixes: &[Prefix]) -> Result<Bytes> {
+    let family = prefixes.first().context("nothing to withdraw")?.family();
+    let mut entries = prefixes.iter().map(|prefix| NlriEntry::from(*prefix)).peekable();
+    let mut out = BytesMut::new();
+    while entries.peek().is_some() {
+        encode::withdraw(&EncodeContext::default(), family, &mut entries, &mut out);
+    }
+    Ok(out.freeze())
+}
+
+/// A TCP connection as GoBGP opens it to an external peer: hop limit 1 from the SYN on.
+pub fn connect(remote: SocketAddr) -> Result<TcpStream> {
+    let socket = Socket::new(Domain::for_address(remote), Type::STREAM, Some(Protocol::TCP))?;
+    match remote {
+        SocketAddr::V4(_) => socket.set_ttl_v4(1)?,
+        SocketAddr::V6(_) => socket.set_unicast_hops_v6(1)?,
+    }
+    socket.connect_timeout(&remote.into(), PATIENCE).with_context(|| format!("dial {remote}"))?;
+    socket.set_tcp_nodelay(true)?;
+    Ok(socket.into())
+}
+
+/// The receiving half: octets to messages, and a KEEPALIVE whenever it is time for one.
+struct Reader {
+    stream: TcpStream,
+    framer: Framer,
+    buffer: BytesMut,
+}
+
+impl Reader {
+    fn new(stream: TcpStream) -> Self {
+        Self { stream, framer: Framer::new(), buffer: BytesMut::new() }
+    }
+
+    fn expect(&mut self) -> Result<Message> {
+        self.stream.set_read_timeout(Some(PATIENCE))?;
+        loop {
+            if let Some(message) = self.next()? {
+                return Ok(message);
+            }
+            if !self.fill()? {
+                bail!("no answer in {PATIENCE:?}");
+            }
+        }
+    }
+
+    fn listen(mut self, writer: &Mutex<TcpStream>, interval: Duration, sender: &Sender<Message>) {
+        // Ending is all there is to do about an error here: the receiver sees the channel close.
+        self.try_listen(writer, interval, sender).ok();
+    }
+
+    fn try_listen(
+        &mut self,
+        writer: &Mutex<TcpStream>,
+        interval: Duration,
+        sender: &Sender<Message>,
+    ) -> Result<()> {
+        let tick = if interval.is_zero() { PATIENCE } else { interval.min(PATIENCE) };
+        self.stream.set_read_timeout(Some(tick))?;
+        let mut last = Instant::now();
+        loop {
+            while let Some(message) = self.next()? {
+                if message != Message::Keepalive {
+                    sender.send(message)?;
+                }
+            }
+            if !interval.is_zero() && last.elapsed() >= interval {
+                let writer = writer.lock().map_err(|_| anyhow!("the writer panicked"))?;
+                (&*writer).write_all(&message::keepalive())?;
+                last = Instant::now();
+            }
+            self.fill()?;
+        }
+    }
+
+    fn next(&mut self) -> Result<Option<Message>> {
+        match self.framer.next(&mut self.buffer) {
+            Next::Wait => Ok(None),
+            Next::Message(frame) => Ok(Some(message::decode(&frame, &DecodeContext::default())?)),
+            Next::Fault(fault) => bail!("the peer's header: {fault}"),
+        }
+    }
+
+    /// Reads once; false when there was nothing in time. The end of the stream is an error.
+    fn fill(&mut self) -> Result<bool> {
+        let mut octets = [0; 65536];
+        match (&self.stream).read(&mut octets) {
+            Ok(0) => bail!("the peer has closed"),
+            Ok(n) => {
+                self.buffer.extend_from_slice(octets.get(..n).unwrap_or_default());
+                Ok(true)
+            }
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! The kernel is shared: other people's routes stay theirs, what is deleted by hand comes back, hashing is checked.
+#![cfg(feature = "labs")]
+
+use anyhow::Result;
+use interop::daemon::Daemon;
+use interop::gobgp::{Families, Gobgp, Settings};
+use interop::kernel::{gateways, nexthops, routes_to};
+use interop::lab::{Lab, curl};
+use interop::wait::seconds;
+
+#[test]
+fn a_route_of_somebody_else_is_never_taken() -> Result<()> {
+    let lab = Lab::with_nodes(2)?;
+    // Same prefix, same metric: the kernel has one place for both.
+    lab.host.ip("-6 route add 2004::1/128 via 2001:3200:3200::3 metric 20 proto static")?;
+    lab.host.ip("-4 route add 198.18.0.1/32 via 172.50.0.3 metric 20 proto static")?;
+    // Same prefix, another metric: both can be there.
+    lab.host.ip("-6 route add 2004::2/128 via 2001:3200:3200::3 metric 1024 proto static")?;
+    let daemon = Daemon::start_k3d(&lab)?;
+    let node = &lab.nodes[0];
+    let settings = Settings { families: Families::Both, ..Settings::default() };
+    let speaker = Gobgp::start(&lab, node, &settings)?;
+    for prefix in ["2004::1/128", "198.18.0.1/32", "2004::2/128", "2004::3/128"] {
+        speaker.announce(prefix)?;
+    }
+    lab.expect_gateways("2004::3", &[node.v6()], seconds(30))?;
+    for prefix in ["2004::1/128", "198.18.0.1/32"] {
+        lab.until(&format!("bgpctl shows why {prefix} is not installed"), seconds(5), || {
+            let route = daemon.fib(prefix)?;
+            Ok(route["state"] == "blocked" && route["error"].is_string())
+        })?;
+        let address = prefix.split('/').next().unwrap_or_default();
+        let routes = routes_to(&lab.host, address)?;
+        assert_eq!(routes.len(), 1, "{routes:?}");
+        assert_eq!(routes[0].protocol, "static", "{routes:?}");
+    }
+    lab.until("both routes to 2004::2 are there", seconds(5), || {
+        let routes = routes_to(&lab.host, "2004::2")?;
+        let mut seen: Vec<_> = routes.iter().map(|r| (r.protocol.as_str(), r.metric)).collect();
+        seen.sort_unstable();
+        Ok(seen == [("bgp", 20), ("static", 1024)])
+    })?;
+    // Withdrawn, ours goes and theirs stay.
+    for prefix in ["2004::2/128", "198.18.0.1/32"] {
+        speaker.withdraw(prefix)?;
+    }
+    lab.until("only theirs is left", seconds(5), || {
+        let routes = routes_to(&lab.host, "2004::2")?;
+        Ok(routes.len() == 1 && routes[0].protocol == "static")
+    })?;
+    assert_eq!(routes_to(&lab.host, "198.18.0.1")?[0].protocol, "static");
+    // When theirs goes, ours takes its place.
+    lab.host.ip("-6 route del 2004::1/128 proto static")?;
+    lab.until("ours is installed", seconds(5), || {
+        let routes = routes_to(&lab.host, "2004::1")?;
+        Ok(routes.len() == 1 && routes[0].protocol == "bgp")
+    })?;
+    Ok(())
+}
+
+#[test]
+fn what_is_flushed_by_hand_comes_back() -> Result<()> {
+    let lab = Lab::with_nodes(3)?;
+    lab.add_service("2004::1")?;
+    let _daemon = Daemon::start_k3d(&lab)?;
+    let settings = Settings { families: Families::Both, ..Settings::default() };
+    let _nodes = Gobgp::start_all(&lab, &settings, &["2004::1/128", "198.18.0.1/32"])?;
+    lab.expect_all_nodes("2004::1", seconds(30))?;
+    lab.expect_all_nodes("198.18.0.1", seconds(5))?;
+    let damages = ["-6 route flush proto bgp", "-4 route flush proto bgp", "nexthop flush"];
+    for damage in damages {
+        lab.host.ip(damage)?;
+        lab.expect_all_nodes("2004::1", seconds(2))?;
+        lab.expect_all_nodes("198.18.0.1", seconds(2))?;
+    }
+    let group = routes_to(&lab.host, "2004::1")?[0].nexthop_id.unwrap_or_default();
+    let objects = nexthops(&lab.host)?;
+    let member = objects.iter().find(|object| object.gateway.is_some()).map(|object| object.id);
+    for id in [member.unwrap_or_default(), group] {
+        lab.host.ip(&format!("nexthop del id {id}"))?;
+        lab.expect_all_nodes("2004::1", seconds(2))?;
+        lab.expect_all_nodes("198.18.0.1", seconds(2))?;
+    }
+    assert_eq!(curl(&lab.host, "http://[2004::1]/", 60)?.len(), 3);
+    Ok(())
+}
+
+#[test]
+fn a_hash_policy_that_cannot_balance_is_told() -> Result<()> {
+    let lab = Lab::with_nodes(1)?;
+    let config =
+        std::fs::read_to_string(interop::daemon::k3d())?.replace("set-multipath-hash-policy = true", "");
+    let daemon = Daemon::start(&lab, &config)?;
+    assert_eq!(lab.host.read_sysctl("net.ipv6.fib_multipath_hash_policy")?, "0");
+    assert!(daemon.log().contains("fib_multipath_hash_policy"), "{}", daemon.log());
+    let shown = daemon.ctl("show summary")?;
+    assert!(shown.contains("fib_multipath_hash_policy"), "{shown}");
+    let summary = daemon.json("show summary")?;
+    let checks = summary["checks"].as_array().cloned().unwrap_or_default();
+    let told = checks.iter().any(|check| {
+        check["state"] == "warning"
+            && check["remedy"].as_str().is_some_and(|remedy| remedy.contains("fib_multipath_hash_policy"))
+    });
+    assert!(told, "{summary}");
+    Ok(())
+}
+
+#[test]
+fn the_hash_policy_is_set_where_the_config_says_so() -> Result<()> {
+    let lab = Lab::with_nodes(1)?;
+    let daemon = Daemon::start_k3d(&lab)?;
+    for key in ["net.ipv6.fib_multipath_hash_policy", "net.ipv4.fib_multipath_hash_policy"] {
+        assert_eq!(lab.host.read_sysctl(key)?, "1", "{key}");
+    }
+    let summary = daemon.json("show summary")?;
+    let warnings = summary["checks"].as_array().into_iter().flatten();
+    let about_hashing = warnings.filter(|check| check["state"] != "ok" && check.to_string().contains("hash"));
+    assert_eq!(about_hashing.count(), 0, "{summary}");
+    assert!(gateways(&lab.host, "2004::1")?.is_empty());
+    Ok(())
+}

@@ -1,0 +1,58 @@
+//! Prometheus from Debian scrapes the daemon, and promtool has nothing to say against what it gets.
+#![cfg(feature = "labs")]
+
+use std::io::Write;
+use std::process::Stdio;
+
+use anyhow::{Context, Result};
+use bgp_wire::Prefix;
+use interop::daemon::Daemon;
+use interop::lab::{HOST_V6, Lab, installed};
+use interop::prometheus::Prometheus;
+use interop::speaker::Speaker;
+use interop::wait::seconds;
+
+const TARGET: &str = "127.0.0.1:9273";
+
+fn config() -> Result<String> {
+    let host = std::fs::read_to_string(interop::daemon::k3d())?;
+    Ok(format!("{host}\n[metrics]\nlisten = \"{TARGET}\"\n"))
+}
+
+#[test]
+fn prometheus_scrapes_and_promtool_is_content() -> Result<()> {
+    installed("promtool", "prometheus")?;
+    let lab = Lab::with_nodes(2)?;
+    let _daemon = Daemon::start(&lab, &config()?)?;
+    let mut speakers = Vec::new();
+    for node in &lab.nodes {
+        let speaker = Speaker::on(node, HOST_V6)?;
+        speaker.announce(&["2004::1/128".parse::<Prefix>().context("prefix")?])?;
+        speakers.push(speaker);
+    }
+    lab.expect_all_nodes("2004::1", seconds(5))?;
+    let page = lab.host.run(&format!("curl --silent --fail http://{TARGET}/metrics"))?;
+    let mut promtool = lab.host.command("promtool");
+    promtool.args(["check", "metrics"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = promtool.spawn()?;
+    child.stdin.take().context("stdin")?.write_all(page.as_bytes())?;
+    let said = child.wait_with_output()?;
+    let words = String::from_utf8_lossy(&said.stdout).into_owned() + &String::from_utf8_lossy(&said.stderr);
+    assert!(said.status.success() && words.trim().is_empty(), "{words}\n{page}");
+
+    let prometheus = Prometheus::start(&lab, TARGET)?;
+    lab.until("the target is up", seconds(20), || {
+        let up = prometheus.query("up{job=\"bgpd-rs\"}")?;
+        Ok(up.len() == 1 && up[0]["value"][1] == "1")
+    })?;
+    lab.until("it sees two sessions", seconds(10), || {
+        let sessions = prometheus.query("sum(bgpd_peer_up)")?;
+        Ok(sessions.len() == 1 && sessions[0]["value"][1] == "2")
+    })?;
+    drop(speakers);
+    lab.until("it sees them end", seconds(10), || {
+        let sessions = prometheus.query("sum(bgpd_peer_up)")?;
+        Ok(sessions.is_empty() || sessions[0]["value"][1] == "0")
+    })?;
+    Ok(())
+}

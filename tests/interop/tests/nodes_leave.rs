@@ -1,0 +1,105 @@
+//! Nodes leave and come back: agent crash with and without graceful restart, link cut, bridge deleted.
+#![cfg(feature = "labs")]
+
+use anyhow::Result;
+use interop::daemon::Daemon;
+use interop::gobgp::{Gobgp, GracefulRestart, Settings};
+use interop::kernel::{gateways, watch_routes};
+use interop::lab::{Lab, Node, curl};
+use interop::wait::seconds;
+
+fn v6(lab: &Lab) -> Vec<String> {
+    lab.nodes.iter().map(Node::v6).collect()
+}
+
+#[test]
+fn an_agent_is_killed_and_comes_back() -> Result<()> {
+    let lab = Lab::with_nodes(3)?;
+    lab.add_service("2004::1")?;
+    let daemon = Daemon::start_k3d(&lab)?;
+    let mut nodes = Gobgp::start_all(&lab, &Settings::default(), &["2004::1/128"])?;
+    lab.expect_all_nodes("2004::1", seconds(30))?;
+    nodes[0].crash()?;
+    lab.expect_gateways("2004::1", &v6(&lab)[1..], seconds(2))?;
+    let answers = curl(&lab.host, "http://[2004::1]/", 60)?;
+    assert!(!answers.contains_key("node2") && !answers.contains_key(""), "{answers:?}");
+    let peer = daemon.neighbor(&lab.nodes[0].v6())?;
+    assert_ne!(peer["state"], "established", "{peer}");
+    assert!(peer["last_down"]["reason"].as_str().is_some_and(|reason| !reason.is_empty()), "{peer}");
+    nodes[0].start_again(&lab.nodes[0])?;
+    nodes[0].announce("2004::1/128")?;
+    lab.expect_all_nodes("2004::1", seconds(30))?;
+    Ok(())
+}
+
+#[test]
+fn graceful_restart_keeps_the_leg_until_the_agent_is_back() -> Result<()> {
+    let lab = Lab::with_nodes(3)?;
+    lab.add_service("2004::1")?;
+    let daemon = Daemon::start_k3d(&lab)?;
+    let settings = Settings { graceful_restart: GracefulRestart::On, ..Settings::default() };
+    let mut nodes = Gobgp::start_all(&lab, &settings, &["2004::1/128", "2004::2/128"])?;
+    lab.expect_all_nodes("2004::1", seconds(30))?;
+    lab.expect_all_nodes("2004::2", seconds(5))?;
+    let node = lab.nodes[0].v6();
+    let watch = watch_routes(&lab, &lab.host)?;
+    nodes[0].crash()?;
+    lab.until("the daemon sees the session end", seconds(5), || Ok(daemon.state(&node)? != "established"))?;
+    assert_eq!(daemon.path("2004::1/128", &node)?["stale"], true);
+    assert_eq!(gateways(&lab.host, "2004::1")?.len(), 3);
+    assert!(curl(&lab.host, "http://[2004::1]/", 60)?.contains_key("node2"));
+
+    // It comes back with one of its two services: End-of-RIB sweeps the other long before 120 s are over.
+    nodes[0].start_again(&lab.nodes[0])?;
+    nodes[0].announce("2004::1/128")?;
+    lab.expect_gateways("2004::2", &v6(&lab)[1..], seconds(40))?;
+    assert_eq!(daemon.path("2004::1/128", &node)?["stale"], false);
+    assert_eq!(gateways(&lab.host, "2004::1")?.len(), 3);
+    let changes = watch.log();
+    assert!(!changes.lines().any(|line| line.contains("2004::1 ")), "2004::1 did not move: {changes}");
+    Ok(())
+}
+
+#[test]
+fn a_cut_link_costs_its_leg_and_heals() -> Result<()> {
+    let lab = Lab::with_nodes(3)?;
+    let config = std::fs::read_to_string(interop::daemon::k3d())?
+        .replace("import = \"all\"", "import = \"all\"\nhold-time = 9");
+    let _daemon = Daemon::start(&lab, &config)?;
+    let _nodes = Gobgp::start_all(&lab, &Settings::default(), &["2004::1/128"])?;
+    lab.expect_all_nodes("2004::1", seconds(30))?;
+    lab.host.ip(&format!("link set {} down", lab.nodes[0].port()))?;
+    let waited = lab.expect_gateways("2004::1", &v6(&lab)[1..], seconds(12))?;
+    eprintln!("leg gone {waited:?} after the link was cut (hold time 9 s)");
+    lab.host.ip(&format!("link set {} up", lab.nodes[0].port()))?;
+    lab.expect_all_nodes("2004::1", seconds(60))?;
+    Ok(())
+}
+
+#[test]
+fn the_bridge_is_deleted_and_made_again() -> Result<()> {
+    let lab = Lab::with_nodes(3)?;
+    lab.add_service("2004::1")?;
+    let mut daemon = Daemon::start_k3d(&lab)?;
+    let _nodes = Gobgp::start_all(&lab, &Settings::default(), &["2004::1/128"])?;
+    lab.expect_all_nodes("2004::1", seconds(30))?;
+    lab.delete_bridge()?;
+    lab.expect_gateways("2004::1", &[], seconds(2))?;
+    daemon.must_run()?;
+    lab.create_bridge()?;
+    let waited = lab.expect_all_nodes("2004::1", seconds(75))?;
+    eprintln!("routes back {waited:?} after the bridge was");
+    assert_eq!(curl(&lab.host, "http://[2004::1]/", 90)?.len(), 3);
+    Ok(())
+}
+
+#[test]
+fn the_bridge_comes_after_the_daemon() -> Result<()> {
+    let lab = Lab::with_nodes(2)?;
+    lab.delete_bridge()?;
+    let _daemon = Daemon::start_k3d(&lab)?;
+    lab.create_bridge()?;
+    let _nodes = Gobgp::start_all(&lab, &Settings::default(), &["2004::1/128"])?;
+    lab.expect_all_nodes("2004::1", seconds(30))?;
+    Ok(())
+}

@@ -1,0 +1,191 @@
+//! Sessions and routes both ways with FRR, BIRD, OpenBGPD and ExaBGP.
+//!
+//! Each of them stands on node 2 with AS 64512 and announces 2001:db8:2::/48 and 198.51.100.0/24; the host announces
+//! 2001:db8:100::/48 and 203.0.113.0/24. The proof is the route in the host's kernel and, at the other side, what the
+//! peer itself shows.
+#![cfg(feature = "labs")]
+
+use std::collections::BTreeSet;
+
+use anyhow::Result;
+use interop::bird::Bird;
+use interop::daemon::Daemon;
+use interop::exabgp::Exabgp;
+use interop::frr::Frr;
+use interop::kernel::gateways;
+use interop::lab::Lab;
+use interop::openbgpd::Openbgpd;
+use interop::wait::seconds;
+
+const HOST: &str = r#"[bgp]
+asn = 64513
+router-id = "172.50.0.1"
+networks = ["2001:db8:100::/48", "203.0.113.0/24"]
+
+[peer-group.lab]
+remote-asn = 64512
+import = "all"
+export = "all"
+
+[neighbor."2001:3200:3200::2"]
+peer-group = "lab"
+families = ["ipv6-unicast"]
+
+[neighbor."172.50.0.2"]
+peer-group = "lab"
+families = ["ipv4-unicast"]
+"#;
+
+const FRR: &str = "ip route 198.51.100.0/24 Null0
+router bgp 64512
+ bgp router-id 172.50.0.2
+ no bgp ebgp-requires-policy
+ no bgp network import-check
+ neighbor 2001:3200:3200::1 remote-as 64513
+ neighbor 172.50.0.1 remote-as 64513
+ address-family ipv4 unicast
+  no neighbor 2001:3200:3200::1 activate
+  network 198.51.100.0/24
+ exit-address-family
+ address-family ipv6 unicast
+  neighbor 2001:3200:3200::1 activate
+  network 2001:db8:2::/48
+ exit-address-family
+";
+
+const BIRD: &str = r#"log stderr all;
+router id 172.50.0.2;
+protocol device {}
+protocol direct { ipv4; ipv6; interface "eth0"; }
+protocol static { ipv6; route 2001:db8:2::/48 unreachable; }
+protocol static { ipv4; route 198.51.100.0/24 unreachable; }
+filter own { if source = RTS_STATIC then accept; reject; }
+protocol bgp host6 {
+  local 2001:3200:3200::2 as 64512;
+  neighbor 2001:3200:3200::1 as 64513;
+  ipv6 { import all; export filter own; };
+}
+protocol bgp host4 {
+  local 172.50.0.2 as 64512;
+  neighbor 172.50.0.1 as 64513;
+  ipv4 { import all; export filter own; };
+}
+"#;
+
+const OPENBGPD: &str = "AS 64512
+router-id 172.50.0.2
+network 2001:db8:2::/48
+network 198.51.100.0/24
+neighbor 2001:3200:3200::1 {
+  remote-as 64513
+  announce IPv6 unicast
+  announce IPv4 none
+}
+neighbor 172.50.0.1 {
+  remote-as 64513
+  announce IPv4 unicast
+}
+allow from any
+allow to any
+";
+
+const EXABGP: &str = "2001:3200:3200::1 {
+  router-id 172.50.0.2;
+  local-address 2001:3200:3200::2;
+  local-as 64512;
+  peer-as 64513;
+  family { ipv6 unicast; }
+  static { route 2001:db8:2::/48 next-hop 2001:3200:3200::2; }
+  api { processes [ listener ]; receive { parsed; update; } }
+}
+neighbor 172.50.0.1 {
+  router-id 172.50.0.2;
+  local-address 172.50.0.2;
+  local-as 64512;
+  peer-as 64513;
+  family { ipv4 unicast; }
+  static { route 198.51.100.0/24 next-hop 172.50.0.2; }
+  api { processes [ listener ]; receive { parsed; update; } }
+}
+";
+
+/// The host's kernel has the peer's routes.
+fn expect_their_routes(lab: &Lab) -> Result<()> {
+    // BIRD's next hop has a link-local address too, and either of the two is right.
+    let global = BTreeSet::from([lab.nodes[0].v6()]);
+    let link_local = BTreeSet::from(["fe80::42:acff:fe32:2".to_owned()]);
+    lab.until("the IPv6 route leads to the peer", seconds(40), || {
+        let found = gateways(&lab.host, "2001:db8:2::/48")?;
+        Ok(found == global || found == link_local)
+    })?;
+    lab.expect_gateways("198.51.100.0/24", &[lab.nodes[0].v4()], seconds(40))?;
+    Ok(())
+}
+
+/// When the peer ends, its routes go; the session is the only reason for them.
+fn expect_no_routes(lab: &Lab) -> Result<()> {
+    lab.until("the peer's routes are gone", seconds(10), || {
+        Ok(gateways(&lab.host, "2001:db8:2::/48")?.is_empty()
+            && gateways(&lab.host, "198.51.100.0/24")?.is_empty())
+    })?;
+    Ok(())
+}
+
+#[test]
+fn frr() -> Result<()> {
+    let lab = Lab::with_nodes(1)?;
+    let _daemon = Daemon::start(&lab, HOST)?;
+    let frr = Frr::start(&lab, &lab.nodes[0].namespace, FRR)?;
+    expect_their_routes(&lab)?;
+    lab.until("FRR has our routes", seconds(10), || {
+        let v6 = frr.vtysh("show bgp ipv6 unicast 2001:db8:100::/48")?;
+        let v4 = frr.vtysh("show bgp ipv4 unicast 203.0.113.0/24")?;
+        Ok([v6, v4].iter().all(|shown| shown.contains("64513") && shown.contains("best")))
+    })?;
+    drop(frr);
+    expect_no_routes(&lab)
+}
+
+#[test]
+fn bird() -> Result<()> {
+    let lab = Lab::with_nodes(1)?;
+    let _daemon = Daemon::start(&lab, HOST)?;
+    let bird = Bird::start(&lab, &lab.nodes[0].namespace, BIRD)?;
+    expect_their_routes(&lab)?;
+    lab.until("BIRD has our routes", seconds(10), || {
+        let v6 = bird.ask("show route all 2001:db8:100::/48")?;
+        let v4 = bird.ask("show route all 203.0.113.0/24")?;
+        Ok([v6, v4].iter().all(|shown| shown.contains("BGP.as_path: 64513")))
+    })?;
+    drop(bird);
+    expect_no_routes(&lab)
+}
+
+#[test]
+fn openbgpd() -> Result<()> {
+    let lab = Lab::with_nodes(1)?;
+    let _daemon = Daemon::start(&lab, HOST)?;
+    let openbgpd = Openbgpd::start(&lab, &lab.nodes[0].namespace, OPENBGPD)?;
+    expect_their_routes(&lab)?;
+    lab.until("OpenBGPD has our routes", seconds(10), || {
+        let v6 = openbgpd.ask("show rib 2001:db8:100::/48")?;
+        let v4 = openbgpd.ask("show rib 203.0.113.0/24")?;
+        Ok([v6, v4].iter().all(|shown| shown.contains("64513")))
+    })?;
+    drop(openbgpd);
+    expect_no_routes(&lab)
+}
+
+#[test]
+fn exabgp() -> Result<()> {
+    let lab = Lab::with_nodes(1)?;
+    let _daemon = Daemon::start(&lab, HOST)?;
+    let mut exabgp = Exabgp::start(&lab, &lab.nodes[0].namespace, EXABGP)?;
+    expect_their_routes(&lab)?;
+    lab.until("ExaBGP has heard our routes", seconds(10), || {
+        let heard = exabgp.heard()?;
+        Ok(heard.contains("2001:db8:100::/48") && heard.contains("203.0.113.0/24"))
+    })?;
+    drop(exabgp);
+    expect_no_routes(&lab)
+}
