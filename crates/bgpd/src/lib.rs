@@ -4,3 +4,4 @@
 //! Road out: sockets, netlink and the control socket, each in its own module.
 
 pub mod config;
+pub mod net;
