@@ -1,0 +1,231 @@
+//! What one peer announced in one family: a cell for each prefix id.
+//!
+//! A peer that sends few prefixes gets a small map, one that sends much of the table a plain array that the prefix id
+//! indexes: four octets a prefix, and the loss of a peer is a linear sweep. The map becomes an array above an eighth of
+//! the table; the array becomes a map again only when it is empty.
+
+use hashbrown::HashMap;
+
+use crate::seed::Seed;
+
+/// One path: the id of its attribute set and what has been found out about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub(crate) struct Cell(u32);
+
+impl Cell {
+    /// No path.
+    pub(crate) const NONE: Self = Self(0);
+    const STALE: u32 = 1 << 31;
+    const REFUSED: u32 = 1 << 30;
+    const USED: u32 = 1 << 29;
+    const SET: u32 = Self::USED - 1;
+
+    pub(crate) fn new(set: u32) -> Self {
+        Self(set & Self::SET)
+    }
+
+    pub(crate) fn is_none(self) -> bool {
+        self.0 == 0
+    }
+
+    /// The attribute set; zero where there is no path.
+    pub(crate) fn set(self) -> u32 {
+        self.0 & Self::SET
+    }
+
+    /// Kept from before a restart of the peer, RFC 4724.
+    pub(crate) fn stale(self) -> bool {
+        self.0 & Self::STALE != 0
+    }
+
+    /// Policy or a check refuses it.
+    pub(crate) fn refused(self) -> bool {
+        self.0 & Self::REFUSED != 0
+    }
+
+    /// Best, or in the multipath set.
+    pub(crate) fn used(self) -> bool {
+        self.0 & Self::USED != 0
+    }
+
+    pub(crate) fn with_stale(self, on: bool) -> Self {
+        self.with(Self::STALE, on)
+    }
+
+    pub(crate) fn with_refused(self, on: bool) -> Self {
+        self.with(Self::REFUSED, on)
+    }
+
+    pub(crate) fn with_used(self, on: bool) -> Self {
+        self.with(Self::USED, on)
+    }
+
+    fn with(self, flag: u32, on: bool) -> Self {
+        Self(if on { self.0 | flag } else { self.0 & !flag })
+    }
+}
+
+/// See the module.
+#[derive(Clone, Debug)]
+pub(crate) struct Column {
+    cells: Cells,
+    seed: Seed,
+    len: usize,
+}
+
+#[derive(Clone, Debug)]
+enum Cells {
+    Sparse(HashMap<u32, Cell, Seed>),
+    Dense(Vec<u32>),
+}
+
+/// Above this many cells a map is never kept: growing it would take too long at a time.
+const SPARSE_MAX: usize = 32_768;
+
+impl Column {
+    pub(crate) fn new(seed: Seed) -> Self {
+        Self { cells: Cells::Sparse(HashMap::with_hasher(seed)), seed, len: 0 }
+    }
+
+    /// How many cells hold a path.
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    pub(crate) fn get(&self, id: u32) -> Cell {
+        match &self.cells {
+            Cells::Sparse(map) => map.get(&id).copied().unwrap_or(Cell::NONE),
+            Cells::Dense(cells) => cells.get(id as usize).map_or(Cell::NONE, |cell| Cell(*cell)),
+        }
+    }
+
+    /// Puts `cell` in its place and gives back what was there; `ids` is how many prefix ids the table has.
+    pub(crate) fn replace(&mut self, id: u32, cell: Cell, ids: usize) -> Cell {
+        let old = match &mut self.cells {
+            Cells::Sparse(map) if cell.is_none() => map.remove(&id).unwrap_or(Cell::NONE),
+            Cells::Sparse(map) => map.insert(id, cell).unwrap_or(Cell::NONE),
+            Cells::Dense(cells) => put(cells, id, cell),
+        };
+        match (old.is_none(), cell.is_none()) {
+            (true, false) => self.grown(ids),
+            (false, true) => self.shrunk(),
+            (true, true) | (false, false) => {}
+        }
+        old
+    }
+
+    fn grown(&mut self, ids: usize) {
+        self.len += 1;
+        let Cells::Sparse(map) = &self.cells else { return };
+        if (self.len > ids / 8 && self.len > 64) || self.len > SPARSE_MAX {
+            let mut cells = vec![0; ids];
+            for (id, cell) in map {
+                put(&mut cells, *id, *cell);
+            }
+            self.cells = Cells::Dense(cells);
+        }
+    }
+
+    fn shrunk(&mut self) {
+        self.len -= 1;
+        if self.len == 0 {
+            self.cells = Cells::Sparse(HashMap::with_hasher(self.seed));
+        }
+    }
+
+    /// Changes cells that hold a path; `change` must not empty one.
+    pub(crate) fn for_each(&mut self, mut change: impl FnMut(u32, &mut Cell)) {
+        match &mut self.cells {
+            Cells::Sparse(map) => map.iter_mut().for_each(|(id, cell)| change(*id, cell)),
+            Cells::Dense(cells) => {
+                for (id, raw) in (0u32..).zip(cells).filter(|(_, raw)| **raw != 0) {
+                    let mut cell = Cell(*raw);
+                    change(id, &mut cell);
+                    *raw = cell.0;
+                }
+            }
+        }
+    }
+
+    pub(crate) fn iter(&self) -> Box<dyn Iterator<Item = (u32, Cell)> + '_> {
+        match &self.cells {
+            Cells::Sparse(map) => Box::new(map.iter().map(|(id, cell)| (*id, *cell))),
+            Cells::Dense(cells) => Box::new(
+                (0u32..).zip(cells).map(|(id, cell)| (id, Cell(*cell))).filter(|(_, cell)| !cell.is_none()),
+            ),
+        }
+    }
+
+    /// Takes cells out, at most `max` places at a time; `None` when nothing is left.
+    pub(crate) fn drain_some(&mut self, max: usize) -> Option<Vec<(u32, Cell)>> {
+        let taken: Vec<(u32, Cell)> = match &mut self.cells {
+            Cells::Sparse(map) => map.extract_if(|_, _| true).take(max).collect(),
+            Cells::Dense(cells) => {
+                let from = cells.len().saturating_sub(max);
+                let first = u32::try_from(from).unwrap_or(u32::MAX);
+                let tail = cells.drain(from..).map(Cell);
+                (first..).zip(tail).filter(|(_, cell)| !cell.is_none()).collect()
+            }
+        };
+        self.len -= taken.len();
+        let exhausted = match &self.cells {
+            Cells::Sparse(map) => map.is_empty(),
+            Cells::Dense(cells) => cells.is_empty(),
+        };
+        if taken.is_empty() && exhausted { None } else { Some(taken) }
+    }
+}
+
+fn put(cells: &mut Vec<u32>, id: u32, cell: Cell) -> Cell {
+    let at = id as usize;
+    if at >= cells.len() {
+        if cell.is_none() {
+            return Cell::NONE;
+        }
+        cells.resize(at + 1, 0);
+    }
+    cells.get_mut(at).map_or(Cell::NONE, |place| Cell(std::mem::replace(place, cell.0)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn map_and_array_behave_alike(ops in proptest::collection::vec((0u32..400, 0u32..4), 0..900), ids in 0usize..5000) {
+            let (mut column, mut model) = (Column::new(Seed::new(7)), BTreeMap::new());
+            for (id, set) in ops {
+                let old = column.replace(id, Cell::new(set), ids);
+                let expected = if set == 0 { model.remove(&id) } else { model.insert(id, set) };
+                prop_assert_eq!(old.set(), expected.unwrap_or(0));
+                prop_assert_eq!(column.len(), model.len());
+            }
+            for id in 0..400 {
+                prop_assert_eq!(column.get(id).set(), model.get(&id).copied().unwrap_or(0));
+            }
+            let mut cells: Vec<_> = column.iter().map(|(id, cell)| (id, cell.set())).collect();
+            cells.sort_unstable();
+            prop_assert!(cells.iter().copied().eq(model));
+            let mut drained = Vec::new();
+            while let Some(some) = column.drain_some(37) {
+                drained.extend(some.into_iter().map(|(id, cell)| (id, cell.set())));
+            }
+            drained.sort_unstable();
+            prop_assert_eq!(drained, cells);
+            prop_assert_eq!(column.len(), 0);
+        }
+    }
+
+    #[test]
+    fn flags_do_not_touch_the_set() {
+        let cell = Cell::new(77).with_stale(true).with_refused(true).with_used(true);
+        assert!(cell.stale() && cell.refused() && cell.used());
+        assert_eq!(cell.set(), 77);
+        assert_eq!(cell.with_stale(false).with_refused(false).with_used(false), Cell::new(77));
+    }
+}

@@ -1,0 +1,362 @@
+//! The decision process: RFC 4271 section 9.1, in portions.
+//!
+//! What waits are prefixes, not messages: ten changes of one prefix are one decision. A portion first gives back some of
+//! what lost peers left and looks at some prefixes whose next hop has changed, then decides, so that no change of
+//! anything keeps the caller for longer than its budget.
+
+use bgp_wire::{Family, Prefix};
+use smallvec::SmallVec;
+
+use crate::checks;
+use crate::column::Cell;
+use crate::config::PeerId;
+use crate::decision::{self, Candidate, Multipath, Selection};
+use crate::forwarding::{Forwarding, RouteSource};
+use crate::group::{Best, Sources};
+use crate::interned::NONE;
+use crate::peer::Peer;
+use crate::rib::Rib;
+use crate::table::Orphan;
+
+impl Rib {
+    /// Works on what waits, about `budget` prefixes of it, and says whether there is more.
+    pub fn decide(&mut self, budget: usize) -> bool {
+        let mut left = budget.max(2);
+        for family in Family::ALL {
+            self.sweep_orphans(family, left / 2);
+            self.rescan(family, left / 2);
+        }
+        while left > 0 {
+            let mut worked = false;
+            for family in Family::ALL {
+                if let Some(id) = self.tables[family].undecided.pop() {
+                    self.decide_prefix(family, id);
+                    self.tables[family].release(id);
+                    left = left.saturating_sub(1);
+                    worked = true;
+                }
+            }
+            if !worked {
+                break;
+            }
+        }
+        for family in Family::ALL {
+            self.fill_groups(family, left);
+        }
+        self.has_work()
+    }
+
+    /// Whether [`Rib::decide`] has something to do.
+    pub fn has_work(&self) -> bool {
+        self.tables.iter().any(|(_, table)| {
+            !table.undecided.is_empty()
+                || table.rescan.left > 0
+                || !table.orphans.is_empty()
+                || table.groups.iter().flatten().any(|group| group.filling.is_some())
+        })
+    }
+
+    /// The next prefix whose forwarding has changed since it was last pulled, and what holds now: next hops, or nothing.
+    pub fn next_forwarding_change(&mut self) -> Option<(Prefix, Option<Forwarding>)> {
+        for family in Family::ALL {
+            let table = &mut self.tables[family];
+            while let Some(id) = table.untold.pop() {
+                let prefix = table.prefixes.prefix(id);
+                let forwarding = self.forwardings.forwarding(table.entry(id).forwarding, &self.hops);
+                table.told(id, &mut self.forwardings, &mut self.hops);
+                table.release(id);
+                if let Some(prefix) = prefix {
+                    return Some((prefix, forwarding));
+                }
+            }
+        }
+        None
+    }
+
+    /// A path of a peer as the selection sees it; `None` where it is not usable now.
+    pub(crate) fn candidate(&self, peer: &Peer, place: usize, cell: Cell) -> Option<Candidate> {
+        if cell.is_none() || cell.refused() {
+            return None;
+        }
+        let set = self.sets.get(cell.set())?;
+        let interior_cost = self.hops.metric(set.hop)?;
+        let summary = &set.summary;
+        Some(Candidate {
+            source: peer.source(),
+            local_pref: checks::local_pref(peer.settings.kind, set),
+            path_len: summary.path_len,
+            origin: summary.origin,
+            med: summary.med,
+            neighbor_as: summary.neighbor_as,
+            interior_cost,
+            router_id: summary.originator.unwrap_or(peer.settings.router_id.bits()),
+            cluster_len: summary.cluster_len,
+            address: Some(peer.settings.address),
+            peer: peer.id,
+            place,
+            set: cell.set(),
+            hop: set.hop,
+            lost: None,
+        })
+    }
+
+    /// Our own network as the selection sees it.
+    pub(crate) fn local_candidate(&self, family: Family, id: u32) -> Option<Candidate> {
+        let cell = self.tables[family].local.get(id);
+        let set = self.sets.get(cell.set())?;
+        Some(Candidate {
+            source: RouteSource::Local,
+            local_pref: checks::DEFAULT_LOCAL_PREF,
+            path_len: set.summary.path_len,
+            origin: set.summary.origin,
+            med: 0,
+            neighbor_as: None,
+            interior_cost: 0,
+            router_id: self.config.router_id.bits(),
+            cluster_len: 0,
+            address: None,
+            peer: PeerId::LOCAL,
+            place: usize::MAX,
+            set: cell.set(),
+            hop: set.hop,
+            lost: None,
+        })
+    }
+
+    pub(crate) fn select(&self, candidates: &mut [Candidate]) -> Option<Selection> {
+        let same_path = |a, b| self.sets.same_path(a, b);
+        let multipath = Multipath {
+            maximum: self.config.maximum_paths,
+            same_path: if self.config.multipath_relax { None } else { Some(&same_path) },
+        };
+        decision::select(candidates, &multipath)
+    }
+
+    fn decide_prefix(&mut self, family: Family, id: u32) {
+        let mut candidates = std::mem::take(&mut self.scratch);
+        candidates.clear();
+        candidates.extend(self.local_candidate(family, id));
+        // Peers whose path is marked as used until now.
+        let mut before: SmallVec<[usize; 8]> = SmallVec::new();
+        for (place, peer) in self.peers.iter().enumerate() {
+            let Some(peer) = peer else { continue };
+            let cell = peer.families[family].received.get(id);
+            if cell.used() {
+                before.push(place);
+            }
+            candidates.extend(self.candidate(peer, place, cell));
+        }
+        let used = self.select(&mut candidates).map_or(0, |selection| selection.used);
+        let used = candidates.get(..used).unwrap_or_default();
+        self.mark_used(family, id, &before, used);
+        self.install(family, id, used);
+        self.scratch = candidates;
+    }
+
+    /// Keeps the bit of each path that says whether it is used.
+    fn mark_used(&mut self, family: Family, id: u32, before: &[usize], used: &[Candidate]) {
+        let same = before.len() == used.len() && used.iter().all(|now| before.contains(&now.place));
+        if same {
+            return;
+        }
+        for place in before {
+            self.set_used(family, id, *place, false);
+        }
+        for candidate in used {
+            self.set_used(family, id, candidate.place, true);
+        }
+    }
+
+    fn set_used(&mut self, family: Family, id: u32, place: usize, on: bool) {
+        let Some(Some(peer)) = self.peers.get_mut(place) else { return };
+        let state = &mut peer.families[family];
+        let cell = state.received.get(id);
+        if !cell.is_none() && cell.used() != on {
+            self.tables[family].replace(&mut state.received, id, cell.with_used(on));
+            state.used = if on { state.used.saturating_add(1) } else { state.used.saturating_sub(1) };
+        }
+    }
+
+    /// Loc-RIB: takes in the result, and marks the prefix for those downstream for whom something has changed.
+    fn install(&mut self, family: Family, id: u32, used: &[Candidate]) {
+        let hops: SmallVec<[u32; 4]> = match used.first().map(|best| best.source) {
+            Some(RouteSource::External | RouteSource::Internal) => used.iter().map(|path| path.hop).collect(),
+            // Nothing to forward by: the network is reached by whatever made it ours.
+            Some(RouteSource::Local) | None => SmallVec::new(),
+        };
+        let source = used.first().map_or(RouteSource::Local, |best| best.source);
+        let forwarding = self.forwardings.intern(hops, source, &mut self.hops);
+        let (peer, set) = used.first().map_or((PeerId::LOCAL, NONE), |best| (best.peer, best.set));
+
+        let table = &mut self.tables[family];
+        let before = table.entry(id);
+        self.sets.hold(set);
+        if let Some(entry) = table.entry_mut(id) {
+            (entry.best_peer, entry.best_set, entry.forwarding) = (peer, set, forwarding);
+        }
+        match (before.best_set == NONE, set == NONE) {
+            (true, false) => {
+                table.hold(id);
+                table.best += 1;
+            }
+            (false, true) => {
+                table.release(id);
+                table.best -= 1;
+            }
+            (true, true) | (false, false) => {}
+        }
+        table.tell(id);
+        self.forwardings.release(before.forwarding, &mut self.hops);
+        if (before.best_peer, before.best_set) != (peer, set) {
+            let back = [before.best_peer, peer];
+            let moved = before.best_set != NONE && set != NONE && before.best_peer != peer;
+            self.export(family, id, used.first().map(|best| (best.set, best.source)), moved.then_some(back));
+        }
+        // Last: until here the prefix of the old set was compared with.
+        self.sets.release(before.best_set, &mut self.hops);
+    }
+
+    /// Brings the update groups up to date with the best path of a prefix. `moved` are two peers between which it moved:
+    /// for them the same announcement begins or ends to be one that would go back to where it came from.
+    fn export(
+        &mut self,
+        family: Family,
+        id: u32,
+        best: Option<(u32, RouteSource)>,
+        moved: Option<[PeerId; 2]>,
+    ) {
+        for at in 0..self.tables[family].groups.len() {
+            self.export_to(family, at, id, best, moved);
+        }
+    }
+
+    fn export_to(
+        &mut self,
+        family: Family,
+        at: usize,
+        id: u32,
+        best: Option<(u32, RouteSource)>,
+        moved: Option<[PeerId; 2]>,
+    ) {
+        let table = &mut self.tables[family];
+        let Some(prefix) = table.prefixes.prefix(id) else { return };
+        let Some(mut group) = table.groups.get_mut(at).and_then(Option::take) else { return };
+        let new = best.map_or(NONE, |(set, source)| {
+            let mut from = Sources {
+                sets: &self.sets,
+                hops: &self.hops,
+                exported: &mut self.exported,
+                local_asn: self.config.local_asn,
+            };
+            group.export(&Best { prefix, set, source }, &mut from)
+        });
+        let old = group.cells.get(id).set();
+        if new != old {
+            self.exported.sets.hold(new, 1);
+            table.replace(&mut group.cells, id, Cell::new(new));
+            self.exported.sets.release(old);
+        }
+        for place in &group.members {
+            let Some(Some(peer)) = self.peers.get_mut(*place) else { continue };
+            let turned = moved.is_some_and(|peers| peers.contains(&peer.id));
+            if (new != old || turned) && peer.families[family].out.pending.insert(id) {
+                table.hold(id);
+            }
+        }
+        if let Some(place) = table.groups.get_mut(at) {
+            *place = Some(group);
+        }
+    }
+
+    /// Exports what was best already when a group came into being.
+    fn fill_groups(&mut self, family: Family, budget: usize) {
+        for at in 0..self.tables[family].groups.len() {
+            let mut next = match self.tables[family].groups.get(at) {
+                Some(Some(group)) => group.filling,
+                Some(None) | None => None,
+            };
+            let mut left = budget;
+            while let Some(id) = next.filter(|_| left > 0) {
+                let table = &self.tables[family];
+                let entry = table.entry(id);
+                next = id.checked_add(1).filter(|next| (*next as usize) < table.ids());
+                if let Some(best) = self.source_of(entry.best_peer).filter(|_| entry.best_set != NONE) {
+                    self.export_to(family, at, id, Some((entry.best_set, best)), None);
+                }
+                left -= 1;
+            }
+            if let Some(Some(group)) = self.tables[family].groups.get_mut(at) {
+                group.filling = next;
+            }
+        }
+    }
+
+    /// `None` for a peer that is gone: the prefix waits for its decision.
+    fn source_of(&self, peer: PeerId) -> Option<RouteSource> {
+        if peer == PeerId::LOCAL { Some(RouteSource::Local) } else { self.by_id(peer).map(Peer::source) }
+    }
+
+    /// Gives back some of what peers and groups left behind.
+    fn sweep_orphans(&mut self, family: Family, budget: usize) {
+        let table = &mut self.tables[family];
+        let Some(mut orphan) = table.orphans.pop() else { return };
+        let mut left = budget.max(1);
+        let emptied = match &mut orphan {
+            Orphan::Received(column) => match column.drain_some(left) {
+                Some(cells) => {
+                    for (id, cell) in cells {
+                        table.mark(id);
+                        table.release(id);
+                        self.sets.release(cell.set(), &mut self.hops);
+                    }
+                    false
+                }
+                None => true,
+            },
+            Orphan::Exported(column) => match column.drain_some(left) {
+                Some(cells) => {
+                    for (id, cell) in cells {
+                        table.release(id);
+                        self.exported.sets.release(cell.set());
+                    }
+                    false
+                }
+                None => true,
+            },
+            Orphan::Prefixes(ids) => loop {
+                let Some(id) = ids.pop() else { break true };
+                table.release(id);
+                left -= 1;
+                if left == 0 {
+                    break ids.is_empty();
+                }
+            },
+        };
+        if !emptied {
+            table.orphans.push(orphan);
+        }
+    }
+
+    /// Looks at some prefixes for one whose next hop has changed.
+    fn rescan(&mut self, family: Family, budget: usize) {
+        let table = &mut self.tables[family];
+        for _ in 0..budget.min(table.rescan.left) {
+            let id = table.rescan.next;
+            table.rescan.next = if (id as usize).saturating_add(1) < table.ids() { id + 1 } else { 0 };
+            table.rescan.left -= 1;
+            let touched = self.peers.iter().flatten().any(|peer| {
+                let cell = peer.families[family].received.get(id);
+                !cell.is_none()
+                    && self.sets.get(cell.set()).is_some_and(|set| table.rescan.hops.contains(&set.hop))
+            });
+            if touched {
+                table.mark(id);
+            }
+        }
+        if table.rescan.left == 0 {
+            for hop in std::mem::take(&mut table.rescan.hops) {
+                self.hops.release(hop);
+            }
+        }
+    }
+}

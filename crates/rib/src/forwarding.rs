@@ -1,0 +1,93 @@
+//! What the Loc-RIB tells the kernel side: sets of next hops, each held once.
+//!
+//! Most prefixes share a few sets, so the Loc-RIB holds an id and a change of next hops is seen by comparing two numbers.
+
+use std::hash::BuildHasher;
+
+use bgp_wire::ScopedNextHop;
+use smallvec::SmallVec;
+
+use crate::interned::{Interned, NONE};
+use crate::next_hops::NextHops;
+use crate::seed::Seed;
+
+/// Where packets to a prefix go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Forwarding {
+    /// In order, each once; never empty.
+    pub next_hops: Vec<ScopedNextHop>,
+    /// Where the paths come from.
+    pub source: RouteSource,
+}
+
+/// Where a path comes from; in order of preference.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum RouteSource {
+    /// A network of our own.
+    Local,
+    /// An external peer.
+    External,
+    /// An internal peer.
+    Internal,
+}
+
+#[derive(Debug)]
+struct Set {
+    hops: SmallVec<[u32; 4]>,
+    source: RouteSource,
+}
+
+/// See the module. A set holds its next hops.
+#[derive(Debug)]
+pub(crate) struct Forwardings {
+    sets: Interned<Set>,
+    seed: Seed,
+}
+
+impl Forwardings {
+    pub(crate) fn new(seed: Seed) -> Self {
+        Self { sets: Interned::default(), seed }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.sets.len()
+    }
+
+    /// The id of these next hops in any order and number, with one more holder; none at all is [`NONE`].
+    pub(crate) fn intern(
+        &mut self,
+        mut hops: SmallVec<[u32; 4]>,
+        source: RouteSource,
+        table: &mut NextHops,
+    ) -> u32 {
+        if hops.is_empty() {
+            return NONE;
+        }
+        hops.sort_unstable();
+        hops.dedup();
+        let hash = self.seed.hash_one((&hops, source));
+        if let Some(id) = self.sets.hold_same(hash, |set| set.hops == hops && set.source == source) {
+            return id;
+        }
+        hops.iter().for_each(|hop| table.hold(*hop));
+        self.sets.add(hash, Set { hops, source })
+    }
+
+    pub(crate) fn hold(&mut self, id: u32) {
+        self.sets.hold(id, 1);
+    }
+
+    pub(crate) fn release(&mut self, id: u32, table: &mut NextHops) {
+        if let Some(set) = self.sets.release(id) {
+            set.hops.iter().for_each(|hop| table.release(*hop));
+        }
+    }
+
+    /// The set in full; `None` for [`NONE`].
+    pub(crate) fn forwarding(&self, id: u32, table: &NextHops) -> Option<Forwarding> {
+        let set = self.sets.get(id)?;
+        let mut next_hops: Vec<_> = set.hops.iter().filter_map(|hop| table.key(*hop)).collect();
+        next_hops.sort_unstable();
+        Some(Forwarding { next_hops, source: set.source })
+    }
+}

@@ -1,0 +1,118 @@
+//! One peer: its settings, what it announced and what it was told.
+
+use bgp_wire::{Family, PerFamily};
+
+use crate::column::Column;
+use crate::config::{PeerId, PeerSettings};
+use crate::forwarding::RouteSource;
+use crate::ids::IdSet;
+use crate::seed::Seed;
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Peer {
+    pub(crate) id: PeerId,
+    pub(crate) settings: PeerSettings,
+    pub(crate) families: PerFamily<PeerFamily>,
+}
+
+/// One family of it.
+#[derive(Debug)]
+pub(crate) struct PeerFamily {
+    /// The Adj-RIB-In, before policy.
+    pub(crate) received: Column,
+    /// How many of its cells nothing refuses.
+    pub(crate) accepted: u64,
+    /// How many are best or in a multipath set.
+    pub(crate) used: u64,
+    /// How many are stale.
+    pub(crate) stale: u64,
+    pub(crate) end_of_rib_received: bool,
+    pub(crate) warned: bool,
+    pub(crate) exceeded: bool,
+    pub(crate) out: PeerOut,
+}
+
+/// What a peer was told and is still to be told; routes themselves are with its update group.
+#[derive(Debug, Default)]
+pub(crate) struct PeerOut {
+    /// Update group in the family's table; `None` where nothing is announced.
+    pub(crate) group: Option<usize>,
+    /// Prefixes that it has from us.
+    pub(crate) sent: IdSet,
+    /// Prefixes whose change it has not been told.
+    pub(crate) pending: IdSet,
+    /// Some of those, taken out and sorted for packing: what is to be announced (zero for nothing) and the prefix; the
+    /// last comes first. Each holds its prefix.
+    pub(crate) batch: Vec<(u32, u32)>,
+    pub(crate) end_of_rib: EndOfRib,
+}
+
+/// Our End-of-RIB.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub(crate) enum EndOfRib {
+    /// Not before the session is up.
+    #[default]
+    Never,
+    /// When everything that waits is out.
+    Due,
+    /// It is out.
+    Sent,
+}
+
+impl Peer {
+    pub(crate) fn new(id: PeerId, settings: PeerSettings, seed: Seed) -> Self {
+        Self { id, settings, families: PerFamily::from_fn(|_| PeerFamily::new(seed)) }
+    }
+
+    pub(crate) fn source(&self) -> RouteSource {
+        match self.settings.kind {
+            bgp_wire::PeerKind::External => RouteSource::External,
+            bgp_wire::PeerKind::Internal => RouteSource::Internal,
+        }
+    }
+
+    pub(crate) fn speaks(&self, family: Family) -> bool {
+        self.settings.families[family]
+    }
+}
+
+impl PeerFamily {
+    fn new(seed: Seed) -> Self {
+        Self {
+            received: Column::new(seed),
+            accepted: 0,
+            used: 0,
+            stale: 0,
+            end_of_rib_received: false,
+            warned: false,
+            exceeded: false,
+            out: PeerOut::default(),
+        }
+    }
+
+    /// Counts a cell in or out.
+    pub(crate) fn count(&mut self, cell: crate::column::Cell, change: Change) {
+        let step = |count: &mut u64, on: bool| {
+            if on {
+                *count = match change {
+                    Change::In => count.saturating_add(1),
+                    Change::Out => count.saturating_sub(1),
+                };
+            }
+        };
+        let there = !cell.is_none();
+        step(&mut self.accepted, there && !cell.refused());
+        step(&mut self.used, there && cell.used());
+        step(&mut self.stale, there && cell.stale());
+    }
+}
+
+/// Direction of [`PeerFamily::count`].
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Change {
+    /// A cell appears.
+    In,
+    /// A cell goes.
+    Out,
+}

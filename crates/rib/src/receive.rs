@@ -1,0 +1,217 @@
+//! Adj-RIB-In: what an UPDATE changes there, RFC 4271 section 9 and 3.2.
+//!
+//! Routes are stored before policy, with one bit that says whether policy and the checks let them through, and prefixes
+//! that change wait for the decision. The attribute set is interned and checked once for each UPDATE.
+
+use bgp_wire::{Announcement, AttributeBytes, Family, Nlri, ScopedNextHop, Update};
+
+use crate::attributes::AttributeSets;
+use crate::checks;
+use crate::column::Cell;
+use crate::config::{MaximumPrefix, MaximumPrefixAction, PeerId};
+use crate::next_hops::NextHops;
+use crate::peer::{Change, PeerFamily};
+use crate::rib::Rib;
+use crate::table::Table;
+
+/// What became of an UPDATE.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Received {
+    /// Routes announced.
+    pub announced: u64,
+    /// Those of them that policy or a check refuses.
+    pub refused: u64,
+    /// Those of them that were not stored, being over the limit.
+    pub over_limit: u64,
+    /// Routes withdrawn, whether they were there or not.
+    pub withdrawn: u64,
+    /// The family whose initial routes are complete; what was still stale is gone.
+    pub end_of_rib: Option<Family>,
+    /// Limits that were reached by this UPDATE; each is said once until the count falls below it again.
+    pub limits: Vec<LimitReached>,
+}
+
+/// A limit of maximum-prefix that was reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LimitReached {
+    /// In which family.
+    pub family: Family,
+    /// The limit.
+    pub limit: MaximumPrefix,
+    /// Prefixes in the Adj-RIB-In now.
+    pub count: u64,
+    /// How far.
+    pub level: LimitLevel,
+}
+
+/// How far a limit was reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LimitLevel {
+    /// The percentage from which on the operator is warned.
+    Warning,
+    /// More than the limit.
+    Exceeded,
+}
+
+impl Rib {
+    /// Takes in an UPDATE of a peer that is up. [`Rib::decide`] does the rest.
+    pub fn receive_update(&mut self, id: PeerId, update: &Update) -> Received {
+        let mut received = Received::default();
+        let Some(place) = self.places.get(&id).copied() else { return received };
+        // "An UPDATE message ... SHOULD be treated as though the WITHDRAWN ROUTES do not contain" a prefix that is also
+        // announced: so the announcements come last.
+        for nlri in &update.withdrawn {
+            self.withdraw(place, nlri, &mut received);
+        }
+        if let Some(attributes) = &update.attributes {
+            for announcement in &update.announced {
+                self.announce(place, attributes, announcement, &mut received);
+                self.check_limit(place, announcement.nlri.family(), &mut received);
+            }
+        }
+        if let Some(family) = update.end_of_rib {
+            self.sweep_stale(id, family);
+            if let Some(peer) = self.peer_mut(place) {
+                peer.families[family].end_of_rib_received = true;
+            }
+            received.end_of_rib = Some(family);
+        }
+        received
+    }
+
+    fn withdraw(&mut self, place: usize, nlri: &Nlri, received: &mut Received) {
+        let family = nlri.family();
+        let Some(Some(peer)) = self.peers.get_mut(place) else { return };
+        let mut adj = AdjRibIn {
+            state: &mut peer.families[family],
+            table: &mut self.tables[family],
+            sets: &mut self.sets,
+            hops: &mut self.hops,
+        };
+        for entry in nlri.iter() {
+            received.withdrawn += 1;
+            if let Some(id) = adj.table.prefixes.find(entry.prefix)
+                && !adj.state.received.get(id).is_none()
+            {
+                adj.replace(id, Cell::NONE);
+            }
+        }
+        forget_limits(adj.state, peer.settings.maximum_prefix[family]);
+    }
+
+    fn announce(
+        &mut self,
+        place: usize,
+        attributes: &AttributeBytes,
+        announcement: &Announcement,
+        received: &mut Received,
+    ) {
+        let family = announcement.nlri.family();
+        let Some(Some(peer)) = self.peers.get_mut(place) else { return };
+        if !peer.speaks(family) {
+            return;
+        }
+        let next_hop = ScopedNextHop { next_hop: announcement.next_hop, interface: peer.settings.interface };
+        let set_id = self.sets.intern(attributes, next_hop, &mut self.hops);
+        let settings = &peer.settings;
+        let refused_set = self
+            .sets
+            .get(set_id)
+            .is_none_or(|set| checks::refusal_of_set(settings, set, &self.hops).is_some());
+        let room = settings.maximum_prefix[family]
+            .filter(|limit| limit.action != MaximumPrefixAction::Warn)
+            .map_or(usize::MAX, |limit| usize::try_from(limit.limit).unwrap_or(usize::MAX));
+        let mut adj = AdjRibIn {
+            state: &mut peer.families[family],
+            table: &mut self.tables[family],
+            sets: &mut self.sets,
+            hops: &mut self.hops,
+        };
+        for entry in announcement.nlri.iter() {
+            received.announced += 1;
+            let Some(id) = adj.table.insert(entry.prefix) else { continue };
+            let old = adj.state.received.get(id);
+            if old.is_none() && adj.state.received.len() >= room {
+                received.over_limit += 1;
+                // The id may have been made for this route alone.
+                adj.table.hold(id);
+                adj.table.release(id);
+                continue;
+            }
+            let refused = refused_set
+                || adj
+                    .sets
+                    .get(set_id)
+                    .is_none_or(|set| !checks::policy_accepts(settings, entry.prefix, set));
+            received.refused += u64::from(refused);
+            adj.announce(id, old, Cell::new(set_id).with_refused(refused));
+        }
+        self.sets.release(set_id, &mut self.hops);
+    }
+
+    fn check_limit(&mut self, place: usize, family: Family, received: &mut Received) {
+        let Some(Some(peer)) = self.peers.get_mut(place) else { return };
+        let Some(limit) = peer.settings.maximum_prefix[family] else { return };
+        let state = &mut peer.families[family];
+        let count = u64::try_from(state.received.len()).unwrap_or(u64::MAX);
+        let mut reached = |level| received.limits.push(LimitReached { family, limit, count, level });
+        if limit.warning_level().is_some_and(|level| count >= u64::from(level)) && !state.warned {
+            state.warned = true;
+            reached(LimitLevel::Warning);
+        }
+        if (count > u64::from(limit.limit) || received.over_limit > 0) && !state.exceeded {
+            state.exceeded = true;
+            reached(LimitLevel::Exceeded);
+        }
+    }
+}
+
+/// What was said about limits is said again when they are reached again.
+fn forget_limits(state: &mut PeerFamily, limit: Option<MaximumPrefix>) {
+    let Some(limit) = limit else { return };
+    let count = u32::try_from(state.received.len()).unwrap_or(u32::MAX);
+    if limit.warning_level().is_none_or(|level| count < level) {
+        state.warned = false;
+    }
+    if count < limit.limit || (count == limit.limit && limit.action == MaximumPrefixAction::Warn) {
+        state.exceeded = false;
+    }
+}
+
+/// The Adj-RIB-In of one peer and family, with what a change in it touches.
+pub(crate) struct AdjRibIn<'a> {
+    pub(crate) state: &'a mut PeerFamily,
+    pub(crate) table: &'a mut Table,
+    pub(crate) sets: &'a mut AttributeSets,
+    pub(crate) hops: &'a mut NextHops,
+}
+
+impl AdjRibIn<'_> {
+    fn announce(&mut self, id: u32, old: Cell, new: Cell) {
+        if old.with_used(false) == new {
+            return;
+        }
+        let new = new.with_used(old.used());
+        if old.with_stale(false) == new {
+            // The same route again after a restart: fresh, and nothing to decide.
+            self.state.count(old, Change::Out);
+            self.state.count(new, Change::In);
+            self.table.replace(&mut self.state.received, id, new);
+            return;
+        }
+        self.sets.hold(new.set());
+        self.replace(id, new);
+    }
+
+    /// Puts a path in its place, or takes it out, and has the prefix decided again. Takes over one hold of the new set.
+    pub(crate) fn replace(&mut self, id: u32, cell: Cell) {
+        // Before the old path lets go of the prefix.
+        self.table.mark(id);
+        let old = self.table.replace(&mut self.state.received, id, cell);
+        self.state.count(old, Change::Out);
+        self.state.count(cell, Change::In);
+        if !old.is_none() {
+            self.sets.release(old.set(), self.hops);
+        }
+    }
+}

@@ -1,0 +1,306 @@
+//! The RIB as a whole: its parts, and the coming and going of peers, settings and networks of our own.
+
+use bgp_policy::Policy;
+use bgp_wire::attribute::{Origin, PathAttributes};
+use bgp_wire::{Family, NextHop, PerFamily, Prefix, ScopedNextHop};
+use hashbrown::HashMap;
+
+use crate::attributes::{AttributeSets, Us};
+use crate::column::Cell;
+use crate::config::{PeerId, PeerSettings, RibConfig};
+use crate::decision::Candidate;
+use crate::forwarding::Forwardings;
+use crate::group::{ExportedSets, Group, Profile};
+use crate::next_hops::{NextHops, Reachability, Watch};
+use crate::peer::{EndOfRib, Peer, PeerOut};
+use crate::receive::AdjRibIn;
+use crate::seed::Seed;
+use crate::table::{Orphan, Table};
+
+/// All routes of all peers; see the crate.
+#[derive(Debug)]
+pub struct Rib {
+    pub(crate) config: RibConfig,
+    pub(crate) seed: Seed,
+    /// A peer keeps its place while it is there.
+    pub(crate) peers: Vec<Option<Peer>>,
+    pub(crate) places: HashMap<PeerId, usize, Seed>,
+    pub(crate) tables: PerFamily<Table>,
+    pub(crate) sets: AttributeSets,
+    pub(crate) hops: NextHops,
+    pub(crate) forwardings: Forwardings,
+    pub(crate) exported: ExportedSets,
+    /// Lent to each decision.
+    pub(crate) scratch: Vec<Candidate>,
+}
+
+impl Rib {
+    /// An empty RIB.
+    pub fn new(config: RibConfig) -> Self {
+        let seed = Seed::new(config.hash_seed);
+        let us = Us { asn: config.local_asn, router_id: config.router_id };
+        Self {
+            seed,
+            peers: Vec::new(),
+            places: HashMap::with_hasher(seed),
+            tables: PerFamily::from_fn(|family| Table::new(family, seed)),
+            sets: AttributeSets::new(seed, us),
+            hops: NextHops::new(seed),
+            forwardings: Forwardings::new(seed),
+            exported: ExportedSets::new(seed),
+            scratch: Vec::new(),
+            config,
+        }
+    }
+
+    /// A peer's session is up. Routes that were kept over its restart stay, stale, until they are announced again or
+    /// swept. Its End-of-RIB is due for every family that both sides speak.
+    pub fn add_peer(&mut self, id: PeerId, settings: PeerSettings) {
+        let place = match self.places.get(&id) {
+            Some(place) => *place,
+            None => {
+                let free = self.peers.iter().position(Option::is_none);
+                let place = free.unwrap_or(self.peers.len());
+                if free.is_none() {
+                    self.peers.push(None);
+                }
+                self.places.insert(id, place);
+                place
+            }
+        };
+        for family in Family::ALL {
+            self.leave_group(place, family);
+        }
+        match self.peers.get_mut(place) {
+            Some(Some(peer)) => peer.settings = settings,
+            Some(empty) => *empty = Some(Peer::new(id, settings, self.seed)),
+            None => return,
+        }
+        for family in Family::ALL {
+            let spoken = self.peer(place).is_some_and(|peer| peer.speaks(family));
+            if let Some(peer) = self.peer_mut(place) {
+                let state = &mut peer.families[family];
+                state.end_of_rib_received = false;
+                state.out.end_of_rib = if spoken { EndOfRib::Due } else { EndOfRib::Never };
+            }
+            if !spoken {
+                self.sweep_stale(id, family);
+            }
+            self.reevaluate(place, family);
+            self.join_group(place, family);
+        }
+    }
+
+    /// A peer's session is gone and so are its routes.
+    pub fn remove_peer(&mut self, id: PeerId) {
+        let Some(place) = self.places.remove(&id) else { return };
+        for family in Family::ALL {
+            self.leave_group(place, family);
+        }
+        let Some(peer) = self.peers.get_mut(place).and_then(Option::take) else { return };
+        for (family, state) in
+            [(Family::Ipv4Unicast, peer.families.ipv4), (Family::Ipv6Unicast, peer.families.ipv6)]
+        {
+            self.tables[family].orphans.push(Orphan::Received(state.received));
+        }
+    }
+
+    /// A peer's session is gone, and its routes stay in use until it is back or the restart time is over: RFC 4724
+    /// section 4.2. What was stale already goes.
+    pub fn mark_stale(&mut self, id: PeerId) {
+        let Some(place) = self.places.get(&id).copied() else { return };
+        for family in Family::ALL {
+            self.sweep_stale(id, family);
+            self.leave_group(place, family);
+            let Some(peer) = self.peer_mut(place) else { continue };
+            let state = &mut peer.families[family];
+            state.received.for_each(|_, cell| *cell = cell.with_stale(true));
+            state.stale = u64::try_from(state.received.len()).unwrap_or(u64::MAX);
+            state.end_of_rib_received = false;
+        }
+    }
+
+    /// Removes what is still stale: at the peer's End-of-RIB, when the restart time is over, or where the peer did not
+    /// keep its forwarding state.
+    pub fn sweep_stale(&mut self, id: PeerId, family: Family) {
+        let Some(place) = self.places.get(&id).copied() else { return };
+        let Some(Some(peer)) = self.peers.get_mut(place) else { return };
+        let state = &mut peer.families[family];
+        if state.stale == 0 {
+            return;
+        }
+        let stale: Vec<u32> =
+            state.received.iter().filter(|(_, cell)| cell.stale()).map(|(prefix, _)| prefix).collect();
+        let table = &mut self.tables[family];
+        let mut adj = AdjRibIn { state, table, sets: &mut self.sets, hops: &mut self.hops };
+        for prefix in stale {
+            adj.replace(prefix, Cell::NONE);
+        }
+    }
+
+    /// Changes policies of a peer without touching its session: what it announced is judged again from the Adj-RIB-In,
+    /// and it is told what changes.
+    pub fn set_policy(&mut self, id: PeerId, import: Option<Policy>, export: Option<Policy>) {
+        let Some(place) = self.places.get(&id).copied() else { return };
+        let Some(peer) = self.peer_mut(place) else { return };
+        let import_changed = peer.settings.import != import;
+        let export_changed = peer.settings.export != export;
+        peer.settings.import = import;
+        peer.settings.export = export;
+        for family in Family::ALL {
+            if import_changed {
+                self.reevaluate(place, family);
+            }
+            if export_changed {
+                self.change_group(place, family);
+            }
+        }
+    }
+
+    /// The peer asked for our routes again: ROUTE-REFRESH, RFC 2918 section 4.
+    pub fn request_refresh(&mut self, id: PeerId, family: Family) {
+        let Some(place) = self.places.get(&id).copied() else { return };
+        let Some(Some(peer)) = self.peers.get_mut(place) else { return };
+        let PeerOut { sent, pending, .. } = &mut peer.families[family].out;
+        let table = &mut self.tables[family];
+        for prefix in sent.iter().filter(|prefix| pending.insert(*prefix)) {
+            table.hold(prefix);
+        }
+    }
+
+    /// Announces a network of our own: ORIGIN IGP, an empty AS_PATH, better than anything learned. It is not told to the
+    /// kernel side.
+    pub fn originate(&mut self, prefix: Prefix) {
+        let attributes = PathAttributes { origin: Origin::Igp, ..PathAttributes::default() }.to_bytes();
+        let next_hop = match prefix.family() {
+            Family::Ipv4Unicast => NextHop::V4([0; 4].into()),
+            Family::Ipv6Unicast => NextHop::V6([0; 16].into()),
+        };
+        let here = ScopedNextHop { next_hop, interface: None };
+        let set = self.sets.intern(&attributes, here, &mut self.hops);
+        let table = &mut self.tables[prefix.family()];
+        if let Some(id) = table.insert(prefix) {
+            let old = table.replace_local(id, Cell::new(set));
+            self.sets.release(old.set(), &mut self.hops);
+            table.mark(id);
+        }
+    }
+
+    /// Takes back a network of our own.
+    pub fn withdraw_origin(&mut self, prefix: Prefix) {
+        let table = &mut self.tables[prefix.family()];
+        let Some(id) = table.prefixes.find(prefix) else { return };
+        table.mark(id);
+        let old = table.replace_local(id, Cell::NONE);
+        self.sets.release(old.set(), &mut self.hops);
+    }
+
+    /// Next hops to watch from now on, and those no longer, since the last call.
+    pub fn take_next_hop_changes(&mut self, out: &mut Vec<(ScopedNextHop, Watch)>) {
+        self.hops.take_changes(out);
+    }
+
+    /// Tells what was found out about a next hop. Routes that have it are decided again; one that is not in use is
+    /// ignored.
+    pub fn set_reachability(&mut self, next_hop: ScopedNextHop, found: Reachability) {
+        let Some(hop) = self.hops.set(next_hop, found) else { return };
+        for family in Family::ALL {
+            let table = &mut self.tables[family];
+            if !table.rescan.hops.contains(&hop) {
+                self.hops.hold(hop);
+                table.rescan.hops.push(hop);
+            }
+            table.rescan.left = table.ids();
+        }
+    }
+
+    pub(crate) fn peer(&self, place: usize) -> Option<&Peer> {
+        self.peers.get(place)?.as_ref()
+    }
+
+    pub(crate) fn peer_mut(&mut self, place: usize) -> Option<&mut Peer> {
+        self.peers.get_mut(place)?.as_mut()
+    }
+
+    pub(crate) fn by_id(&self, id: PeerId) -> Option<&Peer> {
+        self.peer(*self.places.get(&id)?)
+    }
+
+    /// Judges everything that a peer announced again.
+    fn reevaluate(&mut self, place: usize, family: Family) {
+        let Some(Some(peer)) = self.peers.get_mut(place) else { return };
+        let state = &mut peer.families[family];
+        let table = &mut self.tables[family];
+        let (sets, hops, settings) = (&self.sets, &self.hops, &peer.settings);
+        let mut accepted = 0;
+        state.received.for_each(|id, cell| {
+            let refused = match (table.prefixes.prefix(id), sets.get(cell.set())) {
+                (Some(prefix), Some(set)) => {
+                    !crate::checks::policy_accepts(settings, prefix, set)
+                        || crate::checks::refusal_of_set(settings, set, hops).is_some()
+                }
+                _ => true,
+            };
+            accepted += u64::from(!refused);
+            if refused != cell.refused() {
+                *cell = cell.with_refused(refused);
+                table.mark(id);
+            }
+        });
+        state.accepted = accepted;
+    }
+
+    /// Puts a peer into the update group that fits its settings, and has it told everything there.
+    fn join_group(&mut self, place: usize, family: Family) {
+        let Some(Some(peer)) = self.peers.get_mut(place) else { return };
+        let Some(profile) = Profile::new(&peer.settings, family) else { return };
+        let table = &mut self.tables[family];
+        let at = match table
+            .groups
+            .iter()
+            .position(|group| group.as_ref().is_some_and(|g| g.profile == profile))
+        {
+            Some(at) => at,
+            None => table.add_group(Group::new(profile, self.seed)),
+        };
+        peer.families[family].out.group = Some(at);
+        let mut waiting = Vec::new();
+        if let Some(Some(group)) = table.groups.get_mut(at) {
+            group.members.push(place);
+            waiting.extend(group.cells.iter().map(|(id, _)| id));
+        }
+        let pending = &mut peer.families[family].out.pending;
+        for id in waiting.into_iter().filter(|id| pending.insert(*id)) {
+            table.hold(id);
+        }
+    }
+
+    /// Takes a peer out of its group; what it was told is forgotten.
+    fn leave_group(&mut self, place: usize, family: Family) {
+        let Some(Some(peer)) = self.peers.get_mut(place) else { return };
+        let table = &mut self.tables[family];
+        let out = std::mem::take(&mut peer.families[family].out);
+        if let Some(at) = out.group {
+            self.exported.forget(table.remove_member(at, place));
+        }
+        table.orphans.push(Orphan::Prefixes(out.sent));
+        table.orphans.push(Orphan::Prefixes(out.pending));
+        for (_, id) in out.batch {
+            table.release(id);
+        }
+    }
+
+    /// Moves a peer to the group that fits its settings now; it knows what it was told before.
+    fn change_group(&mut self, place: usize, family: Family) {
+        let Some(Some(peer)) = self.peers.get_mut(place) else { return };
+        let table = &mut self.tables[family];
+        let out = &mut peer.families[family].out;
+        if let Some(at) = out.group.take() {
+            self.exported.forget(table.remove_member(at, place));
+        }
+        for id in out.sent.iter().filter(|id| out.pending.insert(*id)) {
+            table.hold(id);
+        }
+        self.join_group(place, family);
+    }
+}
