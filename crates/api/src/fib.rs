@@ -64,8 +64,8 @@ pub struct FibRoute {
     pub family: String,
     /// How it stands.
     pub state: FibState,
-    /// For how long it is in this state.
-    pub since_seconds: u64,
+    /// For how long it is in this state, if that is kept.
+    pub since_seconds: Option<u64>,
     /// What it should go through; empty while it is being removed.
     pub next_hops: Vec<FibNextHop>,
     /// The kernel's nexthop object or group behind it.
@@ -75,6 +75,9 @@ pub struct FibRoute {
     pub error: Option<String>,
     /// The kernel's error number behind `error`, if the kernel said no.
     pub errno: Option<i32>,
+    /// How often it was put back after somebody removed or changed it.
+    #[serde(default)]
+    pub repairs: u64,
 }
 
 /// One leg of a route.

@@ -72,7 +72,7 @@ pub struct Neighbor {
     pub graceful_restart: Option<GracefulRestart>,
     /// Import and export policy in words.
     pub policy: PolicyView,
-    /// What an operator should look at, one sentence each.
+    /// What an operator should look at, one sentence each; what policy has to say stands in its note, not here.
     #[serde(default)]
     pub warnings: Vec<String>,
 }

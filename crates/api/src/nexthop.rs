@@ -34,8 +34,8 @@ pub struct Nexthop {
     pub kernel_id: Option<u32>,
     /// Paths in the RIB that use it, if that is counted.
     pub paths: Option<u64>,
-    /// For how long it is in this state.
-    pub since_seconds: u64,
+    /// For how long it is in this state, if that is kept.
+    pub since_seconds: Option<u64>,
     /// What the kernel said, if it refused the object.
     pub error: Option<String>,
 }

@@ -79,10 +79,16 @@ pub struct FibSize {
     pub family: String,
     /// In the kernel as wanted.
     pub installed: u64,
-    /// On the way, in either direction.
+    /// Asked of the kernel, not confirmed yet.
     pub pending: u64,
+    /// Being taken out.
+    #[serde(default)]
+    pub removing: u64,
     /// Another protocol owns the same route.
     pub blocked: u64,
+    /// No next hop can be reached.
+    #[serde(default)]
+    pub unreachable: u64,
     /// The kernel refused.
     pub failed: u64,
 }

@@ -1,0 +1,284 @@
+//! What can be typed: the commands, their options, and what is refused before the daemon is asked.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use bgp_api::NeighborAction;
+use bgp_api::action::MAX_REASON_OCTETS;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Shown by `--help` and in the man page.
+const AFTER_HELP: &str = "\
+Exit codes:
+  0  done
+  1  the daemon reported an error, or its answer could not be read or written
+  2  the command line is wrong
+  3  the daemon cannot be reached
+  4  what was asked for does not exist: no such neighbour, route or kernel route
+
+Environment:
+  BGPD_RS_SOCKET  path of the control socket, like --socket
+  NO_COLOR        set and not empty: no colour, like --color never
+
+Examples:
+  bgpctl show neighbors
+  bgpctl show routes 2004::1
+  bgpctl show fib --json | jq '.routes[] | select(.state != \"installed\")'
+  bgpctl neighbor 172.50.0.2 shutdown --reason 'node is replaced'";
+
+/// Ask a running bgpd-rs and print what it says
+#[derive(Debug, Parser)]
+#[command(name = "bgpctl", version, after_help = AFTER_HELP, arg_required_else_help = true)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Options of every command.
+#[derive(Debug, Args)]
+pub(crate) struct Global {
+    /// Path of the daemon's control socket
+    #[arg(long, global = true, value_name = "PATH", env = bgp_api::SOCKET_ENV,
+          default_value = bgp_api::DEFAULT_SOCKET, hide_env_values = true)]
+    pub(crate) socket: PathBuf,
+    /// Print the daemon's answer as JSON
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// How much to print
+    #[arg(short, long, global = true, value_name = "FORMAT", conflicts_with = "json")]
+    pub(crate) output: Option<Format>,
+    /// When to use colour
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
+    pub(crate) color: ColorWhen,
+    /// How long to wait for an answer, in seconds
+    #[arg(long, global = true, value_name = "SECONDS", default_value = "10", value_parser = parse_timeout)]
+    pub(crate) timeout: Duration,
+}
+
+/// Forms of the output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// Tables with more columns
+    Wide,
+    /// Like --json
+    Json,
+}
+
+/// When to use colour.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ColorWhen {
+    /// On a terminal, unless NO_COLOR is set
+    Auto,
+    /// Also into a pipe
+    Always,
+    /// Never
+    Never,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Show what the daemon knows
+    #[command(subcommand)]
+    Show(Show),
+    /// Reset, shut down or start a neighbour
+    #[command(visible_alias = "neighbour")]
+    Neighbor(NeighborArgs),
+    /// Read the config again and apply what changed
+    Reload,
+    /// Print events as they happen, until interrupted
+    Monitor,
+    /// Print the versions of bgpctl and of the daemon
+    Version,
+    /// Print a completion script
+    #[command(hide = true)]
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Write the man pages into a directory
+    #[command(hide = true)]
+    Man {
+        /// The directory; must exist
+        directory: PathBuf,
+    },
+}
+
+/// What can be shown.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Show {
+    /// The neighbours, or one of them in detail
+    #[command(visible_alias = "neighbor", aliases = ["neighbour", "neighbours", "peers", "peer"])]
+    Neighbors {
+        /// Address of one neighbour, e.g. 2001:3200:3200::2
+        #[arg(value_parser = parse_address)]
+        address: Option<String>,
+    },
+    /// The daemon on one screen: peers, table sizes, and what is wrong with the host
+    Summary,
+    /// The routes and why each is used or not
+    #[command(visible_alias = "route")]
+    Routes(RouteArgs),
+    /// What the kernel should have and whether it has it
+    Fib {
+        /// Only this prefix
+        #[arg(value_parser = parse_prefix)]
+        prefix: Option<String>,
+        /// Only routes in this state
+        #[arg(long, value_parser = parse_fib_state, value_name = "STATE")]
+        state: Option<bgp_api::FibState>,
+        /// At most this many routes
+        #[arg(long, value_name = "N", value_parser = parse_limit)]
+        limit: Option<usize>,
+    },
+    /// The next hops and how each was resolved
+    #[command(visible_alias = "nexthop", aliases = ["next-hops", "next-hop"])]
+    Nexthops,
+    /// The config in force, with defaults written out and passwords hidden
+    Config,
+}
+
+/// Which routes.
+#[derive(Debug, Args)]
+pub(crate) struct RouteArgs {
+    /// A prefix: exactly this one, in detail. An address: the longest prefix that contains it
+    #[arg(value_parser = parse_prefix)]
+    pub(crate) prefix: Option<String>,
+    /// Also everything inside PREFIX
+    #[arg(long, requires = "prefix")]
+    pub(crate) longer: bool,
+    /// What this neighbour announced to us, before policy
+    #[arg(long, value_name = "ADDRESS", value_parser = parse_address, conflicts_with = "advertised")]
+    pub(crate) received: Option<String>,
+    /// What we announced to this neighbour, as it was sent
+    #[arg(long, value_name = "ADDRESS", value_parser = parse_address)]
+    pub(crate) advertised: Option<String>,
+    /// Only this family
+    #[arg(long, value_parser = ["ipv4-unicast", "ipv6-unicast"])]
+    pub(crate) family: Option<String>,
+    /// At most this many prefixes
+    #[arg(long, value_name = "N", value_parser = parse_limit)]
+    pub(crate) limit: Option<usize>,
+}
+
+/// What to do to which neighbour.
+#[derive(Debug, Args)]
+pub(crate) struct NeighborArgs {
+    /// Address of the neighbour
+    #[arg(value_parser = parse_address)]
+    pub(crate) address: String,
+    /// reset: close the session and start again. shutdown: close it and stay down. start: take a shutdown back
+    #[arg(value_parser = clap::builder::PossibleValuesParser::new(NeighborAction::ALL.map(NeighborAction::as_str)))]
+    action: String,
+    /// Why, for the peer and the log (RFC 9003: at most 255 octets)
+    #[arg(long, value_name = "TEXT", value_parser = parse_reason)]
+    pub(crate) reason: Option<String>,
+}
+
+impl NeighborArgs {
+    /// The action; clap let nothing else through.
+    pub(crate) fn action(&self) -> NeighborAction {
+        self.action.parse().unwrap_or(NeighborAction::Start)
+    }
+}
+
+impl Cli {
+    /// Whether the reply is printed as it is.
+    pub(crate) fn json(&self) -> bool {
+        self.global.json || self.global.output == Some(Format::Json)
+    }
+
+    /// Whether tables have all columns.
+    pub(crate) fn wide(&self) -> bool {
+        self.global.output == Some(Format::Wide)
+    }
+}
+
+/// An address as the daemon writes it; `%interface` is kept.
+fn parse_address(text: &str) -> Result<String, String> {
+    let (address, scope) = match text.split_once('%') {
+        Some((address, scope)) => (address, Some(scope)),
+        None => (text, None),
+    };
+    let address: IpAddr = address.parse().map_err(|_| "is not an IPv4 or IPv6 address".to_owned())?;
+    Ok(match scope {
+        Some(scope) => format!("{address}%{scope}"),
+        None => address.to_string(),
+    })
+}
+
+/// An address or prefix as the daemon writes it; host bits are the daemon's to refuse.
+fn parse_prefix(text: &str) -> Result<String, String> {
+    let Some((address, len)) = text.split_once('/') else {
+        return text
+            .parse::<IpAddr>()
+            .map(|a| a.to_string())
+            .map_err(|_| "is not an address or prefix".into());
+    };
+    let address: IpAddr = address.parse().map_err(|_| "is not an address or prefix".to_owned())?;
+    let max = if address.is_ipv4() { 32 } else { 128 };
+    match len.parse::<u8>() {
+        Ok(len) if len <= max => Ok(format!("{address}/{len}")),
+        Ok(_) | Err(_) => Err(format!("has a prefix length that is not a number from 0 to {max}")),
+    }
+}
+
+fn parse_fib_state(text: &str) -> Result<bgp_api::FibState, String> {
+    let states = bgp_api::FibState::ALL;
+    states.into_iter().find(|state| state.as_str() == text).ok_or_else(|| {
+        let words: Vec<_> = states.iter().map(|state| state.as_str()).collect();
+        format!("is none of {}", words.join(", "))
+    })
+}
+
+fn parse_reason(text: &str) -> Result<String, String> {
+    if text.len() > MAX_REASON_OCTETS {
+        return Err(format!("has {} octets; RFC 9003 lets {MAX_REASON_OCTETS} travel", text.len()));
+    }
+    Ok(text.to_owned())
+}
+
+fn parse_limit(text: &str) -> Result<usize, String> {
+    text.parse().ok().filter(|limit| *limit > 0).ok_or_else(|| "is not a number above 0".to_owned())
+}
+
+fn parse_timeout(text: &str) -> Result<Duration, String> {
+    let wrong = || "is not a number of seconds above 0".to_owned();
+    let seconds: f64 = text.parse().map_err(|_| wrong())?;
+    let timeout = Duration::try_from_secs_f64(seconds).map_err(|_| wrong())?;
+    if timeout.is_zero() { Err(wrong()) } else { Ok(timeout) }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn addresses_and_prefixes_take_the_daemons_form() {
+        assert_eq!(parse_address("2001:DB8:0::2").unwrap(), "2001:db8::2");
+        assert_eq!(parse_address("FE80::1%eth0").unwrap(), "fe80::1%eth0");
+        assert_eq!(parse_prefix("2004:0::/64").unwrap(), "2004::/64");
+        assert_eq!(parse_prefix("10.0.0.1").unwrap(), "10.0.0.1");
+        assert!(parse_prefix("10.0.0.0/33").unwrap_err().contains("0 to 32"));
+        assert!(parse_prefix("ten").is_err());
+        assert!(parse_address("10.0.0.0/8").is_err());
+    }
+
+    #[test]
+    fn a_timeout_is_a_time() {
+        assert_eq!(parse_timeout("0.5"), Ok(Duration::from_millis(500)));
+        for text in ["0", "-1", "NaN", "inf", "soon"] {
+            assert!(parse_timeout(text).is_err(), "{text}");
+        }
+    }
+}

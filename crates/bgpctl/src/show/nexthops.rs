@@ -1,0 +1,82 @@
+//! `show nexthops`: each next hop and how it was resolved, then the kernel's groups.
+
+use bgp_api::{NexthopState, NexthopsReply};
+
+use crate::output::Style;
+use crate::table::{Align, Cell, Table, Tone};
+use crate::text::{duration, number_or_dash, or_dash};
+
+/// The whole output.
+pub(crate) fn render(reply: &NexthopsReply, style: Style) -> String {
+    if reply.nexthops.is_empty() && reply.groups.is_empty() {
+        return "no next hops\n".to_owned();
+    }
+    let mut text = nexthops(reply, style);
+    if !reply.groups.is_empty() {
+        text.push('\n');
+        text.push_str(&groups(reply, style));
+    }
+    text
+}
+
+fn nexthops(reply: &NexthopsReply, style: Style) -> String {
+    let mut table = Table::new(&[
+        ("NEXT HOP", Align::Left),
+        ("STATE", Align::Left),
+        ("KIND", Align::Left),
+        ("SINCE", Align::Right),
+        ("PATHS", Align::Right),
+        ("NHID", Align::Right),
+        ("RESOLUTION", Align::Left),
+    ]);
+    for nexthop in &reply.nexthops {
+        let tone = match nexthop.state {
+            NexthopState::Reachable => Tone::Good,
+            NexthopState::Unreachable => Tone::Bad,
+            NexthopState::Resolving | NexthopState::Unknown => Tone::Warn,
+        };
+        table.row(vec![
+            nexthop.next_hop.clone().into(),
+            Cell::toned(nexthop.state.as_str(), tone),
+            or_dash(nexthop.kind.map(bgp_api::NexthopKind::as_str)).into(),
+            number_or_dash(nexthop.since_seconds.map(duration)).into(),
+            number_or_dash(nexthop.paths).into(),
+            number_or_dash(nexthop.kernel_id).into(),
+            nexthop.resolution.clone().into(),
+        ]);
+        if let Some(error) = &nexthop.error {
+            table.note(error.clone(), Tone::Bad);
+        }
+    }
+    table.render(style.painter)
+}
+
+fn groups(reply: &NexthopsReply, style: Style) -> String {
+    let mut table = Table::new(&[
+        ("GROUP", Align::Right),
+        ("ROUTES", Align::Right),
+        ("ALGORITHM", Align::Left),
+        ("NHID", Align::Right),
+        ("WEIGHT", Align::Right),
+        ("NEXT HOP", Align::Left),
+    ]);
+    for group in &reply.groups {
+        let mut lead: Vec<Cell> = vec![
+            group.kernel_id.to_string().into(),
+            group.routes.to_string().into(),
+            or_dash(group.algorithm.as_deref()).into(),
+        ];
+        if group.members.is_empty() {
+            table.row(lead.clone());
+        }
+        for member in &group.members {
+            let width = lead.len();
+            let mut cells = std::mem::replace(&mut lead, vec![Cell::default(); width]);
+            cells.push(member.kernel_id.to_string().into());
+            cells.push(member.weight.to_string().into());
+            cells.push(member.next_hop.clone().into());
+            table.row(cells);
+        }
+    }
+    table.render(style.painter)
+}
