@@ -132,3 +132,16 @@ fn dial(lab: &Lab, node: &crate::lab::Node) -> Result<Speaker> {
     })?;
     speaker.context("no session")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn percentiles_are_values_of_the_sample() {
+        let sample = Sample((1..=200).rev().map(Duration::from_micros).collect());
+        let micros = [50, 99, 100].map(|percent| sample.percentile(percent).as_micros());
+        assert_eq!(micros, [100, 198, 200]);
+        assert_eq!(Sample::default().percentile(50), Duration::ZERO);
+    }
+}

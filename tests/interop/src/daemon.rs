@@ -9,9 +9,10 @@ use nix::sys::signal::Signal;
 use serde_json::Value;
 
 use crate::command::{output, run};
-use crate::lab::{Lab, binary};
+use crate::lab::Lab;
 use crate::namespace::Namespace;
 use crate::process::Process;
+use crate::programs::binary;
 use crate::wait::seconds;
 
 /// The configuration of the lab's host as it is shipped.

@@ -10,9 +10,11 @@ use anyhow::{Result, ensure};
 use crate::daemon::{Daemon, Privileges, k3d};
 use crate::gobgp::{Gobgp, Settings};
 use crate::haproxy;
+use crate::http::curl;
 use crate::kernel::{gateways, routes_to};
-use crate::lab::{HOST_V6, Lab, Node, binary, curl, installed};
+use crate::lab::{HOST_V6, Lab, Node};
 use crate::process::{Process, let_processes_outlive};
+use crate::programs::{binary, installed};
 use crate::wait::seconds;
 
 const SERVICE: &str = "2004::1";

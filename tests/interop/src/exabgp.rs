@@ -5,9 +5,10 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 
-use crate::lab::{Lab, installed};
+use crate::lab::Lab;
 use crate::namespace::Namespace;
 use crate::process::Process;
+use crate::programs::installed;
 
 /// A running ExaBGP.
 #[derive(Debug)]

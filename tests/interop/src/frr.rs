@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 use crate::command::run;
-use crate::lab::{Lab, installed};
+use crate::lab::Lab;
 use crate::namespace::Namespace;
 use crate::process::Process;
+use crate::programs::installed;
 use crate::wait::{seconds, until};
 
 /// A running pair of zebra and bgpd. Dropping it ends bgpd first.

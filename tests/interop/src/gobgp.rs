@@ -10,9 +10,10 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 
 use crate::command::run;
-use crate::lab::{HOST_V4, HOST_V6, Lab, Node, installed};
+use crate::lab::{HOST_V4, HOST_V6, Lab, Node};
 use crate::namespace::Namespace;
 use crate::process::Process;
+use crate::programs::installed;
 use crate::wait::{seconds, until};
 
 /// Which sessions a node opens to the host.

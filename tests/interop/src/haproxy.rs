@@ -4,8 +4,10 @@ use std::fs;
 
 use anyhow::{Context, Result};
 
-use crate::lab::{Lab, curl, installed};
+use crate::http::curl;
+use crate::lab::Lab;
 use crate::process::Process;
+use crate::programs::installed;
 use crate::wait::seconds;
 
 /// Where it listens on the host.

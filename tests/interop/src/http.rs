@@ -1,11 +1,15 @@
-//! The backend of a lab's service: an HTTP/1.1 server that answers every request with the node's name.
+//! The backend of a lab's service, an HTTP/1.1 server that answers every request with the node's name; and `curl`.
 
+use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+
+use crate::command::output;
+use crate::namespace::Namespace;
 
 /// Serves until the process ends; every connection gets one answer and is closed.
 pub fn serve(bind: SocketAddr, name: &str) -> Result<()> {
@@ -35,4 +39,17 @@ fn try_answer(mut stream: &TcpStream, name: &str) -> std::io::Result<()> {
     }
     let head = "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nConnection: close\r\n";
     write!(stream, "{head}Content-Length: {}\r\n\r\n{name}", name.len())
+}
+
+/// Asks a URL so many times, each time by a connection of its own, and counts the answers. No answer counts as "".
+pub fn curl(from: &Namespace, url: &str, times: usize) -> Result<BTreeMap<String, usize>> {
+    let mut command = from.command("curl");
+    command.args(["--silent", "--max-time", "3", "--no-keepalive", "--write-out", "\n"]);
+    command.args(std::iter::repeat_n(url, times));
+    let printed = String::from_utf8_lossy(&output(&mut command)?.stdout).into_owned();
+    let mut answers = BTreeMap::new();
+    for line in printed.lines() {
+        *answers.entry(line.to_owned()).or_default() += 1;
+    }
+    Ok(answers)
 }

@@ -109,3 +109,40 @@ fn gateway(value: &Value) -> Option<String> {
 fn text(value: &Value) -> String {
     value.as_str().unwrap_or_default().to_owned()
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn the_three_shapes_of_a_route_are_read() {
+        let several = json!({"dst": "2004::1", "nhid": 5, "protocol": "bgp", "metric": 20, "flags": [], "nexthops": [
+            {"gateway": "2001:3200:3200::2", "dev": "br", "weight": 1, "flags": []},
+            {"gateway": "2001:3200:3200::3", "dev": "br", "weight": 1, "flags": ["dead", "linkdown"]}]});
+        let read = route(&several);
+        assert_eq!((read.prefix.as_str(), read.metric, read.nexthop_id), ("2004::1", 20, Some(5)));
+        assert_eq!(read.gateways.len(), 2);
+        assert_eq!(read.flags, ["dead", "linkdown"]);
+
+        let single =
+            json!({"dst": "198.18.0.1", "gateway": "172.50.0.2", "protocol": "static", "flags": ["onlink"]});
+        assert_eq!(route(&single).gateways, BTreeSet::from(["172.50.0.2".to_owned()]));
+        assert_eq!(route(&single).flags, [""; 0]);
+
+        let other_family =
+            json!({"dst": "198.18.0.1", "via": {"family": "inet6", "host": "2001:3200:3200::2"}});
+        assert_eq!(route(&other_family).gateways, BTreeSet::from(["2001:3200:3200::2".to_owned()]));
+    }
+
+    #[test]
+    fn a_group_has_members_and_a_single_one_a_gateway() {
+        let group =
+            nexthop(&json!({"id": 9, "group": [{"id": 1}, {"id": 2, "weight": 1}], "protocol": "bgp"}));
+        assert_eq!((group.gateway, group.members), (None, BTreeSet::from([1, 2])));
+        let single =
+            nexthop(&json!({"id": 1, "gateway": "2001:3200:3200::2", "dev": "br", "protocol": "bgp"}));
+        assert_eq!((single.gateway.as_deref(), single.members.len()), (Some("2001:3200:3200::2"), 0));
+    }
+}

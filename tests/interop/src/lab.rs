@@ -5,7 +5,6 @@
 //! everything a node does not know goes by the host. A service address sits on the loopback of every node that has
 //! a backend; a small HTTP server there answers with the node's name.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -13,10 +12,11 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
-use crate::command::{output, run, words};
+use crate::http::curl;
 use crate::kernel;
 use crate::namespace::{Namespace, PREFIX};
 use crate::process::{Process, tail};
+use crate::programs::binary;
 use crate::wait::{seconds, until};
 
 /// The bridge's name; Docker's are as random.
@@ -253,44 +253,4 @@ impl Drop for Directory {
             eprintln!("cannot remove {}: {error}", self.0.display());
         }
     }
-}
-
-/// Asks a URL so many times, each time by a connection of its own, and counts the answers. No answer counts as "".
-pub fn curl(from: &Namespace, url: &str, times: usize) -> Result<BTreeMap<String, usize>> {
-    let mut command = from.command("curl");
-    command.args(["--silent", "--max-time", "3", "--no-keepalive", "--write-out", "\n"]);
-    command.args(std::iter::repeat_n(url, times));
-    let printed = String::from_utf8_lossy(&output(&mut command)?.stdout).into_owned();
-    let mut answers = BTreeMap::new();
-    for line in printed.lines() {
-        *answers.entry(line.to_owned()).or_default() += 1;
-    }
-    Ok(answers)
-}
-
-/// A program of this build: beside the running one, or where BGPD_RS_BIN_DIR says.
-pub fn binary(name: &str) -> Result<PathBuf> {
-    let here = std::env::current_exe()?;
-    let asked = std::env::var_os("BGPD_RS_BIN_DIR").map(PathBuf::from);
-    let beside = here.ancestors().skip(1).take(2).map(Path::to_owned);
-    let found = asked.into_iter().chain(beside).map(|dir| dir.join(name)).find(|path| path.is_file());
-    found.with_context(|| format!("{name} is not built: cargo build -p bgpd-rs -p bgpctl -p interop"))
-}
-
-/// The path of a program that a Debian package brings.
-pub fn installed(program: &str, package: &str) -> Result<()> {
-    let found = std::env::var_os("PATH")
-        .map(|path| std::env::split_paths(&path).any(|dir| dir.join(program).is_file()))
-        .unwrap_or(false)
-        || Path::new(program).is_file();
-    if !found {
-        bail!("{program} is missing (Debian package {package}): sudo scripts/setup");
-    }
-    Ok(())
-}
-
-/// Whether a host command such as `ip` works at all, with the reason when not.
-pub fn can_make_namespaces() -> Result<()> {
-    run(&mut words("ip netns list")).context("ip netns")?;
-    Ok(())
 }

@@ -33,6 +33,7 @@ pub mod lab;
 pub mod namespace;
 pub mod openbgpd;
 pub mod process;
+pub mod programs;
 pub mod prometheus;
 pub mod rtnl;
 pub mod speaker;

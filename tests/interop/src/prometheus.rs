@@ -6,8 +6,9 @@ use anyhow::{Context, Result};
 use serde_json::Value;
 
 use crate::command::run;
-use crate::lab::{Lab, installed};
+use crate::lab::Lab;
 use crate::process::Process;
+use crate::programs::installed;
 use crate::wait::seconds;
 
 /// A running Prometheus.

@@ -250,3 +250,58 @@ pub fn v6(text: &str) -> Result<Ipv6Addr> {
         IpAddr::V4(_) => bail!("{text} is not IPv6"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn attribute(kind: u16, value: &[u8]) -> Vec<u8> {
+        let length = u16::try_from(4 + value.len()).unwrap();
+        [&length.to_ne_bytes()[..], &kind.to_ne_bytes(), value].concat()
+    }
+
+    fn netlink(kind: u16, body: &[u8]) -> Vec<u8> {
+        let length = u32::try_from(16 + body.len()).unwrap();
+        [&length.to_ne_bytes()[..], &kind.to_ne_bytes(), &[0; 10], body].concat()
+    }
+
+    fn route(host: Ipv6Addr, id: u32) -> Vec<u8> {
+        let header = [10, 128, 0, 0, 254, 186, 0, 1, 0, 0, 0, 0];
+        [&header[..], &attribute(RTA_DST, &host.octets()), &attribute(RTA_NH_ID, &id.to_ne_bytes())].concat()
+    }
+
+    fn single(id: u32, gateway: Ipv6Addr) -> Vec<u8> {
+        let attributes = [attribute(NHA_ID, &id.to_ne_bytes()), attribute(NHA_GATEWAY, &gateway.octets())];
+        netlink(RTM_NEWNEXTHOP, &[&[0; 8][..], &attributes.concat()].concat())
+    }
+
+    fn group(id: u32, members: &[u32]) -> Vec<u8> {
+        let legs: Vec<u8> = members.iter().flat_map(|m| [&m.to_ne_bytes()[..], &[0; 4]].concat()).collect();
+        let attributes = [attribute(NHA_ID, &id.to_ne_bytes()), attribute(NHA_GROUP, &legs)];
+        netlink(RTM_NEWNEXTHOP, &[&[0; 8][..], &attributes.concat()].concat())
+    }
+
+    #[test]
+    fn a_group_that_changes_in_place_changes_the_route() {
+        let [host, one, two] = ["2004::1", "2001:db8::1", "2001:db8::2"].map(|text| v6(text).unwrap());
+        let mut state = State { host, ..State::default() };
+        let (sender, changes) = channel();
+        let mut tell = |octets: &[u8]| {
+            state.take(octets, Instant::now(), &sender).unwrap();
+            changes.try_iter().map(|change: Change| change.gateways).collect::<Vec<_>>()
+        };
+        let first = [single(1, one), group(9, &[1]), netlink(RTM_NEWROUTE, &route(host, 9))].concat();
+        assert_eq!(tell(&first), [BTreeSet::from([one])]);
+        assert_eq!(tell(&[single(2, two), group(9, &[1, 2])].concat()), [BTreeSet::from([one, two])]);
+        assert_eq!(tell(&netlink(RTM_NEWROUTE, &route(two, 1))), [], "another prefix");
+        assert_eq!(tell(&netlink(RTM_DELROUTE, &route(host, 9))), [BTreeSet::new()]);
+    }
+
+    #[test]
+    fn octets_that_are_cut_off_say_nothing() {
+        let whole = netlink(RTM_NEWROUTE, &route(v6("2004::1").unwrap(), 9));
+        for length in 0..whole.len() {
+            assert!(message(&whole[..length]).is_none());
+        }
+    }
+}

@@ -30,3 +30,27 @@ pub fn until(what: &str, limit: Duration, mut question: impl FnMut() -> Result<b
 pub const fn seconds(n: u64) -> Duration {
     Duration::from_secs(n)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_deadline_tells_what_did_not_happen_and_why() {
+        let limit = Duration::from_millis(30);
+        let never = until("pigs fly", limit, || Ok(false)).map_err(|error| error.to_string());
+        assert!(never.is_err_and(|text| text.contains("pigs fly")));
+        let error = until("the question is answered", limit, || bail!("no such file"));
+        assert!(error.is_err_and(|error| error.to_string().contains("no such file")));
+    }
+
+    #[test]
+    fn an_error_on_the_way_is_not_the_end() {
+        let mut asked = 0;
+        let third = until("the third question", seconds(5), || {
+            asked += 1;
+            if asked < 3 { bail!("not yet") } else { Ok(true) }
+        });
+        assert!(third.is_ok());
+    }
+}

@@ -7,8 +7,9 @@ use anyhow::Result;
 use interop::daemon::Daemon;
 use interop::gobgp::{Families, Gobgp, Settings, Transport};
 use interop::haproxy;
+use interop::http::curl;
 use interop::kernel::{gateways, nexthops, routes_of_protocol, routes_to};
-use interop::lab::{Lab, Node, curl};
+use interop::lab::{Lab, Node};
 use interop::wait::seconds;
 
 /// The only route to a prefix is ours: protocol bgp, metric 20, by a group of one nexthop object per node.

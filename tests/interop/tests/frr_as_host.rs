@@ -4,8 +4,9 @@
 use anyhow::Result;
 use interop::frr::Frr;
 use interop::gobgp::{Gobgp, Settings, Transport};
+use interop::http::curl;
 use interop::kernel::{gateways, routes_to};
-use interop::lab::{Lab, curl};
+use interop::lab::Lab;
 use interop::wait::seconds;
 
 const CONFIG: &str = "router bgp 64513

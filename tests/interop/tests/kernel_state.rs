@@ -4,8 +4,9 @@
 use anyhow::Result;
 use interop::daemon::Daemon;
 use interop::gobgp::{Families, Gobgp, Settings};
+use interop::http::curl;
 use interop::kernel::{gateways, nexthops, routes_to};
-use interop::lab::{Lab, curl};
+use interop::lab::Lab;
 use interop::wait::seconds;
 
 #[test]

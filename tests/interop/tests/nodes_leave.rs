@@ -4,8 +4,9 @@
 use anyhow::Result;
 use interop::daemon::Daemon;
 use interop::gobgp::{Gobgp, GracefulRestart, Settings};
+use interop::http::curl;
 use interop::kernel::{gateways, watch_routes};
-use interop::lab::{Lab, Node, curl};
+use interop::lab::{Lab, Node};
 use interop::wait::seconds;
 
 fn v6(lab: &Lab) -> Vec<String> {

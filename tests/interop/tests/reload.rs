@@ -8,7 +8,8 @@ use bgp_wire::{Message, Prefix};
 use interop::command::output;
 use interop::daemon::Daemon;
 use interop::kernel::watch_routes;
-use interop::lab::{HOST_V6, Lab, binary};
+use interop::lab::{HOST_V6, Lab};
+use interop::programs::binary;
 use interop::speaker::Speaker;
 use interop::wait::seconds;
 

@@ -6,8 +6,9 @@ use std::collections::BTreeSet;
 use anyhow::Result;
 use interop::daemon::{Daemon, Privileges};
 use interop::gobgp::{Gobgp, Settings};
+use interop::http::curl;
 use interop::kernel::{nexthops, routes_of_protocol};
-use interop::lab::{Lab, Node, curl};
+use interop::lab::{Lab, Node};
 use interop::wait::seconds;
 
 /// One nexthop object a node and one group: nothing of an earlier life is left.

@@ -4,33 +4,35 @@
 //! must send octets that no honest speaker sends. It shares the codec with the daemon and nothing else: no session
 //! machine, no RIB.
 
-use std::collections::BTreeSet;
-use std::io::{ErrorKind, Read, Write};
+use std::io::Write;
 use std::net::{IpAddr, SocketAddr, TcpStream};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError, channel};
 use std::sync::{Arc, Mutex};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use crate::lab::Node;
 use anyhow::{Context, Result, anyhow, bail};
 use bgp_wire::attribute::as_path::{AsPath, Segment};
 use bgp_wire::capability::{Capability, ExtendedNextHop, GracefulRestart};
 use bgp_wire::open::HoldTime;
 use bgp_wire::update::encode;
 use bgp_wire::{
-    Asn, DecodeContext, EncodeContext, Family, Framer, Message, Next, NextHop, NlriEntry, Open,
-    PathAttributes, PerFamily, Prefix, RouterId, message,
+    Asn, EncodeContext, Family, Message, NextHop, NlriEntry, Open, PathAttributes, PerFamily, Prefix,
+    RouterId, message,
 };
 use bytes::{Bytes, BytesMut};
 use socket2::{Domain, Protocol, Socket, Type};
 
+use crate::lab::Node;
+
+mod keep_up;
+mod reader;
+
+pub use keep_up::keep_up;
+use reader::Reader;
+
 /// How long a handshake may take.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// The pause after a lost session, as GoBGP's.
-const IDLE: Duration = Duration::from_secs(5);
-/// How often a session's end is looked for while there are no orders.
-const ORDERS: Duration = Duration::from_millis(50);
 
 /// What the speaker says of itself.
 #[derive(Clone, Debug)]
@@ -178,8 +180,8 @@ impl Speaker {
         loop {
             match self.heard.try_recv() {
                 Ok(_) => {}
-                Err(std::sync::mpsc::TryRecvError::Empty) => return false,
-                Err(std::sync::mpsc::TryRecvError::Disconnected) => return true,
+                Err(TryRecvError::Empty) => return false,
+                Err(TryRecvError::Disconnected) => return true,
             }
         }
     }
@@ -191,65 +193,6 @@ impl Drop for Speaker {
         if let Ok(writer) = self.writer.lock() {
             // Already closed by the other side is as good.
             writer.shutdown(std::net::Shutdown::Both).ok();
-        }
-    }
-}
-
-/// Holds a session with the host until the process ends: after a loss it waits 5 s and dials again. What is announced
-/// changes by lines of standard input.
-pub fn keep_up(remote: SocketAddr, settings: &Settings, announced: Vec<Prefix>) -> Result<()> {
-    let mut announced: BTreeSet<_> = announced.into_iter().collect();
-    let (sender, orders) = channel();
-    thread::spawn(move || {
-        std::io::stdin().lines().map_while(Result::ok).try_for_each(|line| sender.send(line))
-    });
-    loop {
-        match Speaker::dial(remote, settings) {
-            Ok(speaker) => {
-                eprintln!("established with {remote}");
-                let end = serve(&speaker, &mut announced, &orders);
-                eprintln!("session with {remote} ended: {end:#}");
-            }
-            Err(error) => eprintln!("{error:#}"),
-        }
-        thread::sleep(IDLE);
-    }
-}
-
-/// Announces what there is, follows the orders, and comes back with the reason when the session is over.
-fn serve(speaker: &Speaker, announced: &mut BTreeSet<Prefix>, orders: &Receiver<String>) -> anyhow::Error {
-    let mut work = || -> Result<()> {
-        announced.iter().try_for_each(|prefix| speaker.announce(&[*prefix]))?;
-        loop {
-            if speaker.is_over() {
-                bail!("closed by the host");
-            }
-            match orders.recv_timeout(ORDERS) {
-                Ok(line) => obey(speaker, announced, &line)?,
-                Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => thread::sleep(ORDERS),
-            }
-        }
-    };
-    work().err().unwrap_or_else(|| anyhow!("no reason"))
-}
-
-fn obey(speaker: &Speaker, announced: &mut BTreeSet<Prefix>, line: &str) -> Result<()> {
-    let mut words = line.split_whitespace();
-    let order = words.next().unwrap_or_default();
-    let prefix = words.next().unwrap_or_default().parse::<Prefix>();
-    match (order, prefix) {
-        ("announce", Ok(prefix)) => {
-            announced.insert(prefix);
-            speaker.announce(&[prefix])
-        }
-        ("withdraw", Ok(prefix)) => {
-            announced.remove(&prefix);
-            speaker.withdraw(&[prefix])
-        }
-        _ => {
-            eprintln!("neither `announce PREFIX` nor `withdraw PREFIX`: {line}");
-            Ok(())
         }
     }
 }
@@ -275,80 +218,4 @@ pub fn connect(remote: SocketAddr) -> Result<TcpStream> {
     socket.connect_timeout(&remote.into(), PATIENCE).with_context(|| format!("dial {remote}"))?;
     socket.set_tcp_nodelay(true)?;
     Ok(socket.into())
-}
-
-/// The receiving half: octets to messages, and a KEEPALIVE whenever it is time for one.
-struct Reader {
-    stream: TcpStream,
-    framer: Framer,
-    buffer: BytesMut,
-}
-
-impl Reader {
-    fn new(stream: TcpStream) -> Self {
-        Self { stream, framer: Framer::new(), buffer: BytesMut::new() }
-    }
-
-    fn expect(&mut self) -> Result<Message> {
-        self.stream.set_read_timeout(Some(PATIENCE))?;
-        loop {
-            if let Some(message) = self.next()? {
-                return Ok(message);
-            }
-            if !self.fill()? {
-                bail!("no answer in {PATIENCE:?}");
-            }
-        }
-    }
-
-    fn listen(mut self, writer: &Mutex<TcpStream>, interval: Duration, sender: &Sender<Message>) {
-        // Ending is all there is to do about an error here: the receiver sees the channel close.
-        self.try_listen(writer, interval, sender).ok();
-    }
-
-    fn try_listen(
-        &mut self,
-        writer: &Mutex<TcpStream>,
-        interval: Duration,
-        sender: &Sender<Message>,
-    ) -> Result<()> {
-        let tick = if interval.is_zero() { PATIENCE } else { interval.min(PATIENCE) };
-        self.stream.set_read_timeout(Some(tick))?;
-        let mut last = Instant::now();
-        loop {
-            while let Some(message) = self.next()? {
-                if message != Message::Keepalive {
-                    sender.send(message)?;
-                }
-            }
-            if !interval.is_zero() && last.elapsed() >= interval {
-                let writer = writer.lock().map_err(|_| anyhow!("the writer panicked"))?;
-                (&*writer).write_all(&message::keepalive())?;
-                last = Instant::now();
-            }
-            self.fill()?;
-        }
-    }
-
-    fn next(&mut self) -> Result<Option<Message>> {
-        match self.framer.next(&mut self.buffer) {
-            Next::Wait => Ok(None),
-            Next::Message(frame) => Ok(Some(message::decode(&frame, &DecodeContext::default())?)),
-            Next::Fault(fault) => bail!("the peer's header: {fault}"),
-        }
-    }
-
-    /// Reads once; false when there was nothing in time. The end of the stream is an error.
-    fn fill(&mut self) -> Result<bool> {
-        let mut octets = [0; 65536];
-        match (&self.stream).read(&mut octets) {
-            Ok(0) => bail!("the peer has closed"),
-            Ok(n) => {
-                self.buffer.extend_from_slice(octets.get(..n).unwrap_or_default());
-                Ok(true)
-            }
-            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => Ok(false),
-            Err(error) => Err(error.into()),
-        }
-    }
 }

@@ -1,0 +1,89 @@
+//! The receiving half of a speaker: octets to messages, and a KEEPALIVE whenever it is time for one.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::TcpStream;
+use std::sync::Mutex;
+use std::sync::mpsc::Sender;
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, anyhow, bail};
+use bgp_wire::{DecodeContext, Framer, Message, Next, message};
+use bytes::BytesMut;
+
+use super::PATIENCE;
+
+/// Reads one connection.
+pub(super) struct Reader {
+    stream: TcpStream,
+    framer: Framer,
+    buffer: BytesMut,
+}
+
+impl Reader {
+    pub(super) fn new(stream: TcpStream) -> Self {
+        Self { stream, framer: Framer::new(), buffer: BytesMut::new() }
+    }
+
+    pub(super) fn expect(&mut self) -> Result<Message> {
+        self.stream.set_read_timeout(Some(PATIENCE))?;
+        loop {
+            if let Some(message) = self.next()? {
+                return Ok(message);
+            }
+            if !self.fill()? {
+                bail!("no answer in {PATIENCE:?}");
+            }
+        }
+    }
+
+    pub(super) fn listen(mut self, writer: &Mutex<TcpStream>, interval: Duration, sender: &Sender<Message>) {
+        // Ending is all there is to do about an error here: the receiver sees the channel close.
+        self.try_listen(writer, interval, sender).ok();
+    }
+
+    fn try_listen(
+        &mut self,
+        writer: &Mutex<TcpStream>,
+        interval: Duration,
+        sender: &Sender<Message>,
+    ) -> Result<()> {
+        let tick = if interval.is_zero() { PATIENCE } else { interval.min(PATIENCE) };
+        self.stream.set_read_timeout(Some(tick))?;
+        let mut last = Instant::now();
+        loop {
+            while let Some(message) = self.next()? {
+                if message != Message::Keepalive {
+                    sender.send(message)?;
+                }
+            }
+            if !interval.is_zero() && last.elapsed() >= interval {
+                let writer = writer.lock().map_err(|_| anyhow!("the writer panicked"))?;
+                (&*writer).write_all(&message::keepalive())?;
+                last = Instant::now();
+            }
+            self.fill()?;
+        }
+    }
+
+    fn next(&mut self) -> Result<Option<Message>> {
+        match self.framer.next(&mut self.buffer) {
+            Next::Wait => Ok(None),
+            Next::Message(frame) => Ok(Some(message::decode(&frame, &DecodeContext::default())?)),
+            Next::Fault(fault) => bail!("the peer's header: {fault}"),
+        }
+    }
+
+    /// Reads once; false when there was nothing in time. The end of the stream is an error.
+    fn fill(&mut self) -> Result<bool> {
+        let mut octets = [0; 65536];
+        match (&self.stream).read(&mut octets) {
+            Ok(0) => bail!("the peer has closed"),
+            Ok(n) => {
+                self.buffer.extend_from_slice(octets.get(..n).unwrap_or_default());
+                Ok(true)
+            }
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
