@@ -64,6 +64,11 @@ impl Nlri {
         self.family
     }
 
+    /// Whether the entries carry path identifiers, RFC 7911.
+    pub fn has_path_ids(&self) -> bool {
+        self.with_path_ids
+    }
+
     /// Whether there is no entry.
     pub fn is_empty(&self) -> bool {
         self.octets.is_empty()
