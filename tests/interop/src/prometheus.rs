@@ -1,6 +1,7 @@
 //! Debian's Prometheus on the host of a lab, scraping the daemon there.
 
 use std::fs;
+use std::path::Path;
 
 use anyhow::{Context, Result};
 use serde_json::Value;
@@ -19,13 +20,15 @@ pub struct Prometheus {
 }
 
 impl Prometheus {
-    /// Starts it in the host's namespace with one target, scraped every second, and waits until it is ready.
+    /// Starts it in the host's namespace with one target, scraped every second, and the shipped alert rules, and waits until it is ready.
     pub fn start(lab: &Lab, target: &str) -> Result<Self> {
         installed("prometheus", "prometheus")?;
+        let rules = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../config/prometheus/bgpd-rs.rules.yml");
         let file = lab.dir().join("prometheus.yml");
         let text = format!(
-            "global:\n  scrape_interval: 1s\nscrape_configs:\n- job_name: bgpd-rs\n  static_configs:\n  \
-             - targets: ['{target}']\n"
+            "global:\n  scrape_interval: 1s\n  evaluation_interval: 1s\nrule_files: ['{}']\n\
+             scrape_configs:\n- job_name: bgpd-rs\n  static_configs:\n  - targets: ['{target}']\n",
+            rules.display()
         );
         fs::write(&file, text).with_context(|| file.display().to_string())?;
         let mut command = lab.host.command("prometheus");
@@ -46,6 +49,13 @@ impl Prometheus {
         let printed = run(command.args(["--get", "--data-urlencode", &format!("query={expression}")]))?;
         let reply: Value = serde_json::from_str(&printed).with_context(|| printed.clone())?;
         Ok(reply["data"]["result"].as_array().cloned().unwrap_or_default())
+    }
+
+    /// The alert rules and how their evaluation went.
+    pub fn rules(&self) -> Result<Vec<Value>> {
+        let reply: Value = serde_json::from_str(&self.get("/api/v1/rules")?)?;
+        let groups = reply["data"]["groups"].as_array().cloned().unwrap_or_default();
+        Ok(groups.iter().flat_map(|group| group["rules"].as_array().cloned().unwrap_or_default()).collect())
     }
 
     fn get(&self, path: &str) -> Result<String> {

@@ -32,7 +32,8 @@ fn prometheus_scrapes_and_promtool_is_content() -> Result<()> {
         speakers.push(speaker);
     }
     lab.expect_all_nodes("2004::1", seconds(5))?;
-    let page = lab.host.run(&format!("curl --silent --fail http://{TARGET}/metrics"))?;
+    let page_of = format!("curl --silent --fail http://{TARGET}/metrics");
+    let page = lab.host.run(&page_of)?;
     let mut promtool = lab.host.command("promtool");
     promtool.args(["check", "metrics"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = promtool.spawn()?;
@@ -50,10 +51,26 @@ fn prometheus_scrapes_and_promtool_is_content() -> Result<()> {
         let sessions = prometheus.query("sum(bgpd_peer_up)")?;
         Ok(sessions.len() == 1 && sessions[0]["value"][1] == "2")
     })?;
+    lab.until("every alert rule is evaluated without an error", seconds(15), || {
+        let rules = prometheus.rules()?;
+        Ok(!rules.is_empty() && rules.iter().all(|rule| rule["health"] == "ok"))
+    })?;
     drop(speakers);
     lab.until("it sees them end", seconds(10), || {
         let sessions = prometheus.query("sum(bgpd_peer_up)")?;
         Ok(sessions.is_empty() || sessions[0]["value"][1] == "0")
     })?;
+    assert_all_documented_are_served(&lab.host.run(&page_of)?);
     Ok(())
+}
+
+/// Every metric of docs/metrics.md is there once sessions have come and gone; only errors may not have happened.
+fn assert_all_documented_are_served(page: &str) {
+    let list = include_str!("../../../docs/metrics.md");
+    let names = list.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next());
+    let metrics = names.filter(|name| name.starts_with("bgpd_") || name.starts_with("process_"));
+    let missing: Vec<_> = metrics
+        .filter(|name| !page.contains(&format!("# TYPE {name} ")) && *name != "bgpd_netlink_errors_total")
+        .collect();
+    assert!(missing.is_empty(), "not served: {missing:?}\n{page}");
 }
