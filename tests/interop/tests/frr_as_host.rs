@@ -4,6 +4,7 @@
 use anyhow::Result;
 use interop::frr::Frr;
 use interop::gobgp::{Gobgp, Settings, Transport};
+use interop::haproxy;
 use interop::http::curl;
 use interop::kernel::{gateways, routes_to};
 use interop::lab::Lab;
@@ -30,8 +31,17 @@ fn frr_balances_over_the_nodes_by_ipv6_transport() -> Result<()> {
     lab.expect_all_nodes("2004::1", seconds(30))?;
     let routes = routes_to(&lab.host, "2004::1")?;
     assert_eq!((routes[0].protocol.as_str(), routes[0].metric), ("bgp", 20));
+    // What comes through the host is spread; what the host itself asks goes to one node while hashing is by layer 3.
     let answers = curl(lab.client()?, "http://[2004::1]/", 60)?;
     assert_eq!(answers.len(), 3, "{answers:?}");
+    let _haproxy = haproxy::start(&lab, "2004::1")?;
+    for (policy, nodes) in [("0", 1), ("1", 3)] {
+        lab.host.sysctl("net.ipv6.fib_multipath_hash_policy", policy)?;
+        for url in ["http://[2004::1]/", haproxy::URL] {
+            let answers = curl(&lab.host, url, 60)?;
+            assert_eq!(answers.len(), nodes, "policy {policy}, {url}: {answers:?}");
+        }
+    }
     Ok(())
 }
 
