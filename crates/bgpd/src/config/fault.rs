@@ -2,6 +2,7 @@
 //!
 //! Owns the list of faults and warnings; how they look on a terminal is `report`.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
@@ -101,11 +102,21 @@ impl Fault {
 pub(super) struct Sink {
     pub(super) faults: Vec<Fault>,
     pub(super) secrets: Vec<Span>,
+    /// Keys that may be missing only because their value or name was wrong, or their line no TOML.
+    pub(super) doubtful: BTreeSet<String>,
+    pub(super) syntax: bool,
 }
 
 impl Sink {
     pub(super) fn push(&mut self, fault: Fault) {
         self.faults.push(fault);
+    }
+
+    /// Says that `key` is missing, unless another fault is the likely cause.
+    pub(super) fn missing(&mut self, key: &str, fault: Fault) {
+        if !self.syntax && !self.doubtful.contains(key) {
+            self.push(fault);
+        }
     }
 
     pub(super) fn has_errors(&self) -> bool {

@@ -14,7 +14,9 @@ pub(super) fn render(path: &str, text: &str, faults: &[Fault], colour: bool) -> 
         out.push_str(&renderer.render(&groups(path, text, fault)));
         out.push_str("\n\n");
     }
-    out.push_str(&summary(path, faults));
+    if !faults.is_empty() {
+        out.push_str(&summary(path, faults));
+    }
     out
 }
 

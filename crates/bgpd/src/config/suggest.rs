@@ -7,10 +7,14 @@ pub(super) fn nearest<'a>(typed: &str, candidates: impl IntoIterator<Item = &'a 
         return None;
     }
     let typed = typed.to_lowercase().replace('_', "-");
+    let begins =
+        |candidate: &str| typed.len() >= 3 && (candidate.starts_with(&typed) || typed.starts_with(candidate));
     candidates
         .into_iter()
         .map(|candidate| (strsim::damerau_levenshtein(&typed, &candidate.to_lowercase()), candidate))
-        .filter(|(distance, candidate)| *distance <= candidate.len().max(typed.len()) / 3)
+        .filter(|(distance, candidate)| {
+            *distance <= candidate.len().max(typed.len()) / 3 || begins(candidate)
+        })
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, candidate)| candidate)
 }
@@ -39,6 +43,7 @@ mod tests {
             ("hold_time", Some("hold-time")),
             ("remote-as", Some("remote-asn")),
             ("Router-ID", Some("router-id")),
+            ("hold", Some("hold-time")),
             ("weather", None),
             ("", None),
         ] {

@@ -1,5 +1,10 @@
 //! The configuration as its users meet it: what loads, what is refused, and in which words.
 
+mod contradictions;
+mod documents;
+mod reload;
+mod robust;
+
 use std::time::Duration;
 
 use bgp_policy::Policy;
@@ -8,7 +13,7 @@ use bgp_wire::{Asn, PerFamily};
 
 use super::*;
 
-fn good(text: &str) -> Loaded {
+pub(super) fn good(text: &str) -> Loaded {
     load_str(text, "test.toml").unwrap_or_else(|faults| panic!("{faults}"))
 }
 

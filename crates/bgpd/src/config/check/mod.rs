@@ -56,15 +56,18 @@ pub(super) fn check(file: &File, directory: &Path, sink: &mut Sink) -> Option<Co
 
 fn bgp(typed: Option<&Spanned<file::Bgp>>, sink: &mut Sink) -> Option<Bgp> {
     let Some(section) = typed else {
-        missing(
-            sink,
+        sink.missing(
+            "bgp",
             Fault::error(0..0, "the section [bgp] is missing").help("it needs at least: asn = NUMBER"),
         );
         return None;
     };
     let bgp = section.get_ref();
     if bgp.asn.is_none() {
-        missing(sink, Fault::error(section.span(), "`bgp.asn` is missing").label("needs: asn = NUMBER"));
+        sink.missing(
+            "asn",
+            Fault::error(section.span(), "`bgp.asn` is missing").label("needs: asn = NUMBER"),
+        );
     }
     session::check_timers(&bgp.timers, sink);
     Some(Bgp {
@@ -75,13 +78,6 @@ fn bgp(typed: Option<&Spanned<file::Bgp>>, sink: &mut Sink) -> Option<Bgp> {
         networks: networks(bgp.networks.as_ref(), sink),
         asn: copied(&bgp.asn)?,
     })
-}
-
-/// A key that is missing is no news where another fault may have swallowed it.
-fn missing(sink: &mut Sink, fault: Fault) {
-    if !sink.has_errors() {
-        sink.push(fault);
-    }
 }
 
 fn router_id(typed: Option<&Spanned<Ipv4Addr>>, sink: &mut Sink) -> Option<RouterId> {

@@ -123,7 +123,8 @@ fn families(levels: &Levels<'_>, sink: &mut Sink) -> PerFamily<bool> {
     };
     if typed.get_ref().is_empty() {
         let fault = Fault::error(typed.span(), "`families` is empty: no route could be exchanged");
-        sink.push(fault.label("needs at least one").help("leave the key out to have both families"));
+        let fault = fault.label("needs at least one").help("leave the key out to have both families");
+        sink.missing("families", fault);
     }
     let has = |family: Family| typed.get_ref().iter().any(|entry| *entry.get_ref() == family);
     PerFamily::from_fn(has)
@@ -152,7 +153,7 @@ fn maximum_prefix(typed: &file::MaximumPrefix, place: Span, sink: &mut Sink) -> 
     }
     let Some(limit) = &typed.limit else {
         let fault = Fault::error(place, "`maximum-prefix` has no `limit`").label("needs: limit = NUMBER");
-        super::missing(sink, fault);
+        sink.missing("limit", fault);
         return None;
     };
     Some(MaximumPrefix {

@@ -77,8 +77,8 @@ fn check_group(
     if remote_asn.is_none() {
         let fault = Fault::error(name.span(), format!("{who} has a `listen-range` but no `remote-asn`"));
         let fault = fault.label("which AS may connect?");
-        super::missing(
-            sink,
+        sink.missing(
+            "remote-asn",
             fault.help("remote-asn = NUMBER, \"external\" (any but ours) or \"internal\" (ours)"),
         );
     } else {
@@ -151,13 +151,13 @@ fn check_neighbor(
         let fault =
             Fault::error(typed.span(), format!("the neighbor {:?} has no `remote-asn`", typed.get_ref()));
         let fault = fault.label("needs: remote-asn = NUMBER, \"external\" or \"internal\"");
-        super::missing(sink, fault.help("its own or that of its peer-group"));
+        sink.missing("remote-asn", fault.help("its own or that of its peer-group"));
     }
     let settings = settings(&levels, remote_asn.unwrap_or(RemoteAsn::External), cx, sink);
+    let address = address?;
     if remote_asn.is_some() && group.is_none_or(|(_, group)| typed_ranges(group).is_empty()) {
         warn_once(typed, group, &levels, &settings, cx, sink);
     }
-    let address = address?;
     check_local(address, &levels, sink);
     Some(Neighbor {
         address,

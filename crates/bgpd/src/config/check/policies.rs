@@ -71,8 +71,8 @@ fn prefix_list(
     }
     name_fits("prefix list", name, 63, sink);
     let Some(rules) = &typed.get_ref().rules else {
-        super::missing(
-            sink,
+        sink.missing(
+            "rules",
             Fault::error(name.span(), format!("the prefix list {:?} has no `rules`", name.get_ref())),
         );
         return None;

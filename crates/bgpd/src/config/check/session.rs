@@ -38,10 +38,10 @@ fn pick<'a, T>(
 
 /// The timers that apply, from the innermost level out.
 pub(super) fn timers(levels: &[&Timers], sink: &mut Sink) -> Resolved {
+    levels.iter().for_each(|timers| check_timers(timers, sink));
     let hold = pick(levels, |timers| &timers.hold_time);
-    let hold_time =
-        hold.map_or(Some(HoldTime::Off), |hold| HoldTime::new(hold.get_ref().get())).unwrap_or(HoldTime::Off);
-    let hold_time = if hold.is_none() { HoldTime::new(90).unwrap_or(hold_time) } else { hold_time };
+    // What is no hold time has its fault already.
+    let hold_time = HoldTime::new(hold.map_or(90, |hold| hold.get_ref().get())).unwrap_or(HoldTime::Off);
     let keepalive = pick(levels, |timers| &timers.keepalive);
     if let Some(keepalive) = keepalive {
         check_keepalive(keepalive, hold, hold_time, sink);

@@ -4,6 +4,7 @@
 //! it. Types say what a value looks like; what it means beside the others is `check`'s.
 
 pub(super) mod read;
+mod recover;
 pub(super) mod section;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -13,7 +14,7 @@ use bgp_wire::{Asn, Family, Prefix};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::fault::{Fault, Sink};
+use super::fault::Sink;
 use super::model::{GracefulRestartMode, LogLevel, Mode, RemoteAsn, Shutdown};
 use read::{Key, Raw, Read, word, wrong_word};
 pub(super) use read::{Number, Secret, Text, place};
@@ -230,11 +231,8 @@ impl Read for Shutdown {
 
 /// Reads the text. Whatever is wrong goes into `sink`; what could be read is there nevertheless.
 pub(super) fn read(text: &str, sink: &mut Sink) -> File {
-    let (table, errors) = DeTable::parse_recoverable(text);
-    for error in errors {
-        let span = error.span().unwrap_or(0..0);
-        sink.push(Fault::error(span, format!("this is not TOML: {}", error.message())).label("here"));
-    }
+    let text = recover::readable(text, sink);
+    let (table, _) = DeTable::parse_recoverable(&text);
     section::read_table(&Key::Root, table.get_ref(), sink)
 }
 

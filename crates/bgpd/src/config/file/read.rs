@@ -280,7 +280,13 @@ impl<T: Read> Read for Vec<Spanned<T>> {
 
 /// Reads a value and keeps its place.
 pub(super) fn at<T: Read>(key: &Key<'_>, raw: &Raw<'_>, sink: &mut Sink) -> Option<Spanned<T>> {
-    T::read(key, raw, sink).map(|value| Spanned::new(raw.span(), value))
+    let value = T::read(key, raw, sink).map(|value| Spanned::new(raw.span(), value));
+    if value.is_none()
+        && let Key::Below(_, name) = key
+    {
+        sink.doubtful.insert((*name).to_owned());
+    }
+    value
 }
 
 /// One of a few words.

@@ -105,6 +105,10 @@ pub(super) fn read_table<S: Section>(key: &Key<'_>, table: &DeTable<'_>, sink: &
 fn unknown<S: Section>(above: &Key<'_>, name: &Spanned<DeString<'_>>, raw: &Raw<'_>, sink: &mut Sink) {
     let mut keys = S::keys();
     let typed: &str = name.get_ref();
+    if name.span().is_empty() {
+        // Made up by the parser behind a syntax error, which is said already.
+        return;
+    }
     let meant = suggest::nearest(typed, keys.iter().copied());
     if meant == Some("password") || ["pass", "secret", "key", "md5"].iter().any(|word| typed.contains(word)) {
         sink.secrets.push(raw.span());
@@ -112,6 +116,7 @@ fn unknown<S: Section>(above: &Key<'_>, name: &Spanned<DeString<'_>>, raw: &Raw<
     let whole = above.below(typed).to_string();
     let mut fault = Fault::error(name.span(), format!("unknown key `{whole}`")).label("no such key");
     if let Some(meant) = meant {
+        sink.doubtful.insert(meant.to_owned());
         sink.push(fault.label(format!("did you mean `{meant}`?")).fix(name.span(), meant));
         return;
     }

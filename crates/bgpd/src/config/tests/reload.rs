@@ -1,0 +1,95 @@
+//! What a reload changes, and the view that loads again.
+
+use super::super::diff::{Diff, Effect};
+use super::super::load_str;
+use super::good;
+
+const OLD: &str = "[bgp]\nasn = 64513\nnetworks = [\"10.0.0.0/8\"]\n\
+    [peer-group.g]\nremote-asn = 1\nimport = \"l\"\nlisten-range = [\"10.1.0.0/16\"]\nexport = \"all\"\n\
+    [neighbor.\"192.0.2.1\"]\npeer-group = \"g\"\n\
+    [neighbor.\"192.0.2.2\"]\nremote-asn = \"internal\"\npassword = \"x\"\n\
+    [prefix-list.l]\nrules = [\"permit ::/0 le 128\"]\n";
+
+/// The difference that replacing `from` by `to` makes.
+#[track_caller]
+fn diff(from: &str, to: &str) -> Diff {
+    assert!(OLD.contains(from));
+    Diff::between(&good(OLD).config, &good(&OLD.replacen(from, to, 1)).config)
+}
+
+#[test]
+fn only_what_differs_is_named() {
+    assert!(diff("", "# a comment\n").is_empty());
+    let change = diff("asn = 64513", "asn = 64514\nrouter-id = \"1.1.1.1\"");
+    assert_eq!(change.restart, ["bgp.asn", "bgp.router-id"]);
+    assert!(!change.touches_sessions());
+    let change = diff("\"10.0.0.0/8\"", "\"10.0.0.0/9\"");
+    assert_eq!(change.to_string(), "network 10.0.0.0/9 added\nnetwork 10.0.0.0/8 removed\n");
+    assert!(diff("asn = 64513", "asn = 64513\nmaximum-paths = 2").decision);
+    let change = diff(
+        "[peer-group.g]",
+        "[log]\nlevel = \"debug\"\n[kernel]\nset-multipath-hash-policy = true\n[peer-group.g]",
+    );
+    assert_eq!(change.kernel, ["kernel.set-multipath-hash-policy"]);
+    assert_eq!(change.to_string(), "kernel.set-multipath-hash-policy changed\nlog level is now debug\n");
+}
+
+#[test]
+fn a_changed_neighbor_costs_what_its_keys_cost() {
+    let effect = |from: &str, to: &str| {
+        let diff = diff(from, to);
+        assert!(diff.neighbors_added.is_empty() && diff.neighbors_removed.is_empty());
+        assert_eq!(diff.neighbors_changed.len(), 1, "{diff}");
+        diff.neighbors_changed.values().next().unwrap().effect().unwrap()
+    };
+    assert_eq!(effect("password = \"x\"", "password = \"x\"\ndescription = \"d\""), Effect::Soft);
+    assert_eq!(
+        effect("password = \"x\"", "password = \"x\"\nexport = \"none\"\nport = 1179"),
+        Effect::Policy
+    );
+    assert_eq!(effect("password = \"x\"", "password = \"y\""), Effect::Reset);
+    assert_eq!(
+        effect("password = \"x\"", "password = \"x\"\nhold-time = 9\nexport = \"none\""),
+        Effect::Reset
+    );
+    let change = diff("password = \"x\"", "password = \"y\"\nexport = \"none\"");
+    assert_eq!(change.to_string(), "neighbor 192.0.2.2 changed: export, password (session reset)\n");
+    assert!(change.touches_sessions());
+}
+
+#[test]
+fn what_a_group_changes_its_neighbors_and_its_range_change() {
+    let change = diff("remote-asn = 1\n", "remote-asn = 1\nhold-time = 30\n");
+    assert_eq!(change.neighbors_changed.len(), 1);
+    assert_eq!(change.groups_changed["g"].peers.effect(), Some(Effect::Reset));
+    let change = diff("\"10.1.0.0/16\"", "\"10.2.0.0/16\"");
+    assert_eq!(
+        change.to_string(),
+        "peer group g changed: admits 10.2.0.0/16, no longer admits 10.1.0.0/16\n"
+    );
+    let change = diff("permit ::/0 le 128", "permit ::/0");
+    assert_eq!(change.prefix_lists, ["l"]);
+    assert_eq!(change.neighbors_changed.values().next().unwrap().effect(), Some(Effect::Policy));
+    assert!(!change.touches_sessions());
+    let change = diff("[neighbor.\"192.0.2.1\"]", "[neighbor.\"192.0.2.3\"]");
+    assert_eq!(change.to_string(), "neighbor 192.0.2.3 added\nneighbor 192.0.2.1 removed\n");
+}
+
+#[test]
+fn the_view_loads_again_as_the_same() {
+    let text = "[bgp]\nasn = 4200000000\nrouter-id = \"9.9.9.9\"\nnetworks = [\"10.0.0.0/8\", \"::/0\"]\nlisten = []\n\
+        [peer-group.g]\nremote-asn = \"external\"\nimport = \"l\"\nexport = \"all\"\nlisten-range = [\"10.1.0.0/16\"]\n\
+        password = \"x\"\nttl-security = 3\nmaximum-prefix = { limit = 5, action = \"stop\" }\n\
+        [neighbor.\"fe80::1\"]\npeer-group = \"g\"\ninterface = \"eth0\"\nshutdown = \"because\"\nebgp-multihop = 255\n\
+        [neighbor.\"192.0.2.2\"]\nremote-asn = \"internal\"\nshutdown = true\nsend-hold-time = 0\nhold-time = 0\n\
+        maximum-prefix = { limit = 5 }\nkeep-alive = 3\n[prefix-list.l]\nrules = [\"permit ::/0 le 128\"]\n\
+        [kernel]\npreferred-source-ipv6 = \"::1\"\n[metrics]\nlisten = \"[::1]:9273\"\n[control]\ngroup = \"adm\"\n\
+        [process]\nuser = \"bgpd-rs\"\n"
+        .replace("keep-alive = 3\n", "");
+    let first = good(&text).config;
+    let shown = first.to_toml();
+    assert!(shown.contains("password = \"********\"") && !shown.contains("\"x\""), "{shown}");
+    let again =
+        load_str(&shown.replace("********", "x"), "t").unwrap_or_else(|faults| panic!("{faults}")).config;
+    assert_eq!(again, first, "{shown}");
+}
