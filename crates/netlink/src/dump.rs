@@ -1,7 +1,7 @@
 //! Reading a table of the kernel, in brackets: what was not seen between them is gone.
 //!
-//! Requests are strict and filtered by the kernel: of routes, the main table (by which next hops are resolved) and our
-//! own protocol in our own table. A refusal arrives in the code of `NLMSG_DONE`; who does not look there takes it for an
+//! Requests are strict and filtered by the kernel: of routes, the main table, by which next hops are resolved, and the
+//! table of our own. A refusal arrives in the code of `NLMSG_DONE`; who does not look there takes it for an
 //! empty table.
 
 use bgp_fib::{Event, KernelError, Kind};
@@ -17,13 +17,11 @@ const ATTEMPTS: u32 = 16;
 /// `RTEXT_FILTER_SKIP_STATS`: counters of links are half of their messages.
 const SKIP_STATS: u32 = 1 << 3;
 
-/// Which routes are read.
+/// Which routes are read and watched.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RouteScope {
     /// Table of our routes.
     pub(crate) table: u32,
-    /// Protocol of our routes.
-    pub(crate) protocol: u8,
 }
 
 impl RouteScope {
@@ -92,11 +90,11 @@ fn links(requests: &mut Requests, entry: &mut Entry<'_>) -> Result<DumpEnd, Kern
 }
 
 fn routes(requests: &mut Requests, scope: RouteScope, entry: &mut Entry<'_>) -> Result<DumpEnd, KernelError> {
-    let own = (scope.table != route::TABLE_MAIN).then_some((scope.table, scope.protocol));
+    let own = (scope.table != route::TABLE_MAIN).then_some(scope.table);
     let mut end = DumpEnd::Complete;
     for family in [family::INET, family::INET6] {
-        for (table, protocol) in [Some((route::TABLE_MAIN, 0)), own].into_iter().flatten() {
-            match table_of_routes(requests, family, table, protocol, entry) {
+        for table in [Some(route::TABLE_MAIN), own].into_iter().flatten() {
+            match table_of_routes(requests, family, table, entry) {
                 Ok(DumpEnd::Complete) => {}
                 Ok(DumpEnd::Interrupted) => end = DumpEnd::Interrupted,
                 // A table comes to be with its first route.
@@ -112,11 +110,10 @@ fn table_of_routes(
     requests: &mut Requests,
     family: u8,
     table: u32,
-    protocol: u8,
     entry: &mut Entry<'_>,
 ) -> Result<DumpEnd, KernelError> {
     let short = u8::try_from(table).unwrap_or(0);
-    let fixed = [family, 0, 0, 0, short, protocol, 0, 0, 0, 0, 0, 0];
+    let fixed = [family, 0, 0, 0, short, 0, 0, 0, 0, 0, 0, 0];
     let attributes = |request: &mut Writer<'_>| {
         if short == 0 {
             request.put_u32(route::TABLE, table);

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::time::Duration;
 
-use bgp_fib::{Kind, MAIN_TABLE, Op, OpId, PROTOCOL_BGP};
+use bgp_fib::{MAIN_TABLE, Op, OpId};
 
 use crate::dump::RouteScope;
 use crate::report::{self, Bell, KernelEvents};
@@ -19,8 +19,6 @@ use crate::worker::Worker;
 pub struct KernelConfig {
     /// Table of our routes; beside it only the main table is read.
     pub table: u32,
-    /// Protocol of our routes.
-    pub protocol: u8,
     /// Requests per system call. Beyond 64 little is gained; each may cost an error of about 800 octets in the receive
     /// buffer.
     pub batch: usize,
@@ -30,20 +28,16 @@ pub struct KernelConfig {
     pub event_limit: usize,
     /// How long the kernel may owe an answer before it counts as lost.
     pub patience: Duration,
-    /// Which tables are read at the start.
-    pub initial_dumps: Vec<Kind>,
 }
 
 impl Default for KernelConfig {
     fn default() -> Self {
         Self {
             table: MAIN_TABLE,
-            protocol: PROTOCOL_BGP,
             batch: 256,
             receive_buffer: 8 * 1024 * 1024,
             event_limit: 32 * 1024,
             patience: Duration::from_secs(2),
-            initial_dumps: Kind::ALL.to_vec(),
         }
     }
 }
@@ -61,8 +55,8 @@ struct Handle {
 }
 
 impl Kernel {
-    /// Opens the sockets in the network namespace of the calling thread and starts the thread. The watch is open before
-    /// the first table is read.
+    /// Opens the sockets in the network namespace of the calling thread and starts the thread. The watch is open from
+    /// now on; what was there before is told by [`Op::Dump`].
     pub fn start(config: KernelConfig) -> io::Result<(Self, KernelEvents)> {
         let bell = Arc::new(Bell::new()?);
         let closing = Arc::new(AtomicBool::new(false));
@@ -78,12 +72,10 @@ impl Kernel {
             reports,
             bell: Arc::clone(&bell),
             closing: Arc::clone(&closing),
-            scope: RouteScope { table: config.table, protocol: config.protocol },
+            scope: RouteScope { table: config.table },
             batch_len: config.batch.max(1),
         };
-        std::thread::Builder::new()
-            .name("netlink".into())
-            .spawn(move || worker.run(&config.initial_dumps))?;
+        std::thread::Builder::new().name("netlink".into()).spawn(move || worker.run())?;
         Ok((Self(Arc::new(Handle { submissions, bell, closing })), events))
     }
 

@@ -39,10 +39,7 @@ pub(crate) struct Worker {
 
 impl Worker {
     /// Works until every handle is gone, or nobody reads the reports.
-    pub(crate) fn run(mut self, initial_dumps: &[Kind]) {
-        for kind in initial_dumps {
-            self.initial_dump(*kind);
-        }
+    pub(crate) fn run(mut self) {
         let mut batch = Batch::default();
         let mut queue = VecDeque::new();
         let mut datagram = Vec::new();
@@ -148,14 +145,6 @@ impl Worker {
             }
         }
         self.reports.event(Event::Overrun);
-    }
-
-    fn initial_dump(&mut self, kind: Kind) {
-        if let Err(error) = self.dump(kind) {
-            tracing::error!(?kind, %error, "a table of the kernel could not be read");
-            self.reports.event(Event::Overrun);
-        }
-        self.reports.flush();
     }
 
     fn dump(&mut self, kind: Kind) -> Result<(), bgp_fib::KernelError> {

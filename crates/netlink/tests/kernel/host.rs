@@ -44,7 +44,7 @@ impl Host {
         let (kernel, reports) = namespace.run(move || Kernel::start(config)).unwrap();
         let (events, answers) = (Vec::new(), Vec::new());
         let mut host = Self { namespace, far, kernel, reports, events, answers, next_id: 1 };
-        host.until("the initial dumps", |events| events.contains(&Event::DumpEnd(Kind::Routes)));
+        host.apply(Kind::ALL.map(Op::Dump).to_vec());
         host
     }
 
