@@ -90,8 +90,8 @@ pub struct Path {
     pub reason: String,
     /// Kept from before a restart of the peer.
     pub stale: bool,
-    /// Age of its last change.
-    pub age_seconds: u64,
+    /// Age of its last change, if that is kept.
+    pub age_seconds: Option<u64>,
     /// NEXT_HOP as announced.
     pub next_hop: Option<String>,
     /// Where that goes, e.g. `2001:3200:3200::2 dev br-455d8ca1d613`; `null` if unreachable.

@@ -1,7 +1,28 @@
 //! The daemon as a library: what `bgpd-rs` wires together, each part usable by its tests.
 //!
-//! Road in: [`config::load`] turns a file into a checked [`config::Config`]; nothing downstream meets a wrong value.
-//! Road out: sockets, netlink and the control socket, each in its own module.
+//! Road in: [`config::load`] turns a file into a checked [`config::Config`], and [`daemon::run`] makes the tasks:
+//! [`supervisor`] owns the peers, each [`peer`] task one session, [`routing`] the RIB and the FIB.
+//! Road out: sockets ([`net`]), netlink (`bgp-netlink`), the [`control`] socket and [`metrics`].
+//! No protocol is decided here; that is in the pure crates.
 
+pub mod cli;
 pub mod config;
+pub mod control;
+pub mod daemon;
+pub mod events;
+pub mod host;
+pub mod identity;
+pub mod listener;
+pub mod local;
+pub mod log;
+pub mod metrics;
 pub mod net;
+pub mod peer;
+pub mod privileges;
+pub mod process;
+pub mod random;
+pub mod routing;
+pub mod service;
+pub mod session_config;
+pub mod summary;
+pub mod supervisor;

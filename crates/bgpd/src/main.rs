@@ -1,2 +1,91 @@
-//! bgpd
-fn main() {}
+//! `bgpd-rs`: options, configuration, log, privileges; then the daemon runs.
+
+use std::io::IsTerminal;
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use bgpd_rs::cli::Options;
+use bgpd_rs::{config, control, daemon, log, privileges};
+use clap::{CommandFactory, Parser};
+use tracing::{error, warn};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Exit code for a configuration with faults, as of sysexits.h's EX_CONFIG.
+const EX_CONFIG: u8 = 78;
+
+fn main() -> ExitCode {
+    let options = Options::parse();
+    match run(options) {
+        Ok(code) => code,
+        Err(error) => {
+            error!("{error:#}");
+            eprintln!("bgpd-rs: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(options: Options) -> anyhow::Result<ExitCode> {
+    if let Some(directory) = &options.generate_man {
+        clap_mangen::generate_to(Options::command(), directory).context("cannot write the man page")?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    if let Some(shell) = options.generate_completions {
+        clap_complete::generate(shell, &mut Options::command(), "bgpd-rs", &mut std::io::stdout());
+        return Ok(ExitCode::SUCCESS);
+    }
+    if let Some(path) = &options.check {
+        return Ok(check(path));
+    }
+    let loaded = match config::load(&options.config) {
+        Ok(loaded) => loaded,
+        Err(faults) => {
+            eprint!("{}", faults.render(std::io::stderr().is_terminal()));
+            return Ok(ExitCode::from(EX_CONFIG));
+        }
+    };
+    let level = options.log.clone().unwrap_or_else(|| loaded.config.log.level.to_string());
+    log::start(&level).map_err(|error| anyhow::anyhow!("the log filter {level:?} does not work: {error}"))?;
+    for line in loaded.warnings.lines() {
+        warn!("{line}");
+    }
+    let socket = options.control_socket.clone().unwrap_or_else(|| loaded.config.control.socket.clone());
+    let user = options.user.clone().or_else(|| loaded.config.process.user.clone());
+    if let Some(user) = &user {
+        control::give_directory(&socket, user)?;
+    }
+    // Before there is a second thread: capabilities belong to threads.
+    let settled = privileges::settle(user.as_deref())?;
+    for lack in &settled.lacking {
+        warn!("{lack}");
+    }
+    if settled.stays_root {
+        warn!("running as root; --user bgpd-rs, or the systemd unit, gives up what is not needed");
+    }
+    let start = daemon::Start { config: loaded.config, config_path: options.config, socket };
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the runtime")?
+        .block_on(daemon::run(start))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// `--check`: every fault and warning of a file.
+fn check(path: &Path) -> ExitCode {
+    let colour = std::io::stderr().is_terminal();
+    match config::load(path) {
+        Ok(loaded) => {
+            eprint!("{}", loaded.warnings.render(colour));
+            println!("{}: the configuration is valid", path.display());
+            ExitCode::SUCCESS
+        }
+        Err(faults) => {
+            eprint!("{}", faults.render(colour));
+            ExitCode::from(EX_CONFIG)
+        }
+    }
+}

@@ -46,6 +46,7 @@ mod peer;
 mod prefixes;
 mod reason;
 mod receive;
+mod reconfigure;
 mod rib;
 mod seed;
 mod table;

@@ -227,7 +227,7 @@ impl Rib {
     }
 
     /// Judges everything that a peer announced again.
-    fn reevaluate(&mut self, place: usize, family: Family) {
+    pub(crate) fn reevaluate(&mut self, place: usize, family: Family) {
         let Some(Some(peer)) = self.peers.get_mut(place) else { return };
         let state = &mut peer.families[family];
         let table = &mut self.tables[family];
@@ -291,7 +291,7 @@ impl Rib {
     }
 
     /// Moves a peer to the group that fits its settings now; it knows what it was told before.
-    fn change_group(&mut self, place: usize, family: Family) {
+    pub(crate) fn change_group(&mut self, place: usize, family: Family) {
         let Some(Some(peer)) = self.peers.get_mut(place) else { return };
         let table = &mut self.tables[family];
         let out = &mut peer.families[family].out;

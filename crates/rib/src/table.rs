@@ -134,6 +134,15 @@ impl Table {
         }
     }
 
+    /// Has the decision run for every prefix that is known.
+    pub(crate) fn mark_all(&mut self) {
+        for id in 0..u32::try_from(self.ids()).unwrap_or(u32::MAX) {
+            if self.prefixes.prefix(id).is_some() {
+                self.mark(id);
+            }
+        }
+    }
+
     /// Has the kernel side pull a prefix, or no longer if it knows already what holds.
     pub(crate) fn tell(&mut self, id: u32) {
         let entry = self.entry(id);

@@ -33,7 +33,6 @@ fn list(reply: &RoutesReply, style: Style) -> String {
         ("ORIGIN", Align::Left),
         ("PREF", Align::Right),
         ("MED", Align::Right),
-        ("AGE", Align::Right),
         ("REASON", Align::Left),
     ]);
     for route in &reply.routes {
@@ -50,7 +49,6 @@ fn list(reply: &RoutesReply, style: Style) -> String {
                 attributes.origin.clone().into(),
                 number_or_dash(attributes.local_pref).into(),
                 number_or_dash(attributes.med).into(),
-                duration(path.age_seconds).into(),
                 path.reason.clone().into(),
             ]);
         }
@@ -88,7 +86,8 @@ fn one_path(path: &Path, style: Style) -> String {
     let status = style.painter.paint(&word, tone);
     let from =
         path.peer.as_deref().map_or_else(|| "originated here".to_owned(), |peer| format!("from {peer}"));
-    let mut text = format!("\n  {status} {}, {} ago\n", clean(&from), duration(path.age_seconds));
+    let age = path.age_seconds.map(|age| format!(", {} ago", duration(age))).unwrap_or_default();
+    let mut text = format!("\n  {status} {}{age}\n", clean(&from));
     let mut line = |name: &str, value: &str| {
         text.push_str(&format!("    {:<22}{}\n", format!("{name}:"), clean(value)));
     };

@@ -243,7 +243,7 @@ fn path(peer: &str, status: PathStatus, reason: &str) -> Path {
         peer: text(peer),
         status,
         reason: reason.to_owned(),
-        age_seconds: 956,
+        age_seconds: Some(956),
         next_hop: text(peer),
         resolved: Some(format!("{peer} dev br-455d8ca1d613")),
         attributes: Attributes {
@@ -299,7 +299,7 @@ pub(crate) fn routes() -> RoutesReply {
         peer: None,
         status: PathStatus::Best,
         reason: "the only path".to_owned(),
-        age_seconds: 4556,
+        age_seconds: None,
         attributes: Attributes { origin: "igp".to_owned(), ..Attributes::default() },
         ..Path::default()
     };

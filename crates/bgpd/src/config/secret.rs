@@ -71,8 +71,10 @@ mod tests {
             assert_eq!(mask(text, &[]), masked);
             assert_eq!(mask(text, &[]).len(), text.len());
         }
-        assert_eq!(mask("pasword = \"x\"", &[10..13]), "pasword = ***");
-        assert_eq!(mask("ü", &[0..1]), "**");
-        assert_eq!(mask("a", &[5..3, 7..9]), "a");
+        let within = |text: &str, start, end| mask(text, std::slice::from_ref(&Span { start, end }));
+        assert_eq!(within("pasword = \"x\"", 10, 13), "pasword = ***");
+        assert_eq!(within("ü", 0, 1), "**");
+        assert_eq!(within("a", 5, 3), "a");
+        assert_eq!(within("a", 7, 9), "a");
     }
 }

@@ -1,0 +1,200 @@
+//! One handler a path: the query is checked, the owner is asked, the reply is sent.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Json;
+use axum::body::{Body, Bytes};
+use axum::extract::{ConnectInfo, Path, Query, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use bgp_api::action::MAX_REASON_OCTETS;
+use bgp_api::{
+    ActionReply, ActionRequest, ConfigReply, ErrorCode, ErrorReply, Event, EventKind, FibQuery, FibReply,
+    NeighborAction, NeighborQuery, NeighborsReply, NexthopsReply, ReloadReply, RouteQuery, RoutesReply,
+    Summary, VersionReply,
+};
+use tokio::sync::{broadcast, mpsc, oneshot};
+
+use super::{Caller, Control, neighbors};
+use crate::routing;
+use crate::supervisor;
+
+/// How long an owner may take before the caller is told that the daemon is too busy.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A reply, or the error as `bgp_api` has it.
+type Reply<T> = Result<Json<T>, Refusal>;
+
+/// An error on its way out.
+#[derive(Debug)]
+pub(super) struct Refusal(ErrorReply);
+
+impl From<ErrorReply> for Refusal {
+    fn from(reply: ErrorReply) -> Self {
+        Self(reply)
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let status = StatusCode::from_u16(self.0.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        (status, Json(self.0)).into_response()
+    }
+}
+
+/// Asks the owner behind `channel` and waits for its answer.
+pub async fn ask<Q, A>(
+    channel: &mpsc::Sender<Q>,
+    make: impl FnOnce(oneshot::Sender<A>) -> Q,
+) -> Result<A, ErrorReply> {
+    let (reply, answer) = oneshot::channel();
+    let asked = async {
+        channel.send(make(reply)).await.ok()?;
+        answer.await.ok()
+    };
+    match tokio::time::timeout(PATIENCE, asked).await {
+        Ok(Some(answer)) => Ok(answer),
+        Ok(None) => Err(ErrorReply::new(ErrorCode::Unavailable, "the daemon is stopping")),
+        Err(_) => Err(ErrorReply::new(ErrorCode::Unavailable, "the daemon was too busy to answer in time")
+            .with_hint("try again; `bgpctl show summary` and the log say what it does")),
+    }
+}
+
+pub(super) async fn version() -> Json<VersionReply> {
+    Json(VersionReply { version: env!("CARGO_PKG_VERSION").to_owned(), api: vec!["v1".to_owned()] })
+}
+
+pub(super) async fn summary(State(control): State<Arc<Control>>) -> Reply<Summary> {
+    let of_peers = ask(&control.supervisor, supervisor::Request::Summary).await?;
+    let of_routes = ask(&control.routing, routing::Query::Summary).await?;
+    Ok(Json(crate::summary::view(&control, of_peers, of_routes)))
+}
+
+pub(super) async fn neighbors(
+    State(control): State<Arc<Control>>,
+    query: Result<Query<NeighborQuery>, axum::extract::rejection::QueryRejection>,
+) -> Reply<NeighborsReply> {
+    let Query(query) = query.map_err(bad_query)?;
+    Ok(Json(neighbors::reply(&control, &query).await?))
+}
+
+pub(super) async fn neighbor_action(
+    State(control): State<Arc<Control>>,
+    ConnectInfo(caller): ConnectInfo<Caller>,
+    Path((address, action)): Path<(String, String)>,
+    body: Bytes,
+) -> Reply<ActionReply> {
+    allow_change(&control, caller).await?;
+    let address = neighbors::parse_address(&address)?;
+    let action: NeighborAction = action
+        .parse()
+        .map_err(|error| ErrorReply::new(ErrorCode::PathUnknown, format!("the action {action:?} {error}")))?;
+    let reason = reason(&body)?;
+    let message =
+        ask(&control.supervisor, |reply| supervisor::Request::Act { address, action, reason, reply })
+            .await??;
+    Ok(Json(ActionReply { address: address.to_string(), action, message }))
+}
+
+/// The reason in the body; no body is no reason.
+fn reason(body: &[u8]) -> Result<Option<String>, ErrorReply> {
+    if body.is_empty() {
+        return Ok(None);
+    }
+    let request: ActionRequest = serde_json::from_slice(body).map_err(|error| {
+        ErrorReply::new(ErrorCode::BadRequest, format!("the body is no action request: {error}"))
+    })?;
+    match request.reason {
+        Some(reason) if reason.len() > MAX_REASON_OCTETS => Err(ErrorReply::new(
+            ErrorCode::BadRequest,
+            format!("the reason has {} octets; RFC 9003 lets {MAX_REASON_OCTETS} travel", reason.len()),
+        )),
+        reason => Ok(reason),
+    }
+}
+
+async fn allow_change(control: &Control, caller: Caller) -> Result<(), ErrorReply> {
+    let group = ask(&control.supervisor, supervisor::Request::ControlGroup).await?;
+    caller.may_change(group.as_deref()).map_err(|message| {
+        ErrorReply::new(ErrorCode::Forbidden, message).with_hint("ask root, or join the control group")
+    })
+}
+
+pub(super) async fn routes(
+    State(control): State<Arc<Control>>,
+    query: Result<Query<RouteQuery>, axum::extract::rejection::QueryRejection>,
+) -> Reply<RoutesReply> {
+    let Query(query) = query.map_err(bad_query)?;
+    Ok(Json(ask(&control.routing, |reply| routing::Query::Routes { query, reply }).await??))
+}
+
+pub(super) async fn fib(
+    State(control): State<Arc<Control>>,
+    query: Result<Query<FibQuery>, axum::extract::rejection::QueryRejection>,
+) -> Reply<FibReply> {
+    let Query(query) = query.map_err(bad_query)?;
+    Ok(Json(ask(&control.routing, |reply| routing::Query::Fib { query, reply }).await??))
+}
+
+pub(super) async fn nexthops(State(control): State<Arc<Control>>) -> Reply<NexthopsReply> {
+    Ok(Json(ask(&control.routing, routing::Query::Nexthops).await?))
+}
+
+pub(super) async fn config(State(control): State<Arc<Control>>) -> Reply<ConfigReply> {
+    Ok(Json(ask(&control.supervisor, supervisor::Request::Config).await?))
+}
+
+pub(super) async fn reload(
+    State(control): State<Arc<Control>>,
+    ConnectInfo(caller): ConnectInfo<Caller>,
+) -> Reply<ReloadReply> {
+    allow_change(&control, caller).await?;
+    Ok(Json(ask(&control.supervisor, |reply| supervisor::Request::Reload { reply: Some(reply) }).await??))
+}
+
+/// Events as lines of JSON until the caller goes.
+pub(super) async fn monitor(State(control): State<Arc<Control>>) -> Response {
+    let events = control.hub.listen();
+    let started = EventKind::MonitorStarted { version: env!("CARGO_PKG_VERSION").to_owned() };
+    let lines = futures::stream::unfold((events, Some(started)), |(mut events, first)| async move {
+        let event = match first {
+            Some(kind) => crate::events::now(kind),
+            None => next_event(&mut events).await?,
+        };
+        Some((Ok::<_, Infallible>(line(&event)), (events, None)))
+    });
+    ([(header::CONTENT_TYPE, "application/x-ndjson")], Body::from_stream(lines)).into_response()
+}
+
+async fn next_event(events: &mut broadcast::Receiver<Event>) -> Option<Event> {
+    match events.recv().await {
+        Ok(event) => Some(event),
+        Err(broadcast::error::RecvError::Lagged(count)) => {
+            Some(crate::events::now(EventKind::Lost { count }))
+        }
+        Err(broadcast::error::RecvError::Closed) => None,
+    }
+}
+
+fn line(event: &Event) -> Bytes {
+    let mut line = serde_json::to_vec(event).unwrap_or_default();
+    line.push(b'\n');
+    line.into()
+}
+
+pub(super) async fn path_unknown(uri: axum::http::Uri) -> Refusal {
+    let message = format!("there is nothing at {}", uri.path());
+    ErrorReply::new(ErrorCode::PathUnknown, message)
+        .with_hint("the paths are those of /v1/, see bgpctl(1)")
+        .into()
+}
+
+pub(super) async fn method_not_allowed(method: axum::http::Method, uri: axum::http::Uri) -> Refusal {
+    ErrorReply::new(ErrorCode::MethodNotAllowed, format!("{} does not take {method}", uri.path())).into()
+}
+
+fn bad_query(rejection: axum::extract::rejection::QueryRejection) -> Refusal {
+    ErrorReply::new(ErrorCode::BadRequest, rejection.body_text()).into()
+}

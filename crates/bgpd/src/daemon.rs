@@ -1,0 +1,234 @@
+//! The daemon as a whole: its tasks are made and joined here, in the order in which they need each other.
+//!
+//! Start: kernel, listeners, control socket, metrics, supervisor; then the service manager hears READY. Stop: sessions
+//! first, so that peers are told, then the kernel's table, then the end. A task that ends by itself ends the daemon: a
+//! service manager that restarts it does more good than half a daemon.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+use bgp_fib::{Fib, FibConfig};
+use bgp_netlink::{Kernel, KernelConfig};
+use bgp_rib::{Rib, RibConfig};
+use bgp_wire::{PerFamily, RouterId};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+use tracing::{error, info, warn};
+
+use crate::config::Config;
+use crate::control::{self, Control};
+use crate::events::Hub;
+use crate::listener::Listeners;
+use crate::routing::{self, Inputs, Order, Routing};
+use crate::supervisor::{self, Parts, Request, Supervisor};
+use crate::{host, identity, metrics, random, service, session_config};
+
+/// How long the kernel may take to be left as configured.
+const KERNEL_PATIENCE: Duration = Duration::from_secs(20);
+/// The longest that a stop takes, for the service manager.
+const STOP_AT_MOST: Duration = Duration::from_secs(25);
+
+/// What the daemon starts with.
+#[derive(Debug)]
+pub struct Start {
+    /// The checked configuration.
+    pub config: Config,
+    /// Its file.
+    pub config_path: PathBuf,
+    /// The control socket.
+    pub socket: PathBuf,
+}
+
+/// The tasks that the daemon does not live without.
+struct Tasks {
+    supervisor: JoinHandle<()>,
+    routing: JoinHandle<()>,
+    requests: mpsc::Sender<Request>,
+    orders: mpsc::Sender<Order>,
+    control: Arc<Control>,
+}
+
+/// Runs until a signal ends it.
+///
+/// # Errors
+/// A socket cannot be opened at the start, or a task ends by itself.
+pub async fn run(start: Start) -> anyhow::Result<()> {
+    let recorder = metrics::install()?;
+    let config = &start.config;
+    let router_id = identity::router_id(config.bgp.router_id)?;
+    if config.kernel.set_multipath_hash_policy {
+        host::set_multipath_hash_policy();
+    }
+    host::log(&host::checks(config.kernel.set_multipath_hash_policy));
+
+    let listeners = Arc::new(Listeners::bind(&config.bgp.listen)?);
+    for (prefix, key) in session_config::keys(config) {
+        listeners.set_key(prefix, Some(&key));
+    }
+    let socket = control::bind(&start.socket, config.control.group.as_deref())?;
+    let scrapes = match config.metrics.listen {
+        Some(address) => Some(metrics::bind(address).await?),
+        None => None,
+    };
+    let mut signals = Signals::new()?;
+
+    let socket_path = start.socket.clone();
+    let mut tasks = spawn(start, router_id, Arc::clone(&listeners))?;
+    tokio::spawn(control::serve(socket, Arc::clone(&tasks.control)));
+    if let Some(scrapes) = scrapes {
+        tokio::spawn(metrics::serve(scrapes, recorder, Arc::clone(&tasks.control)));
+    }
+    listeners.start(&tasks.requests);
+    if let Some(period) = service::watchdog_period() {
+        tokio::spawn(feed_watchdog(period, Arc::clone(&tasks.control)));
+    }
+    service::ready("running");
+    info!(version = env!("CARGO_PKG_VERSION"), %router_id, "bgpd-rs is running");
+
+    let outcome = live(&mut tasks, &mut signals).await;
+    if let Err(error) = std::fs::remove_file(&socket_path) {
+        warn!(path = %socket_path.display(), %error, "the control socket cannot be removed");
+    }
+    outcome
+}
+
+fn spawn(start: Start, router_id: RouterId, listeners: Arc<Listeners>) -> anyhow::Result<Tasks> {
+    let Start { config, config_path, socket } = start;
+    let hub = Hub::default();
+    let (kernel, events) =
+        Kernel::start(KernelConfig { table: config.kernel.table, ..KernelConfig::default() })
+            .context("cannot speak with the kernel by netlink (is CAP_NET_ADMIN missing?)")?;
+    let rib = Rib::new(RibConfig {
+        local_asn: config.bgp.asn,
+        router_id,
+        maximum_paths: config.bgp.maximum_paths.into(),
+        multipath_relax: config.bgp.multipath_relax,
+        hash_seed: random::seed(),
+    });
+    let fib = Fib::new(fib_config(&config), Instant::now());
+    let (to_routing, from_peers) = mpsc::channel(routing::QUEUE);
+    let (orders, received_orders) = mpsc::channel(routing::SMALL_QUEUE);
+    let (queries, received_queries) = mpsc::channel(routing::SMALL_QUEUE);
+    let (requests, received_requests) = mpsc::channel(supervisor::QUEUE);
+
+    let inputs =
+        Inputs { peers: from_peers, orders: received_orders, queries: received_queries, kernel: events };
+    let routing = tokio::spawn(Routing::new(rib, fib, kernel, hub.clone()).run(inputs));
+    let supervisor = Supervisor::new(Parts {
+        config,
+        config_path,
+        router_id,
+        hostname: identity::hostname(),
+        listeners,
+        routing: to_routing,
+        orders: orders.clone(),
+        hub: hub.clone(),
+    });
+    let supervisor = tokio::spawn(supervisor.run(received_requests));
+    let control = Arc::new(Control {
+        supervisor: requests.clone(),
+        routing: queries,
+        hub,
+        started: Instant::now(),
+        path: socket,
+    });
+    Ok(Tasks { supervisor, routing, requests, orders, control })
+}
+
+fn fib_config(config: &Config) -> FibConfig {
+    FibConfig {
+        table: config.kernel.table,
+        metric: config.kernel.metric,
+        preferred_source: PerFamily {
+            ipv4: config.kernel.preferred_source_ipv4.map(Into::into),
+            ipv6: config.kernel.preferred_source_ipv6.map(Into::into),
+        },
+        resolve_mapped_next_hops: config.kernel.resolve_mapped_next_hops,
+        keep_on_exit: config.kernel.keep_routes_on_stop,
+        startup_grace: config.kernel.startup_grace,
+        ..FibConfig::default()
+    }
+}
+
+/// The signals that mean something.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    fn new() -> anyhow::Result<Self> {
+        let listen = |kind| signal(kind).context("cannot listen for signals");
+        Ok(Self {
+            terminate: listen(SignalKind::terminate())?,
+            interrupt: listen(SignalKind::interrupt())?,
+            hangup: listen(SignalKind::hangup())?,
+        })
+    }
+}
+
+async fn live(tasks: &mut Tasks, signals: &mut Signals) -> anyhow::Result<()> {
+    loop {
+        tokio::select! {
+            _ = signals.terminate.recv() => return stop(tasks, "SIGTERM").await,
+            _ = signals.interrupt.recv() => return stop(tasks, "SIGINT").await,
+            _ = signals.hangup.recv() => {
+                info!("SIGHUP: reloading");
+                if tasks.requests.send(Request::Reload { reply: None }).await.is_err() {
+                    bail!("the supervisor task has ended");
+                }
+            }
+            ended = &mut tasks.routing => {
+                error!(?ended, "the routing task has ended by itself");
+                bail!("the routing task has ended by itself; the log before this line says why");
+            }
+            ended = &mut tasks.supervisor => {
+                error!(?ended, "the supervisor task has ended by itself");
+                bail!("the supervisor task has ended by itself; the log before this line says why");
+            }
+        }
+    }
+}
+
+async fn stop(tasks: &mut Tasks, why: &str) -> anyhow::Result<()> {
+    info!("{why}: stopping");
+    service::stopping(STOP_AT_MOST);
+    let (reply, sessions_closed) = oneshot::channel();
+    if tasks.requests.send(Request::Stop(reply)).await.is_ok() && sessions_closed.await.is_err() {
+        warn!("the supervisor has ended before the sessions were closed");
+    }
+    let (reply, kernel_left) = oneshot::channel();
+    if tasks.orders.send(Order::Stop(reply)).await.is_ok() {
+        match tokio::time::timeout(KERNEL_PATIENCE, kernel_left).await {
+            Ok(Ok(())) => info!("the kernel's table is left as configured"),
+            Ok(Err(_)) => {
+                warn!("the routing task has ended before the kernel's table was left as configured")
+            }
+            Err(_) => {
+                warn!("the kernel takes too long; routes may stay, the next start adopts or removes them")
+            }
+        }
+    }
+    info!("stopped");
+    Ok(())
+}
+
+/// Tells the service manager that we live, as long as supervisor and routing answer.
+async fn feed_watchdog(period: Duration, control: Arc<Control>) {
+    let mut due = tokio::time::interval(period);
+    loop {
+        due.tick().await;
+        let alive = tokio::try_join!(
+            control::ask(&control.supervisor, Request::Ping),
+            control::ask(&control.routing, routing::Query::Ping),
+        );
+        match alive {
+            Ok(_) => service::alive(),
+            Err(reply) => error!("watchdog not fed: {}", reply.error.message),
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! Our end of a session's connection: the interface it is on, and the addresses that the peer can reach us at there.
+//!
+//! RFC 2545 section 3: the link-local address goes beside the global one exactly where the peer is on the same link.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use bgp_wire::{NextHop, PerFamily};
+use nix::ifaddrs::{InterfaceAddress, getifaddrs};
+use nix::net::if_::if_nametoindex;
+
+/// Our end of a connection.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LocalEnd {
+    /// The interface, where the peer is directly connected.
+    pub interface: Option<u32>,
+    /// What we announce as our own next hop, where the session's local address does not say it.
+    pub next_hop: PerFamily<Option<NextHop>>,
+}
+
+/// Looks at this host's interfaces; where they cannot be read, the session's own address is all there is.
+pub fn local_end(local: IpAddr, remote: IpAddr) -> LocalEnd {
+    let Ok(all) = getifaddrs() else { return LocalEnd::default() };
+    let all: Vec<_> = all.filter_map(OwnAddress::new).collect();
+    let Some(ours) = all.iter().find(|own| own.address == local) else { return LocalEnd::default() };
+    let same_link = |own: &&OwnAddress| own.name == ours.name;
+    let connected = all.iter().filter(same_link).any(|own| own.holds(remote));
+    let v6: Vec<Ipv6Addr> = all.iter().filter(same_link).filter_map(OwnAddress::v6).collect();
+    let link_local = v6.iter().copied().find(Ipv6Addr::is_unicast_link_local).filter(|_| connected);
+    let global = match local {
+        IpAddr::V6(address) => Some(address),
+        IpAddr::V4(_) => v6.iter().copied().find(|address| !address.is_unicast_link_local()),
+    };
+    let ipv6 = match (global, link_local) {
+        (Some(global), Some(link_local)) if global != link_local => {
+            Some(NextHop::V6WithLinkLocal(global, link_local))
+        }
+        (Some(only), _) | (None, Some(only)) => Some(NextHop::V6(only)),
+        (None, None) => None,
+    };
+    let ipv4 = match local {
+        IpAddr::V4(_) => None,
+        IpAddr::V6(_) => all.iter().filter(same_link).find_map(OwnAddress::v4).map(NextHop::V4),
+    };
+    LocalEnd {
+        interface: if connected { if_nametoindex(ours.name.as_str()).ok() } else { None },
+        next_hop: PerFamily { ipv4, ipv6 },
+    }
+}
+
+/// One address of this host.
+struct OwnAddress {
+    name: String,
+    address: IpAddr,
+    netmask: Option<IpAddr>,
+}
+
+impl OwnAddress {
+    fn new(found: InterfaceAddress) -> Option<Self> {
+        let ip = |storage: &nix::sys::socket::SockaddrStorage| {
+            storage
+                .as_sockaddr_in()
+                .map(|v4| IpAddr::V4(v4.ip()))
+                .or_else(|| storage.as_sockaddr_in6().map(|v6| IpAddr::V6(v6.ip())))
+        };
+        Some(Self {
+            name: found.interface_name,
+            address: ip(&found.address?)?,
+            netmask: found.netmask.as_ref().and_then(ip),
+        })
+    }
+
+    fn v4(&self) -> Option<Ipv4Addr> {
+        match self.address {
+            IpAddr::V4(address) => Some(address),
+            IpAddr::V6(_) => None,
+        }
+    }
+
+    fn v6(&self) -> Option<Ipv6Addr> {
+        match self.address {
+            IpAddr::V6(address) => Some(address),
+            IpAddr::V4(_) => None,
+        }
+    }
+
+    /// Whether `remote` is on the network of this address.
+    fn holds(&self, remote: IpAddr) -> bool {
+        match (self.address, self.netmask, remote) {
+            (IpAddr::V4(own), Some(IpAddr::V4(mask)), IpAddr::V4(remote)) => {
+                u32::from(own) & u32::from(mask) == u32::from(remote) & u32::from(mask)
+            }
+            (IpAddr::V6(own), Some(IpAddr::V6(mask)), IpAddr::V6(remote)) => {
+                u128::from(own) & u128::from(mask) == u128::from(remote) & u128::from(mask)
+            }
+            _ => false,
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! Logging: tracing events as lines on standard error, as journald takes them.
+//!
+//! Under systemd the time and the priority are the journal's: lines carry a `<N>` prefix (sd-daemon(3)) and no
+//! timestamp. On a terminal they carry a time and colours.
+
+use std::fmt;
+use std::io::IsTerminal;
+use std::sync::OnceLock;
+
+use tracing::{Event, Level, Subscriber};
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::Layer as _;
+use tracing_subscriber::fmt::format::{self, FormatEvent, FormatFields};
+use tracing_subscriber::fmt::{FmtContext, FormattedFields};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::reload::{self, Handle};
+use tracing_subscriber::util::SubscriberInitExt;
+
+/// Changes the filter of a running log.
+static RELOAD: OnceLock<Change> = OnceLock::new();
+
+/// Puts another filter in place.
+type Change = Box<dyn Fn(EnvFilter) -> Result<(), String> + Send + Sync>;
+
+/// Starts logging with `filter`, such as `info` or `bgpd_rs=debug`.
+///
+/// # Errors
+/// The filter does not parse, or logging was started before.
+pub fn start(filter: &str) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    let filter = EnvFilter::try_new(filter)?;
+    let (filter, handle) = reload::Layer::new(filter);
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let lines = if std::env::var_os("JOURNAL_STREAM").is_some() {
+        lines.with_ansi(false).event_format(Journal).boxed()
+    } else {
+        lines.with_ansi(std::io::stderr().is_terminal()).with_target(false).boxed()
+    };
+    tracing_subscriber::registry().with(filter).with(lines).try_init()?;
+    keep(handle);
+    Ok(())
+}
+
+/// Keeps the way to change the filter.
+fn keep<S: 'static>(handle: Handle<EnvFilter, S>) {
+    let change = move |filter| handle.reload(filter).map_err(|error| error.to_string());
+    // A second start has failed before this.
+    drop(RELOAD.set(Box::new(change)));
+}
+
+/// Changes the filter of the running log.
+///
+/// # Errors
+/// The filter does not parse, or logging was never started.
+pub fn change(filter: &str) -> Result<(), String> {
+    let filter = EnvFilter::try_new(filter).map_err(|error| error.to_string())?;
+    match RELOAD.get() {
+        Some(change) => change(filter),
+        None => Err("logging was not started".to_owned()),
+    }
+}
+
+/// One line an event: `<priority>message field=value`.
+struct Journal;
+
+impl<S, N> FormatEvent<S, N> for Journal
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(
+        &self,
+        context: &FmtContext<'_, S, N>,
+        mut writer: format::Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        let priority = match *event.metadata().level() {
+            Level::ERROR => 3,
+            Level::WARN => 4,
+            Level::INFO => 6,
+            Level::DEBUG | Level::TRACE => 7,
+        };
+        write!(writer, "<{priority}>")?;
+        for span in context.event_scope().into_iter().flat_map(|scope| scope.from_root()) {
+            if let Some(fields) = span.extensions().get::<FormattedFields<N>>()
+                && !fields.is_empty()
+            {
+                write!(writer, "{fields}: ")?;
+            }
+        }
+        context.field_format().format_fields(writer.by_ref(), event)?;
+        writeln!(writer)
+    }
+}

@@ -1,0 +1,185 @@
+//! What is, as gauges and counters: peers, RIB, FIB, host, process.
+
+use bgp_api::{CheckState, FibSize, MessageCounts, Neighbor, SessionState};
+use bgp_wire::Family;
+use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge};
+
+use crate::control::{Control, neighbor_views};
+use crate::{host, process, routing, supervisor};
+
+/// Names, types and help; `bgpd_build_info` besides.
+pub(super) fn describe() {
+    for (name, help) in GAUGES {
+        describe_gauge!(*name, *help);
+    }
+    for (name, help) in COUNTERS {
+        describe_counter!(*name, *help);
+    }
+    describe_histogram!(
+        "bgpd_update_to_kernel_seconds",
+        Unit::Seconds,
+        "Time from an UPDATE on the socket to the kernel's confirmation of its route."
+    );
+    gauge!("bgpd_config_reload_success").set(1.0);
+}
+
+const GAUGES: &[(&str, &str)] = &[
+    ("bgpd_build_info", "Version of the daemon; always 1."),
+    ("bgpd_peer_up", "Whether the session is Established."),
+    ("bgpd_peer_admin_down", "Whether the peer is shut down by config or bgpctl."),
+    (
+        "bgpd_peer_state",
+        "State of the session (RFC 4271 section 8.2.2): 1 for the present state, 0 for the others.",
+    ),
+    (
+        "bgpd_peer_established_timestamp_seconds",
+        "When the session reached Established, Unix time; 0 while it is down.",
+    ),
+    ("bgpd_peer_prefixes", "Prefixes of the peer."),
+    ("bgpd_rib_prefixes", "Prefixes with at least one path."),
+    ("bgpd_rib_paths", "Paths over all peers."),
+    ("bgpd_fib_routes", "Kernel routes that are wanted or still present."),
+    ("bgpd_fib_nexthops", "Kernel nexthop objects that the daemon owns."),
+    ("bgpd_queue_depth", "Entries that wait in an internal queue."),
+    ("bgpd_host_check", "Whether a check of the host is as it should be."),
+    ("bgpd_config_reload_success", "Whether the last load of the config succeeded."),
+    ("bgpd_config_last_reload_timestamp_seconds", "When the config in force was loaded, Unix time."),
+    ("process_max_fds", "Limit of open file descriptors."),
+    ("process_open_fds", "Open file descriptors."),
+    ("process_resident_memory_bytes", "Resident memory."),
+    ("process_start_time_seconds", "Start of the process, Unix time."),
+    ("process_threads", "Threads of the process."),
+    ("process_virtual_memory_bytes", "Virtual memory."),
+];
+
+const COUNTERS: &[(&str, &str)] = &[
+    ("bgpd_peer_flaps_total", "Established sessions that ended, by reason."),
+    ("bgpd_peer_messages_total", "BGP messages."),
+    ("bgpd_peer_bytes_total", "Octets of BGP messages."),
+    ("bgpd_netlink_errors_total", "Operations that the kernel refused, by error number."),
+    ("bgpd_connections_refused_total", "Connections that were refused before a session, by reason."),
+    ("process_cpu_seconds_total", "User and system CPU time of the process."),
+];
+
+/// Asks everybody and sets every series. Who does not answer in time keeps the values of before.
+pub(super) async fn collect(control: &Control) {
+    gauge!("bgpd_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1.0);
+    let now = jiff::Timestamp::now().as_second() as f64;
+    if let Ok(neighbors) = neighbor_views(control, None).await {
+        let waiting: u64 = neighbors.iter().flat_map(|n| &n.families).map(|family| family.pending_out).sum();
+        gauge!("bgpd_queue_depth", "queue" => "peer-out").set(waiting as f64);
+        for neighbor in &neighbors {
+            peer(neighbor, now);
+        }
+    }
+    if let Ok(routes) = crate::control::ask(&control.routing, routing::Query::Summary).await {
+        routing_figures(&routes);
+    }
+    if let Ok(peers) = crate::control::ask(&control.supervisor, supervisor::Request::Summary).await {
+        gauge!("bgpd_config_last_reload_timestamp_seconds").set(now - peers.config.loaded_seconds as f64);
+        for check in host::checks(peers.set_hash_policy) {
+            gauge!("bgpd_host_check", "check" => check.name).set(flag(check.state == CheckState::Ok));
+        }
+    }
+    process_figures();
+}
+
+fn peer(neighbor: &Neighbor, now: f64) {
+    let peer = neighbor.address.clone();
+    let group = neighbor.group.clone().unwrap_or_default();
+    let remote_as = neighbor.remote_as.map(|asn| asn.to_string()).unwrap_or_default();
+    let up = neighbor.state == SessionState::Established;
+    gauge!("bgpd_peer_up", "peer" => peer.clone(), "group" => group, "remote_as" => remote_as).set(flag(up));
+    let shut =
+        neighbor.next_step.as_deref().is_some_and(|step| step.starts_with("administratively shut down"));
+    gauge!("bgpd_peer_admin_down", "peer" => peer.clone()).set(flag(shut));
+    for state in SessionState::ALL {
+        gauge!("bgpd_peer_state", "peer" => peer.clone(), "state" => state_label(state))
+            .set(flag(state == neighbor.state));
+    }
+    let since = match neighbor.since_seconds {
+        Some(seconds) if up => now - seconds as f64,
+        _ => 0.0,
+    };
+    gauge!("bgpd_peer_established_timestamp_seconds", "peer" => peer.clone()).set(since);
+    for (direction, counts) in [("received", neighbor.messages.received), ("sent", neighbor.messages.sent)] {
+        messages(&peer, direction, counts);
+    }
+    for family in &neighbor.families {
+        for (kind, value) in [
+            ("received", family.received),
+            ("accepted", family.accepted),
+            ("best", family.best),
+            ("advertised", family.advertised),
+        ] {
+            let name = family.family.clone();
+            gauge!("bgpd_peer_prefixes", "peer" => peer.clone(), "family" => name, "kind" => kind)
+                .set(value as f64);
+        }
+    }
+}
+
+fn messages(peer: &str, direction: &'static str, counts: MessageCounts) {
+    for (kind, value) in [
+        ("open", counts.open),
+        ("update", counts.update),
+        ("notification", counts.notification),
+        ("keepalive", counts.keepalive),
+        ("route-refresh", counts.route_refresh),
+    ] {
+        counter!("bgpd_peer_messages_total", "peer" => peer.to_owned(), "direction" => direction, "type" => kind)
+            .absolute(value);
+    }
+    counter!("bgpd_peer_bytes_total", "peer" => peer.to_owned(), "direction" => direction)
+        .absolute(counts.bytes);
+}
+
+fn routing_figures(routes: &routing::Summary) {
+    for family in Family::ALL {
+        let name = family.to_string();
+        gauge!("bgpd_rib_prefixes", "family" => name.clone()).set(routes.sizes.prefixes[family] as f64);
+        gauge!("bgpd_rib_paths", "family" => name.clone()).set(routes.sizes.paths[family] as f64);
+        let FibSize { installed, pending, removing, blocked, unreachable, failed, .. } = routes.fib[family];
+        for (state, value) in [
+            ("installed", installed),
+            ("pending", pending),
+            ("removing", removing),
+            ("blocked", blocked),
+            ("unreachable", unreachable),
+            ("failed", failed),
+        ] {
+            gauge!("bgpd_fib_routes", "family" => name.clone(), "state" => state).set(value as f64);
+        }
+    }
+    gauge!("bgpd_fib_nexthops", "kind" => "nexthop").set(routes.nexthops as f64);
+    gauge!("bgpd_fib_nexthops", "kind" => "group").set(routes.groups as f64);
+    gauge!("bgpd_queue_depth", "queue" => "kernel").set(routes.in_flight as f64);
+    gauge!("bgpd_queue_depth", "queue" => "routing").set(routes.waiting as f64);
+}
+
+fn process_figures() {
+    let figures = process::figures();
+    // A counter of the metrics crate is an integer; whole seconds are what Prometheus needs for a rate over minutes.
+    counter!("process_cpu_seconds_total").absolute(figures.cpu_seconds as u64);
+    gauge!("process_max_fds").set(figures.max_fds as f64);
+    gauge!("process_open_fds").set(figures.open_fds as f64);
+    gauge!("process_resident_memory_bytes").set(figures.resident_bytes as f64);
+    gauge!("process_start_time_seconds").set(figures.start_time_seconds);
+    gauge!("process_threads").set(figures.threads as f64);
+    gauge!("process_virtual_memory_bytes").set(figures.virtual_bytes as f64);
+}
+
+fn state_label(state: SessionState) -> &'static str {
+    match state {
+        SessionState::Connect => "connect",
+        SessionState::Active => "active",
+        SessionState::OpenSent => "open-sent",
+        SessionState::OpenConfirm => "open-confirm",
+        SessionState::Established => "established",
+        SessionState::Idle | SessionState::Unknown => "idle",
+    }
+}
+
+fn flag(yes: bool) -> f64 {
+    if yes { 1.0 } else { 0.0 }
+}

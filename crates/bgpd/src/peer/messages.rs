@@ -1,0 +1,57 @@
+//! What a peer task is told, and what it tells of itself.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::time::Instant;
+
+use bgp_rib::PeerId;
+use bgp_session::{Command, PeerConfig, Status};
+use tokio::net::TcpStream;
+use tokio::sync::oneshot;
+
+use crate::net::DialOptions;
+
+/// Who a peer task is.
+#[derive(Clone, Debug)]
+pub struct Identity {
+    /// Its number in the RIB.
+    pub id: PeerId,
+    /// The peer's address.
+    pub address: IpAddr,
+}
+
+/// A message to a peer task.
+#[derive(Debug)]
+pub enum ToPeer {
+    /// The peer has connected.
+    Incoming(TcpStream),
+    /// The operator, or a limit, wants something.
+    Command(Command),
+    /// The settings changed in a way that the session can take.
+    Configure(Box<PeerConfig>, DialOptions),
+    /// How is it?
+    Status(oneshot::Sender<PeerStatus>),
+    /// End the session with this command, deliver its NOTIFICATION, end the task.
+    End(Command, oneshot::Sender<()>),
+}
+
+/// A peer task's answer to [`ToPeer::Status`].
+#[derive(Debug)]
+pub struct PeerStatus {
+    /// What the session says.
+    pub session: Status,
+    /// Octets read since the task began.
+    pub bytes_in: u64,
+    /// Octets written since the task began.
+    pub bytes_out: u64,
+    /// When octets came last.
+    pub last_received: Option<Instant>,
+    /// Ends of established sessions by reason.
+    pub downs: BTreeMap<&'static str, u64>,
+    /// Octets read and not yet worked on.
+    pub queued_in: usize,
+    /// Octets that wait to be written.
+    pub queued_out: usize,
+    /// Batches that wait for the routing task.
+    pub waiting_for_routing: usize,
+}

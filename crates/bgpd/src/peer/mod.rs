@@ -1,0 +1,377 @@
+//! One task a peer: its sockets, its timers, and the one `bgp_session::Peer` that decides.
+//!
+//! Road in: octets from the connections go to the session; what it puts out is carried out here. UPDATEs travel to the
+//! routing task in batches; while a batch waits for room there, nothing more is read, and TCP slows the peer down.
+//! Road out: when the connection can take more, routing is told so and answers with one buffer of encoded UPDATEs.
+//! Knows no protocol: no message is looked into here.
+
+mod connection;
+mod messages;
+mod outputs;
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use bgp_session::{ConnectionId, Direction, Endpoints, MessageKind, Output, Peer};
+use bgp_wire::Update;
+use bgp_wire::framer::HEADER_LEN;
+use bytes::Bytes;
+use tokio::net::TcpStream;
+use tokio::sync::mpsc;
+use tracing::{Instrument, debug, info_span};
+
+pub use messages::{Identity, PeerStatus, ToPeer};
+
+use self::connection::{Connection, Read, Ready, ready};
+use crate::events::Hub;
+use crate::net::{DialOptions, dial};
+use crate::routing::FromPeer;
+
+/// Messages that may wait for a peer task; senders wait beyond that.
+const INBOX: usize = 32;
+/// UPDATEs that are handed to routing at once.
+const BATCH: usize = 512;
+/// Octets that may wait for the socket before routing is asked for no more.
+const BACKLOG: usize = 256 * 1024;
+
+/// A dial under way.
+type Dial = Pin<Box<dyn Future<Output = io::Result<TcpStream>> + Send>>;
+
+/// What the supervisor keeps of a peer task.
+#[derive(Clone, Debug)]
+pub struct Handle {
+    /// Where messages go.
+    pub inbox: mpsc::Sender<ToPeer>,
+    /// Whether the session is Established; read by the supervisor to choose whom a full listen range lets go.
+    pub established: Arc<AtomicBool>,
+}
+
+/// Starts the task of a peer.
+pub fn spawn(
+    identity: Identity,
+    session: Peer,
+    dial_options: DialOptions,
+    routing: mpsc::Sender<FromPeer>,
+    hub: Hub,
+) -> Handle {
+    let (inbox, messages) = mpsc::channel(INBOX);
+    let established = Arc::new(AtomicBool::new(false));
+    let span = info_span!("peer", peer = %identity.address);
+    let task = Task {
+        handle: Handle { inbox: inbox.clone(), established: Arc::clone(&established) },
+        identity,
+        session,
+        dial_options,
+        routing,
+        hub,
+        connections: Vec::new(),
+        next_connection: 0,
+        dial: None,
+        outputs: Vec::new(),
+        pending: Vec::new(),
+        batch: Vec::new(),
+        received_at: None,
+        bytes_in: 0,
+        bytes_out: 0,
+        last_received: None,
+        downs: BTreeMap::new(),
+        established: None,
+        chunks: None,
+        credit: false,
+    };
+    tokio::spawn(task.run(messages).instrument(span));
+    Handle { inbox, established }
+}
+
+/// Everything that one peer needs.
+struct Task {
+    handle: Handle,
+    identity: Identity,
+    session: Peer,
+    dial_options: DialOptions,
+    routing: mpsc::Sender<FromPeer>,
+    hub: Hub,
+    /// At most two: RFC 4271 section 6.8 lets one of them survive.
+    connections: Vec<Connection>,
+    next_connection: u64,
+    dial: Option<Dial>,
+    /// What the session wants done; lent to it, emptied after each call.
+    outputs: Vec<Output>,
+    /// For routing, in order; while it is not empty, nothing is read.
+    pending: Vec<FromPeer>,
+    /// UPDATEs not yet in `pending`.
+    batch: Vec<Update>,
+    /// When the first of `batch` was read.
+    received_at: Option<Instant>,
+    bytes_in: u64,
+    bytes_out: u64,
+    last_received: Option<Instant>,
+    /// Ends of established sessions by reason, for the metrics.
+    downs: BTreeMap<&'static str, u64>,
+    /// The connection of the present session.
+    established: Option<ConnectionId>,
+    /// Encoded UPDATEs of the present session, from routing.
+    chunks: Option<mpsc::Receiver<Bytes>>,
+    /// Routing has been told that there is room.
+    credit: bool,
+}
+
+/// What woke the task.
+enum Wake {
+    Message(Option<ToPeer>),
+    Socket(ConnectionId, Ready),
+    Dialled(io::Result<TcpStream>),
+    Chunk(Option<Bytes>),
+    RoutingHasRoom,
+    Deadline,
+}
+
+impl Task {
+    async fn run(mut self, mut messages: mpsc::Receiver<ToPeer>) {
+        self.with_session(|session, now, outputs| session.start(now, outputs));
+        loop {
+            let wake = self.wait(&mut messages).await;
+            match wake {
+                Wake::Message(None) => break,
+                Wake::Message(Some(message)) => {
+                    if self.on_message(message).await.is_break() {
+                        break;
+                    }
+                }
+                Wake::Socket(id, Ready::Read) => self.on_readable(id),
+                Wake::Socket(id, Ready::Write) => self.on_writable(id),
+                Wake::Dialled(result) => self.on_dialled(result),
+                Wake::Chunk(chunk) => self.on_chunk(chunk),
+                Wake::RoutingHasRoom => {}
+                Wake::Deadline => self.with_session(|session, now, outputs| session.tick(now, outputs)),
+            }
+            self.write_all();
+            self.ask_for_updates();
+            if !self.hand_over() {
+                break;
+            }
+        }
+        self.handle.established.store(false, Ordering::Relaxed);
+        debug!("peer task ends");
+    }
+
+    async fn wait(&mut self, messages: &mut mpsc::Receiver<ToPeer>) -> Wake {
+        let deadline = self.session.next_deadline();
+        let blocked = !self.pending.is_empty();
+        tokio::select! {
+            biased;
+            message = messages.recv() => Wake::Message(message),
+            () = sleep_until(deadline) => Wake::Deadline,
+            permit = self.routing.reserve(), if blocked => {
+                if let (Ok(permit), false) = (permit, self.pending.is_empty()) {
+                    permit.send(self.pending.remove(0));
+                }
+                Wake::RoutingHasRoom
+            }
+            result = poll_dial(&mut self.dial) => {
+                self.dial = None;
+                Wake::Dialled(result)
+            }
+            chunk = next_chunk(&mut self.chunks) => Wake::Chunk(chunk),
+            (id, what) = ready(&self.connections, !blocked) => Wake::Socket(id, what),
+        }
+    }
+
+    /// Calls the session with the time and an empty buffer, then carries out what it wants.
+    fn with_session(&mut self, call: impl FnOnce(&mut Peer, Instant, &mut Vec<Output>)) {
+        let mut outputs = std::mem::take(&mut self.outputs);
+        call(&mut self.session, Instant::now(), &mut outputs);
+        for output in outputs.drain(..) {
+            self.carry_out(output);
+        }
+        self.outputs = outputs;
+    }
+
+    fn on_readable(&mut self, id: ConnectionId) {
+        let Some(connection) = self.connections.iter_mut().find(|connection| connection.id == id) else {
+            return;
+        };
+        match connection.read() {
+            Ok(Read::Nothing) => {}
+            Ok(Read::Octets(count)) => {
+                self.bytes_in += count as u64;
+                self.last_received = Some(Instant::now());
+                // Lent out so that the session can be called while the connection stays in the list.
+                let mut inbound = std::mem::take(&mut connection.inbound);
+                self.received_at.get_or_insert_with(Instant::now);
+                self.with_session(|session, now, outputs| session.receive(id, &mut inbound, now, outputs));
+                if let Some(connection) = self.connections.iter_mut().find(|connection| connection.id == id) {
+                    connection.inbound = inbound;
+                }
+                self.flush_batch();
+            }
+            Ok(Read::End) => self.on_lost(id, "the peer closed the connection"),
+            Err(error) => self.on_lost(id, &error.to_string()),
+        }
+    }
+
+    fn on_writable(&mut self, id: ConnectionId) {
+        let Some(connection) = self.connections.iter_mut().find(|connection| connection.id == id) else {
+            return;
+        };
+        match connection.write() {
+            Ok(written) => {
+                let waits = connection.backlog() > 0;
+                self.bytes_out += written as u64;
+                if written > 0 {
+                    self.session.sent(id);
+                }
+                if waits {
+                    self.session.send_blocked(id, Instant::now());
+                }
+            }
+            Err(error) => self.on_lost(id, &error.to_string()),
+        }
+    }
+
+    fn on_lost(&mut self, id: ConnectionId, reason: &str) {
+        self.connections.retain(|connection| connection.id != id);
+        self.with_session(|session, now, outputs| session.closed(id, reason, now, outputs));
+    }
+
+    fn on_dialled(&mut self, result: io::Result<TcpStream>) {
+        match result {
+            Ok(stream) => self.take_connection(stream, Direction::Outgoing),
+            Err(error) => {
+                self.with_session(|session, now, outputs| {
+                    session.dial_failed(&error.to_string(), now, outputs)
+                });
+            }
+        }
+    }
+
+    /// Gives a new connection to the session.
+    fn take_connection(&mut self, stream: TcpStream, direction: Direction) {
+        let endpoints = match (stream.local_addr(), stream.peer_addr()) {
+            (Ok(local), Ok(remote)) => Endpoints { local: unmapped(local), remote: unmapped(remote) },
+            (Err(error), _) | (_, Err(error)) => {
+                debug!(%error, "a connection was gone before it could be used");
+                if direction == Direction::Outgoing {
+                    self.with_session(|session, now, out| session.dial_failed(&error.to_string(), now, out));
+                }
+                return;
+            }
+        };
+        let id = ConnectionId(self.next_connection);
+        self.next_connection += 1;
+        self.connections.push(Connection::new(id, stream));
+        self.with_session(|session, now, outputs| session.connected(id, direction, endpoints, now, outputs));
+    }
+
+    fn on_chunk(&mut self, chunk: Option<Bytes>) {
+        self.credit = false;
+        let Some(chunk) = chunk else {
+            self.chunks = None;
+            return;
+        };
+        let Some(id) = self.established else { return };
+        self.session.note_sent(MessageKind::Update, messages_in(&chunk), Instant::now());
+        self.queue(id, chunk);
+    }
+
+    /// Puts octets behind those that wait. They are written by [`Task::write_all`] and not here: a write that fails ends
+    /// the session, and that must not come between two outputs of the session.
+    fn queue(&mut self, id: ConnectionId, octets: Bytes) {
+        if let Some(connection) = self.connections.iter_mut().find(|connection| connection.id == id) {
+            connection.queue(octets);
+        }
+    }
+
+    /// Writes what the sockets take now.
+    fn write_all(&mut self) {
+        let waiting: Vec<_> = self
+            .connections
+            .iter()
+            .filter(|connection| connection.backlog() > 0)
+            .map(|connection| connection.id)
+            .collect();
+        for id in waiting {
+            self.on_writable(id);
+        }
+    }
+
+    /// Tells routing that there is room, once until it has answered.
+    fn ask_for_updates(&mut self) {
+        if self.credit || self.chunks.is_none() {
+            return;
+        }
+        let backlog: usize = self.connections.iter().map(Connection::backlog).sum();
+        if backlog < BACKLOG {
+            self.credit = true;
+            self.pending.push(FromPeer::Ready { peer: self.identity.id });
+        }
+    }
+
+    /// Moves collected UPDATEs behind what waits for routing.
+    fn flush_batch(&mut self) {
+        let received = self.received_at.take().unwrap_or_else(Instant::now);
+        if !self.batch.is_empty() {
+            let updates = std::mem::take(&mut self.batch);
+            self.pending.push(FromPeer::Updates { peer: self.identity.id, updates, received });
+        }
+    }
+
+    /// Gives routing what it has room for now; false where routing is gone and the daemon ends.
+    fn hand_over(&mut self) -> bool {
+        while !self.pending.is_empty() {
+            match self.routing.try_reserve() {
+                Ok(permit) => permit.send(self.pending.remove(0)),
+                Err(mpsc::error::TrySendError::Full(())) => return true,
+                Err(mpsc::error::TrySendError::Closed(())) => return false,
+            }
+        }
+        true
+    }
+}
+
+/// How many messages a buffer of whole messages holds.
+fn messages_in(mut octets: &[u8]) -> u64 {
+    let mut count = 0;
+    while let Some([.., high, low, _]) = octets.first_chunk::<HEADER_LEN>() {
+        let length = usize::from(u16::from_be_bytes([*high, *low])).max(HEADER_LEN);
+        octets = octets.get(length..).unwrap_or_default();
+        count += 1;
+    }
+    count
+}
+
+/// An IPv4 peer on a dual-stack socket is an IPv4 peer.
+fn unmapped(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
+}
+
+async fn sleep_until(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn poll_dial(dial: &mut Option<Dial>) -> io::Result<TcpStream> {
+    match dial {
+        Some(dial) => dial.await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn next_chunk(chunks: &mut Option<mpsc::Receiver<Bytes>>) -> Option<Bytes> {
+    match chunks {
+        Some(chunks) => chunks.recv().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// How a peer's session ends when the peer is taken out.
+pub fn deconfigured() -> bgp_session::Command {
+    bgp_session::Command::Deconfigure
+}

@@ -1,0 +1,163 @@
+//! Carrying out what the session wants, and answering messages of the supervisor.
+
+use std::ops::ControlFlow;
+use std::sync::atomic::Ordering;
+
+use bgp_api::EventKind;
+use bgp_session::{Direction, Down, Negotiated, Note, Output};
+use bgp_wire::Family;
+use tokio::sync::mpsc;
+use tracing::{debug, info};
+
+use super::{BATCH, Connection, PeerStatus, Task, ToPeer, dial};
+use crate::local::local_end;
+use crate::routing::FromPeer;
+
+impl Task {
+    /// One output of the session.
+    pub(super) fn carry_out(&mut self, output: Output) {
+        match output {
+            Output::Dial => self.dial = Some(Box::pin(dial(self.dial_options.clone()))),
+            Output::AbortDial => self.dial = None,
+            Output::Send(id, octets) => self.queue(id, octets),
+            Output::Close(id) => {
+                if let Some(at) = self.connections.iter().position(|connection| connection.id == id) {
+                    self.connections.swap_remove(at).close();
+                }
+            }
+            Output::Up(negotiated) => self.on_up(*negotiated),
+            Output::Update(update) => {
+                self.batch.push(update);
+                if self.batch.len() >= BATCH {
+                    self.flush_batch();
+                }
+            }
+            Output::Refresh(refresh) => {
+                self.flush_batch();
+                self.pending.push(FromPeer::Refresh { peer: self.identity.id, refresh });
+            }
+            Output::Down(down) => self.on_down(&down),
+            Output::Note(note) => log_note(&note),
+        }
+    }
+
+    fn on_up(&mut self, negotiated: Negotiated) {
+        self.handle.established.store(true, Ordering::Relaxed);
+        let families: Vec<_> = Family::ALL
+            .into_iter()
+            .filter(|family| negotiated.families[*family])
+            .map(|family| family.to_string())
+            .collect();
+        info!(
+            remote_as = %negotiated.remote_asn,
+            router_id = %negotiated.remote_router_id,
+            host = negotiated.fqdn.as_deref().unwrap_or("-"),
+            hold_time = negotiated.hold_time.as_secs(),
+            families = families.join(","),
+            "session up"
+        );
+        self.hub.publish(|| EventKind::SessionUp {
+            peer: self.identity.address.to_string(),
+            remote_as: negotiated.remote_asn.0,
+            hostname: negotiated.fqdn.clone(),
+            families,
+        });
+        self.established = Some(negotiated.connection);
+        let local = local_end(negotiated.endpoints.local.ip(), negotiated.endpoints.remote.ip());
+        // One buffer at a time: routing makes the next only when this one has been taken.
+        let (sender, chunks) = mpsc::channel(1);
+        self.chunks = Some(chunks);
+        self.credit = false;
+        self.flush_batch();
+        self.pending.push(FromPeer::Up {
+            peer: self.identity.id,
+            negotiated: Box::new(negotiated),
+            local,
+            chunks: sender,
+        });
+    }
+
+    fn on_down(&mut self, down: &Down) {
+        self.handle.established.store(false, Ordering::Relaxed);
+        let next =
+            down.next_attempt.map(|at| at.saturating_duration_since(std::time::Instant::now()).as_secs());
+        info!(
+            reason = %down.reason,
+            lasted = down.lasted.as_secs(),
+            next_attempt = next.map_or_else(|| "none".to_owned(), |seconds| format!("{seconds} s")),
+            retention = ?down.retention,
+            "session down"
+        );
+        self.hub.publish(|| EventKind::SessionDown {
+            peer: self.identity.address.to_string(),
+            reason: down.reason.to_string(),
+            next_attempt_seconds: next,
+        });
+        *self.downs.entry(down.reason.label()).or_default() += 1;
+        self.established = None;
+        self.chunks = None;
+        self.credit = false;
+        self.flush_batch();
+        self.pending.push(FromPeer::Down { peer: self.identity.id, retention: down.retention });
+    }
+
+    /// One message of the supervisor; `Break` ends the task.
+    pub(super) async fn on_message(&mut self, message: ToPeer) -> ControlFlow<()> {
+        match message {
+            ToPeer::Incoming(stream) => self.take_connection(stream, Direction::Incoming),
+            ToPeer::Command(command) => {
+                self.with_session(|session, now, outputs| session.command(command, now, outputs));
+            }
+            ToPeer::Configure(config, dial_options) => {
+                self.dial_options = dial_options;
+                // What counts only from the next session on, the supervisor asks for by a reset.
+                self.with_session(|session, now, outputs| {
+                    session.set_config(*config, now, outputs);
+                });
+            }
+            ToPeer::Status(reply) => {
+                // Whoever asked may have given up waiting.
+                drop(reply.send(self.status()));
+            }
+            ToPeer::End(command, done) => {
+                self.with_session(|session, now, outputs| session.command(command, now, outputs));
+                for connection in self.connections.drain(..) {
+                    connection.close();
+                }
+                self.pending.push(FromPeer::Removed { peer: self.identity.id });
+                for message in self.pending.drain(..) {
+                    if self.routing.send(message).await.is_err() {
+                        break;
+                    }
+                }
+                // The supervisor may be on its way out itself.
+                done.send(()).ok();
+                return ControlFlow::Break(());
+            }
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn status(&self) -> PeerStatus {
+        PeerStatus {
+            session: self.session.status(),
+            bytes_in: self.bytes_in,
+            bytes_out: self.bytes_out,
+            last_received: self.last_received,
+            downs: self.downs.clone(),
+            queued_in: self.connections.iter().map(|connection| connection.inbound.len()).sum(),
+            queued_out: self.connections.iter().map(Connection::backlog).sum(),
+            waiting_for_routing: self.pending.len(),
+        }
+    }
+}
+
+fn log_note(note: &Note) {
+    match note {
+        Note::State { from, to } => debug!(%from, %to, "state"),
+        Note::DialFailed { reason, next_attempt: _ } => debug!(reason, "dial failed"),
+        Note::Refused { connection, reason } => info!(%connection, reason, "connection refused"),
+        Note::Failed { connection, reason, next_attempt: _ } => info!(%connection, %reason, "no session"),
+        Note::Collision { closed, direction } => debug!(%closed, %direction, "connection collision"),
+    }
+}

@@ -1,0 +1,154 @@
+//! What the kernel says: answers, events; and what of it belongs into the log, the metrics and the event stream.
+
+use std::time::Instant;
+
+use bgp_api::{EventKind, NexthopState};
+use bgp_fib::{Notice, Reachability};
+use bgp_netlink::Report;
+use metrics::{counter, histogram};
+use tracing::{debug, error, info, warn};
+
+use super::Routing;
+use super::views::protocol_name;
+
+impl Routing {
+    pub(super) fn on_report(&mut self, report: Report) {
+        let now = Instant::now();
+        match report {
+            Report::Events(events) => {
+                for event in events {
+                    self.fib.observe(event, now);
+                }
+            }
+            Report::Answers(answers) => {
+                self.in_flight = self.in_flight.saturating_sub(answers.len());
+                for (id, result) in answers {
+                    if let Err(refused) = &result {
+                        counter!("bgpd_netlink_errors_total", "errno" => errno_name(refused.errno))
+                            .increment(1);
+                    }
+                    if let Some(installed) = self.fib.confirm(id, result, now) {
+                        let took = now.saturating_duration_since(installed.wanted_at);
+                        histogram!("bgpd_update_to_kernel_seconds").record(took.as_secs_f64());
+                        self.publish_installed(&installed.prefix);
+                    }
+                }
+            }
+        }
+    }
+
+    fn publish_installed(&self, prefix: &bgp_wire::Prefix) {
+        self.hub.publish(|| match self.fib.route(prefix) {
+            Some(route) if !route.wanted.is_empty() => EventKind::FibInstall {
+                prefix: prefix.to_string(),
+                nhid: route.nexthop_id,
+                next_hops: route.via.iter().map(|via| via.gateway.to_string()).collect(),
+            },
+            _ => EventKind::FibRemove { prefix: prefix.to_string() },
+        });
+    }
+
+    pub(super) fn is_stopped(&mut self) -> bool {
+        if self.stopping.is_none() || !self.fib.is_settled() {
+            return false;
+        }
+        if let Some(reply) = self.stopping.take() {
+            // The daemon may have lost its patience.
+            reply.send(()).ok();
+        }
+        true
+    }
+
+    pub(super) fn take_notices(&mut self) {
+        let mut notices = Vec::new();
+        self.fib.take_notices(&mut notices);
+        for notice in notices {
+            self.publish_notice(&notice);
+            log_notice(&notice);
+        }
+    }
+
+    fn publish_notice(&self, notice: &Notice) {
+        match notice {
+            Notice::Blocked { prefix, protocol } => self.hub.publish(|| EventKind::FibError {
+                prefix: prefix.to_string(),
+                error: format!("a route of protocol {} has its place", protocol_name(*protocol)),
+                errno: None,
+            }),
+            Notice::Failed { prefix, error } => self.hub.publish(|| EventKind::FibError {
+                prefix: prefix.to_string(),
+                error: error.to_string(),
+                errno: Some(error.errno),
+            }),
+            Notice::NextHop { next_hop, reachability } => self.hub.publish(|| EventKind::NexthopChange {
+                next_hop: next_hop.next_hop.to_string(),
+                state: match reachability {
+                    Reachability::Reachable { .. } => NexthopState::Reachable,
+                    Reachability::Unreachable(_) => NexthopState::Unreachable,
+                },
+                resolution: match reachability {
+                    Reachability::Reachable { metric } => format!("reachable, metric {metric}"),
+                    Reachability::Unreachable(reason) => reason.to_string(),
+                },
+            }),
+            Notice::Repaired { .. }
+            | Notice::NexthopFailed { .. }
+            | Notice::Paused { .. }
+            | Notice::Mapped { .. }
+            | Notice::NoNexthopObjects
+            | Notice::Found { .. }
+            | Notice::Swept { .. }
+            | Notice::Resync => {}
+        }
+    }
+}
+
+fn log_notice(notice: &Notice) {
+    match notice {
+        Notice::Blocked { prefix, protocol } => warn!(
+            %prefix,
+            protocol = protocol_name(*protocol),
+            "not installed: another protocol's route has the same metric; remove it, or set kernel.metric to another value"
+        ),
+        Notice::Failed { prefix, error } => {
+            warn!(%prefix, %error, "the kernel refused the route; it is tried again")
+        }
+        Notice::NexthopFailed { id, error } => {
+            warn!(id, %error, "the kernel refused the nexthop object; it is tried again")
+        }
+        Notice::Repaired { prefix } => {
+            warn!(%prefix, "somebody removed or changed our route; it is put back")
+        }
+        Notice::Paused { prefix, .. } => {
+            error!(%prefix, "somebody keeps removing our route; we pause before the next try")
+        }
+        Notice::Mapped { how } => info!("IPv4-mapped next hop resolved: {how}"),
+        Notice::NextHop { next_hop, reachability: Reachability::Reachable { .. } } => {
+            info!(next_hop = %next_hop.next_hop, "next hop is reachable");
+        }
+        Notice::NextHop { next_hop, reachability: Reachability::Unreachable(reason) } => {
+            info!(next_hop = %next_hop.next_hop, %reason, "next hop is unreachable");
+        }
+        Notice::NoNexthopObjects => {
+            warn!(
+                "this kernel has no nexthop objects; routes carry their next hops, and changes take longer"
+            );
+        }
+        Notice::Found { routes: 0, nexthops: 0 } => debug!("no routes of an earlier run in the kernel"),
+        Notice::Found { routes, nexthops } => {
+            info!(routes, nexthops, "found what an earlier run left in the kernel")
+        }
+        Notice::Swept { routes } => {
+            info!(routes, "removed routes of an earlier run that nobody announces any more")
+        }
+        Notice::Resync => warn!("kernel notifications were lost; reading everything again"),
+    }
+}
+
+/// The symbolic name of an error number, or the number.
+fn errno_name(errno: i32) -> String {
+    match nix::errno::Errno::from_raw(errno) {
+        nix::errno::Errno::UnknownErrno => errno.to_string(),
+        known => format!("{known:?}"),
+    }
+}

@@ -1,0 +1,146 @@
+//! What routing is told and asked.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use bgp_api::{ErrorReply, FibQuery, FibReply, NexthopsReply, RouteQuery, RoutesReply};
+use bgp_rib::{Counters, PeerId, Sizes};
+use bgp_session::{Negotiated, RouteRetention};
+use bgp_wire::route_refresh::RouteRefresh;
+use bgp_wire::{PerFamily, Prefix, Update};
+use bytes::Bytes;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::config::Settings;
+use crate::local::LocalEnd;
+use crate::peer::ToPeer;
+
+/// A message of a peer task.
+#[derive(Debug)]
+pub enum FromPeer {
+    /// The session is Established.
+    Up {
+        /// Which peer.
+        peer: PeerId,
+        /// What was agreed.
+        negotiated: Box<Negotiated>,
+        /// Our end of the connection.
+        local: LocalEnd,
+        /// Where encoded UPDATEs go, one buffer at a time.
+        chunks: mpsc::Sender<Bytes>,
+    },
+    /// The peer has sent UPDATEs.
+    Updates {
+        /// Which peer.
+        peer: PeerId,
+        /// In the order received.
+        updates: Vec<Update>,
+        /// When the first of them was read.
+        received: Instant,
+    },
+    /// The peer wants our routes again, or brackets its own.
+    Refresh {
+        /// Which peer.
+        peer: PeerId,
+        /// What it sent.
+        refresh: RouteRefresh,
+    },
+    /// The connection can take another buffer of UPDATEs.
+    Ready {
+        /// Which peer.
+        peer: PeerId,
+    },
+    /// The session has ended.
+    Down {
+        /// Which peer.
+        peer: PeerId,
+        /// What becomes of its routes.
+        retention: RouteRetention,
+    },
+    /// The peer is no more.
+    Removed {
+        /// Which peer.
+        peer: PeerId,
+    },
+}
+
+/// An order of the supervisor.
+#[derive(Debug)]
+pub enum Order {
+    /// There is a peer, or its settings have changed.
+    Peer {
+        /// Its number.
+        id: PeerId,
+        /// Its address.
+        address: IpAddr,
+        /// What applies to it.
+        settings: Arc<Settings>,
+        /// Where its task is reached.
+        inbox: mpsc::Sender<ToPeer>,
+    },
+    /// How many equally good paths are used, and whether their AS_PATHs may differ.
+    Multipath {
+        /// At most so many.
+        maximum_paths: usize,
+        /// They may.
+        relax: bool,
+    },
+    /// The networks that we originate.
+    Networks(Vec<Prefix>),
+    /// The daemon ends: the kernel is left as configured, then the reply comes.
+    Stop(oneshot::Sender<()>),
+}
+
+/// A question; each is answered at once.
+#[derive(Debug)]
+pub enum Query {
+    /// Sizes and counts.
+    Summary(oneshot::Sender<Summary>),
+    /// Counters of every peer.
+    Counters(oneshot::Sender<Vec<(PeerId, PeerCounters)>>),
+    /// Loc-RIB, or one peer's Adj-RIB-In or Adj-RIB-Out.
+    Routes {
+        /// Which.
+        query: RouteQuery,
+        /// The answer.
+        reply: oneshot::Sender<Result<RoutesReply, ErrorReply>>,
+    },
+    /// Kernel routes.
+    Fib {
+        /// Which.
+        query: FibQuery,
+        /// The answer.
+        reply: oneshot::Sender<Result<FibReply, ErrorReply>>,
+    },
+    /// Next hops and groups.
+    Nexthops(oneshot::Sender<NexthopsReply>),
+    /// Is somebody there?
+    Ping(oneshot::Sender<()>),
+}
+
+/// Routing's part of `bgpctl show summary`.
+#[derive(Clone, Debug)]
+pub struct Summary {
+    /// Of the RIB.
+    pub sizes: Sizes,
+    /// Of the FIB, per family.
+    pub fib: PerFamily<bgp_api::FibSize>,
+    /// Kernel nexthop objects of ours.
+    pub nexthops: u64,
+    /// Kernel groups of ours.
+    pub groups: u64,
+    /// Operations that the kernel has not answered yet.
+    pub in_flight: u64,
+    /// Messages of peers that wait for routing.
+    pub waiting: u64,
+}
+
+/// Counters of one peer.
+#[derive(Clone, Copy, Debug)]
+pub struct PeerCounters {
+    /// Per family.
+    pub families: PerFamily<Counters>,
+    /// When routes kept from before a restart are removed.
+    pub stale_until: Option<Instant>,
+}

@@ -1,0 +1,186 @@
+//! The routing task: the one owner of the `Rib` and the `Fib`, and where they meet.
+//!
+//! Road in: UPDATEs of the peer tasks, reports of the kernel, orders of the supervisor. Road out: operations for the
+//! kernel, buffers of encoded UPDATEs for peers that have room, replies for views. Waits for nobody: peers and kernel
+//! pull, and what is not pulled yet is a dirty prefix in the RIB or the FIB, not a message.
+
+mod kernel;
+mod messages;
+mod peers;
+mod settle;
+mod stale;
+mod views;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Instant;
+
+use bgp_fib::{Fib, OpId};
+use bgp_netlink::{Kernel, KernelEvents};
+use bgp_rib::{PeerId, Rib};
+use tokio::sync::{mpsc, oneshot};
+use tracing::{error, info};
+
+pub use messages::{FromPeer, Order, PeerCounters, Query, Summary};
+
+use self::peers::PeerEntry;
+use self::stale::StaleTimers;
+use crate::events::Hub;
+
+/// Batches of UPDATEs that may wait; peers wait beyond that.
+pub const QUEUE: usize = 256;
+/// Orders and queries that may wait.
+pub const SMALL_QUEUE: usize = 64;
+/// Messages taken in before the RIB is settled again.
+const TURN: usize = 64;
+
+/// Everything that routing owns.
+#[derive(Debug)]
+pub struct Routing {
+    rib: Rib,
+    fib: Fib,
+    kernel: Kernel,
+    hub: Hub,
+    peers: BTreeMap<PeerId, PeerEntry>,
+    stale: StaleTimers,
+    /// Peers that have room for UPDATEs.
+    ready: BTreeSet<PeerId>,
+    /// When the oldest UPDATE of this turn was read from its socket.
+    received: Option<Instant>,
+    /// What we originate.
+    networks: Vec<bgp_wire::Prefix>,
+    /// Work is left that was put off to let others have their turn.
+    more: bool,
+    /// Messages of peers that wait, for the metrics.
+    waiting: usize,
+    /// Operations that the kernel has not answered yet, for the queue metric.
+    in_flight: usize,
+    /// Lent to the FIB.
+    ops: Vec<(OpId, bgp_fib::Op)>,
+    /// The daemon ends: told when the kernel is as it is to be left.
+    stopping: Option<oneshot::Sender<()>>,
+}
+
+/// The task's inputs.
+#[derive(Debug)]
+pub struct Inputs {
+    /// Of the peer tasks.
+    pub peers: mpsc::Receiver<FromPeer>,
+    /// Of the supervisor.
+    pub orders: mpsc::Receiver<Order>,
+    /// Of the control socket and the metrics.
+    pub queries: mpsc::Receiver<Query>,
+    /// Of the kernel.
+    pub kernel: KernelEvents,
+}
+
+/// What woke the task.
+enum Wake {
+    Peer(FromPeer),
+    Order(Order),
+    Query(Query),
+    Kernel(bgp_netlink::Report),
+    Turn,
+    Gone,
+}
+
+impl Routing {
+    /// Routing without peers yet.
+    pub fn new(rib: Rib, fib: Fib, kernel: Kernel, hub: Hub) -> Self {
+        Self {
+            rib,
+            fib,
+            kernel,
+            hub,
+            peers: BTreeMap::new(),
+            stale: StaleTimers::default(),
+            ready: BTreeSet::new(),
+            received: None,
+            networks: Vec::new(),
+            more: false,
+            waiting: 0,
+            in_flight: 0,
+            ops: Vec::new(),
+            stopping: None,
+        }
+    }
+
+    /// Works until the kernel's thread or the supervisor is gone.
+    pub async fn run(mut self, mut inputs: Inputs) {
+        loop {
+            match self.wait(&mut inputs).await {
+                Wake::Gone => {
+                    info!("routing ends");
+                    return;
+                }
+                wake => self.take(wake),
+            }
+            self.take_what_is_there(&mut inputs);
+            self.waiting = inputs.peers.len();
+            self.tick(Instant::now());
+            self.settle();
+            if self.is_stopped() {
+                return;
+            }
+            if self.more {
+                tokio::task::yield_now().await;
+            }
+        }
+    }
+
+    async fn wait(&mut self, inputs: &mut Inputs) -> Wake {
+        let deadline = [self.fib.next_deadline(), self.stale.next_deadline()].into_iter().flatten().min();
+        let more = self.more;
+        tokio::select! {
+            biased;
+            report = inputs.kernel.next() => report.map_or_else(kernel_gone, Wake::Kernel),
+            order = inputs.orders.recv() => order.map_or(Wake::Gone, Wake::Order),
+            Some(query) = inputs.queries.recv() => Wake::Query(query),
+            Some(message) = inputs.peers.recv() => Wake::Peer(message),
+            () = std::future::ready(()), if more => Wake::Turn,
+            () = sleep_until(deadline) => Wake::Turn,
+        }
+    }
+
+    /// Takes in what waits already, so that one decision serves many UPDATEs.
+    fn take_what_is_there(&mut self, inputs: &mut Inputs) {
+        for _ in 0..TURN {
+            if let Some(report) = inputs.kernel.try_next() {
+                self.take(Wake::Kernel(report));
+            } else if let Ok(message) = inputs.peers.try_recv() {
+                self.take(Wake::Peer(message));
+            } else {
+                return;
+            }
+        }
+        self.more = true;
+    }
+
+    fn take(&mut self, wake: Wake) {
+        match wake {
+            Wake::Peer(message) => self.on_peer(message),
+            Wake::Order(order) => self.on_order(order),
+            Wake::Query(query) => self.on_query(query),
+            Wake::Kernel(report) => self.on_report(report),
+            Wake::Turn | Wake::Gone => {}
+        }
+    }
+
+    fn tick(&mut self, now: Instant) {
+        self.fib.tick(now);
+        for (peer, family) in self.stale.due(now) {
+            self.sweep_stale(peer, family, "its restart time is over");
+        }
+    }
+}
+
+fn kernel_gone() -> Wake {
+    error!("the netlink thread has ended; routes can no longer be installed, the daemon stops");
+    Wake::Gone
+}
+
+async fn sleep_until(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
+        None => std::future::pending().await,
+    }
+}

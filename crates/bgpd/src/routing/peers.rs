@@ -1,0 +1,243 @@
+//! What peer tasks and the supervisor say: sessions up and down, UPDATEs, settings.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use bgp_rib::{LimitLevel, LimitReached, MaximumPrefix, MaximumPrefixAction, PeerId, PeerSettings};
+use bgp_session::{Command, Exceeded, Forwarding, Negotiated, RouteRetention};
+use bgp_wire::route_refresh::{RouteRefresh, Subtype};
+use bgp_wire::{Family, PerFamily, Prefix, Update};
+use bytes::Bytes;
+use tokio::sync::mpsc;
+use tracing::{debug, info, warn};
+
+use super::{FromPeer, Order, Routing};
+use crate::config::{self, LimitAction, Settings};
+use crate::local::LocalEnd;
+use crate::peer::ToPeer;
+
+/// What routing keeps of a peer.
+#[derive(Debug)]
+pub(super) struct PeerEntry {
+    pub(super) address: IpAddr,
+    pub(super) settings: Arc<Settings>,
+    inbox: mpsc::Sender<ToPeer>,
+    /// Where encoded UPDATEs of the present session go.
+    pub(super) chunks: Option<mpsc::Sender<Bytes>>,
+}
+
+impl Routing {
+    pub(super) fn on_peer(&mut self, message: FromPeer) {
+        match message {
+            FromPeer::Up { peer, negotiated, local, chunks } => self.on_up(peer, &negotiated, local, chunks),
+            FromPeer::Updates { peer, updates, received } => {
+                let oldest = self.received.get_or_insert(received);
+                *oldest = received.min(*oldest);
+                for update in &updates {
+                    self.on_update(peer, update);
+                }
+            }
+            FromPeer::Refresh { peer, refresh } => self.on_refresh(peer, refresh),
+            FromPeer::Ready { peer } => {
+                self.ready.insert(peer);
+            }
+            FromPeer::Down { peer, retention } => self.on_down(peer, retention),
+            FromPeer::Removed { peer } => {
+                self.end_session(peer);
+                self.rib.remove_peer(peer);
+                self.peers.remove(&peer);
+            }
+        }
+    }
+
+    pub(super) fn on_order(&mut self, order: Order) {
+        match order {
+            Order::Peer { id, address, settings, inbox } => self.on_settings(id, address, settings, inbox),
+            Order::Networks(networks) => self.on_networks(&networks),
+            Order::Multipath { maximum_paths, relax } => self.rib.set_multipath(maximum_paths, relax),
+            Order::Stop(reply) => {
+                info!(keep = self.fib.config().keep_on_exit, "leaving the kernel's table");
+                self.fib.remove_all(Instant::now());
+                self.stopping = Some(reply);
+            }
+        }
+    }
+
+    fn on_settings(
+        &mut self,
+        id: PeerId,
+        address: IpAddr,
+        settings: Arc<Settings>,
+        inbox: mpsc::Sender<ToPeer>,
+    ) {
+        let chunks = self.peers.get(&id).and_then(|entry| entry.chunks.clone());
+        if chunks.is_some() {
+            self.rib.update_settings(id, |rib| apply_settings(rib, &settings));
+        }
+        self.peers.insert(id, PeerEntry { address, settings, inbox, chunks });
+    }
+
+    fn on_up(&mut self, id: PeerId, negotiated: &Negotiated, local: LocalEnd, chunks: mpsc::Sender<Bytes>) {
+        let Some(entry) = self.peers.get_mut(&id) else { return };
+        entry.chunks = Some(chunks);
+        let ends = negotiated.endpoints;
+        let mut settings = PeerSettings::new(
+            negotiated.kind,
+            negotiated.remote_asn,
+            negotiated.remote_router_id,
+            ends.remote.ip(),
+            ends.local.ip(),
+        );
+        settings.interface = local.interface;
+        settings.next_hop = local.next_hop;
+        settings.families = negotiated.families;
+        settings.encode = negotiated.encode();
+        apply_settings(&mut settings, &entry.settings);
+        self.rib.add_peer(id, settings);
+        for family in Family::ALL {
+            let kept = negotiated.graceful_restart.is_some_and(|restart| restart.families()[family]);
+            if self.stale.is_running(id, family) && !kept {
+                self.sweep_stale(id, family, "the peer no longer restarts gracefully in this family");
+            } else if self.stale.is_running(id, family)
+                && negotiated
+                    .graceful_restart
+                    .is_some_and(|restart| restart.forwarding[family] == Some(Forwarding::Lost))
+            {
+                // RFC 4724 section 4.2: "the Receiving Speaker MUST immediately remove all the stale routes".
+                self.sweep_stale(id, family, "the peer did not keep its forwarding state");
+            }
+        }
+    }
+
+    fn on_update(&mut self, id: PeerId, update: &Update) {
+        for fault in &update.faults {
+            if let Some(entry) = self.peers.get(&id) {
+                warn!(peer = %entry.address, attribute = fault.code, cost = ?fault.remedy, octets = ?fault.octets, "malformed attribute: {}", fault.reason);
+            }
+        }
+        let received = self.rib.receive_update(id, update);
+        for limit in received.limits {
+            self.on_limit(id, limit);
+        }
+        if let Some(family) = update.end_of_rib {
+            debug!(?id, %family, "End-of-RIB");
+            if self.stale.is_running(id, family) {
+                self.sweep_stale(id, family, "End-of-RIB");
+            }
+        }
+    }
+
+    fn on_limit(&mut self, id: PeerId, reached: LimitReached) {
+        let Some(entry) = self.peers.get(&id) else { return };
+        let LimitReached { family, limit, count, level } = reached;
+        match level {
+            LimitLevel::Warning => {
+                warn!(peer = %entry.address, %family, prefixes = count, limit = limit.limit, "close to maximum-prefix");
+            }
+            LimitLevel::Exceeded => {
+                warn!(peer = %entry.address, %family, limit = limit.limit, action = %limit.action, "maximum-prefix exceeded");
+                let restart_after = match entry.settings.maximum_prefix.map(|limit| limit.action) {
+                    Some(LimitAction::Restart(after)) => Some(after),
+                    Some(LimitAction::Stop) => None,
+                    Some(LimitAction::Warn) | None => return,
+                };
+                let exceeded = Exceeded { family, limit: limit.limit };
+                let command = Command::MaximumPrefix { exceeded, restart_after };
+                let inbox = entry.inbox.clone();
+                // The peer task may be waiting for room here: routing never waits for it.
+                tokio::spawn(async move { drop(inbox.send(ToPeer::Command(command)).await) });
+            }
+        }
+    }
+
+    fn on_refresh(&mut self, id: PeerId, refresh: RouteRefresh) {
+        let Some(family) = refresh.family.family() else { return };
+        match refresh.subtype {
+            Subtype::Request => self.rib.request_refresh(id, family),
+            // RFC 7313 section 4: what is not announced again between the two has gone.
+            Subtype::Begin => self.rib.mark_family_stale(id, family),
+            Subtype::End => self.rib.sweep_stale(id, family),
+            Subtype::Other(subtype) => debug!(?id, subtype, "ROUTE-REFRESH of an unknown subtype ignored"),
+        }
+    }
+
+    fn on_down(&mut self, id: PeerId, retention: RouteRetention) {
+        self.end_session(id);
+        match retention {
+            RouteRetention::Remove => self.rib.remove_peer(id),
+            RouteRetention::KeepStale { time, families } => self.keep_stale(id, time, families),
+        }
+    }
+
+    fn keep_stale(&mut self, id: PeerId, time: std::time::Duration, families: PerFamily<bool>) {
+        let limit = self.peers.get(&id).map(|entry| entry.settings.session.graceful_restart.stale_time);
+        let time = limit.map_or(time, |limit| limit.min(time));
+        let until = Instant::now() + time;
+        self.rib.mark_stale(id);
+        for family in Family::ALL {
+            if families[family] {
+                self.stale.start(id, family, until);
+            } else {
+                self.rib.sweep_stale(id, family);
+            }
+        }
+        if let Some(entry) = self.peers.get(&id) {
+            info!(peer = %entry.address, seconds = time.as_secs(), "routes stay, stale, until the peer is back");
+        }
+    }
+
+    fn end_session(&mut self, id: PeerId) {
+        self.ready.remove(&id);
+        for family in Family::ALL {
+            self.stale.stop(id, family);
+        }
+        if let Some(entry) = self.peers.get_mut(&id) {
+            entry.chunks = None;
+        }
+    }
+
+    pub(super) fn sweep_stale(&mut self, id: PeerId, family: Family, why: &str) {
+        self.stale.stop(id, family);
+        self.rib.sweep_stale(id, family);
+        if let Some(entry) = self.peers.get(&id) {
+            info!(peer = %entry.address, %family, "stale routes removed: {why}");
+            if entry.chunks.is_none() && self.stale.of(id).is_none() {
+                self.rib.remove_peer(id);
+            }
+        }
+    }
+
+    fn on_networks(&mut self, networks: &[Prefix]) {
+        for gone in self.networks.iter().filter(|old| !networks.contains(old)) {
+            self.rib.withdraw_origin(*gone);
+        }
+        for new in networks.iter().filter(|new| !self.networks.contains(new)) {
+            self.rib.originate(*new);
+        }
+        self.networks = networks.to_vec();
+    }
+}
+
+/// The part of a peer's settings that a reload may change under a running session.
+fn apply_settings(rib: &mut PeerSettings, settings: &Settings) {
+    rib.import = settings.import.clone();
+    rib.export = settings.export.clone();
+    rib.next_hop_self = settings.next_hop_self;
+    rib.allow_own_as = settings.allow_own_as;
+    rib.enforce_first_as = settings.enforce_first_as;
+    let limit = settings.maximum_prefix.map(maximum_prefix);
+    rib.maximum_prefix = PerFamily { ipv4: limit, ipv6: limit };
+}
+
+fn maximum_prefix(limit: config::MaximumPrefix) -> MaximumPrefix {
+    MaximumPrefix {
+        limit: limit.limit,
+        action: match limit.action {
+            LimitAction::Warn => MaximumPrefixAction::Warn,
+            LimitAction::Stop => MaximumPrefixAction::Stop,
+            LimitAction::Restart(_) => MaximumPrefixAction::Restart,
+        },
+        warn_at: Some(limit.warn_at),
+    }
+}

@@ -1,0 +1,107 @@
+//! After every turn: next hops are looked up, prefixes decided, the kernel and the peers given what they can take.
+
+use std::time::Instant;
+
+use bgp_api::EventKind;
+use bgp_rib::{PeerId, Watch};
+use bytes::BytesMut;
+use tracing::debug;
+
+use super::Routing;
+
+/// Prefixes decided in one turn; more would keep other sessions waiting.
+const DECISIONS: usize = 2048;
+/// Forwarding changes handed to the FIB in one turn.
+const CHANGES: usize = 4096;
+/// Operations handed to the kernel at once.
+const OPS: usize = 256;
+/// Operations that may be under way to the kernel; what waits beyond that is still a dirty prefix and may change.
+const IN_FLIGHT: usize = 4096;
+/// Octets of UPDATEs made for one peer at a time.
+const CHUNK: usize = 64 * 1024;
+
+impl Routing {
+    pub(super) fn settle(&mut self) {
+        let now = Instant::now();
+        self.more = false;
+        self.resolve(now);
+        self.more |= self.rib.decide(DECISIONS);
+        self.feed_fib(now);
+        self.feed_kernel();
+        self.feed_peers();
+        self.take_notices();
+        if !self.more {
+            self.received = None;
+        }
+    }
+
+    /// Has new next hops looked up, and tells the RIB what was found, until neither has news for the other.
+    fn resolve(&mut self, now: Instant) {
+        let mut watches = Vec::new();
+        self.rib.take_next_hop_changes(&mut watches);
+        for (next_hop, watch) in watches {
+            match watch {
+                Watch::Start => self.fib.watch(next_hop, now),
+                Watch::Stop => self.fib.unwatch(next_hop),
+            }
+        }
+        let mut found = Vec::new();
+        self.fib.take_reachability_changes(&mut found);
+        for (next_hop, reachability) in found {
+            self.rib.set_reachability(
+                next_hop,
+                match reachability {
+                    bgp_fib::Reachability::Reachable { metric } => {
+                        bgp_rib::Reachability::Reachable { metric }
+                    }
+                    bgp_fib::Reachability::Unreachable(reason) => bgp_rib::Reachability::Unreachable(reason),
+                },
+            );
+        }
+    }
+
+    fn feed_fib(&mut self, now: Instant) {
+        // The latency that is measured begins on the socket, not here.
+        let since = self.received.unwrap_or(now);
+        for _ in 0..CHANGES {
+            let Some((prefix, forwarding)) = self.rib.next_forwarding_change() else { return };
+            let next_hops = forwarding.as_ref().map(|forwarding| forwarding.next_hops.as_slice());
+            debug!(%prefix, next_hops = next_hops.map_or(0, <[_]>::len), "best paths changed");
+            self.hub.publish(|| EventKind::BestChange {
+                prefix: prefix.to_string(),
+                next_hops: next_hops.unwrap_or_default().iter().map(|hop| hop.next_hop.to_string()).collect(),
+            });
+            self.fib.want(prefix, next_hops, since);
+        }
+        self.more = true;
+    }
+
+    fn feed_kernel(&mut self) {
+        while self.in_flight < IN_FLIGHT {
+            self.fib.next_ops(OPS, &mut self.ops);
+            if self.ops.is_empty() {
+                return;
+            }
+            self.in_flight += self.ops.len();
+            self.kernel.submit(std::mem::take(&mut self.ops));
+        }
+    }
+
+    fn feed_peers(&mut self) {
+        let ready: Vec<PeerId> = self.ready.iter().copied().collect();
+        for id in ready {
+            let Some(chunks) = self.peers.get(&id).and_then(|entry| entry.chunks.as_ref()) else {
+                self.ready.remove(&id);
+                continue;
+            };
+            let mut octets = BytesMut::new();
+            self.more |= self.rib.next_update(id, &mut octets, CHUNK) && chunks.capacity() > 1;
+            if octets.is_empty() {
+                continue;
+            }
+            self.ready.remove(&id);
+            // There is room, for the peer has asked; a peer that is gone needs nothing.
+            drop(chunks.try_send(octets.freeze()));
+        }
+    }
+}

@@ -1,0 +1,188 @@
+//! `bgpctl show fib` and `show nexthops`: the kernel's side.
+
+use std::collections::BTreeMap;
+
+use bgp_api::{
+    ErrorReply, FibNextHop, FibQuery, FibReply, FibRoute, FibState, GroupMember, Nexthop, NexthopGroup,
+    NexthopKind, NexthopState, NexthopsReply, RouteQuery,
+};
+use bgp_fib::{HopView, Reachability, RouteState, RouteView};
+
+use super::{count, page, parse_prefix};
+use crate::routing::Routing;
+
+impl Routing {
+    pub(super) fn fib_reply(&self, query: &FibQuery) -> Result<FibReply, ErrorReply> {
+        let prefix = query.prefix.as_deref().map(parse_prefix).transpose()?;
+        let after = query.after.as_deref().map(parse_prefix).transpose()?;
+        let limit = query.limit.unwrap_or(RouteQuery::DEFAULT_LIMIT).clamp(1, RouteQuery::DEFAULT_LIMIT);
+        let routes = match prefix {
+            Some(prefix) => self.fib.route(&prefix).into_iter().collect(),
+            None => self.fib.routes(),
+        };
+        let all: BTreeMap<_, _> = routes
+            .into_iter()
+            .filter(|route| query.state.is_none_or(|wanted| wanted == state(route)))
+            .map(|route| (route.prefix, route))
+            .collect();
+        let total = count(all.len());
+        let (taken, more) = page(all, after, limit);
+        let config = self.fib.config();
+        Ok(FibReply {
+            table: config.table,
+            metric: config.metric,
+            protocol: config.protocol,
+            routes: taken.into_iter().map(|(_, route)| self.fib_route(&route)).collect(),
+            total: Some(total),
+            more,
+        })
+    }
+
+    fn fib_route(&self, route: &RouteView) -> FibRoute {
+        let (error, errno) = match &route.state {
+            RouteState::Blocked { protocol } => {
+                let metric = self.fib.config().metric;
+                (
+                    Some(format!(
+                        "a route of protocol {}, metric {metric} is in the way",
+                        protocol_name(*protocol)
+                    )),
+                    None,
+                )
+            }
+            RouteState::Failed { error, .. } => (Some(error.to_string()), Some(error.errno)),
+            RouteState::Unresolved(reason) => (Some(reason.to_string()), None),
+            RouteState::Paused { .. } => {
+                (Some("somebody keeps removing it; tried again soon".to_owned()), None)
+            }
+            RouteState::Leftover => (Some("left by an earlier run, not announced yet".to_owned()), None),
+            RouteState::Installed | RouteState::Pending | RouteState::Removing => (None, None),
+        };
+        let mut used = Vec::new();
+        FibRoute {
+            prefix: route.prefix.to_string(),
+            family: route.prefix.family().to_string(),
+            state: state(route),
+            since_seconds: None,
+            next_hops: route.wanted.iter().map(|wanted| self.leg(wanted, &mut used)).collect(),
+            nhid: route.nexthop_id,
+            error,
+            errno,
+            repairs: route.repairs.into(),
+        }
+    }
+
+    /// One leg; `used` are the gateways of the legs before it, for each counts once.
+    fn leg(&self, wanted: &bgp_wire::ScopedNextHop, used: &mut Vec<bgp_fib::Via>) -> FibNextHop {
+        let hop = self.hop(wanted);
+        let via = hop.as_ref().and_then(|hop| hop.via);
+        let left_out = match (&hop, via) {
+            (Some(HopView { reachability: Reachability::Unreachable(reason), .. }), _) => {
+                Some(reason.to_string())
+            }
+            (_, Some(via)) if used.contains(&via) => Some("same gateway as another leg".to_owned()),
+            (_, Some(via)) => {
+                used.push(via);
+                None
+            }
+            (_, None) => Some("not resolved".to_owned()),
+        };
+        FibNextHop {
+            next_hop: wanted.next_hop.to_string(),
+            gateway: via.map(|via| via.gateway.to_string()),
+            interface: hop.as_ref().and_then(|hop| hop.interface.clone()),
+            nhid: hop.as_ref().and_then(|hop| hop.nexthop_id),
+            left_out,
+        }
+    }
+
+    pub(super) fn nexthops_reply(&self) -> NexthopsReply {
+        let hops = self.fib.next_hops();
+        let named = |id: u32| {
+            let hop = hops.iter().find(|hop| hop.nexthop_id == Some(id));
+            hop.map_or_else(|| "unknown".to_owned(), |hop| hop.next_hop.next_hop.to_string())
+        };
+        let groups = self
+            .fib
+            .groups()
+            .into_iter()
+            .map(|group| NexthopGroup {
+                kernel_id: group.id,
+                members: group
+                    .members
+                    .iter()
+                    .map(|id| GroupMember { kernel_id: *id, next_hop: named(*id), weight: 1 })
+                    .collect(),
+                routes: count(group.prefixes),
+                algorithm: Some("hash-threshold".to_owned()),
+            })
+            .collect();
+        NexthopsReply { groups, nexthops: hops.iter().map(nexthop).collect() }
+    }
+}
+
+fn nexthop(hop: &HopView) -> Nexthop {
+    let (state, resolution) = match &hop.reachability {
+        Reachability::Reachable { .. } => (NexthopState::Reachable, hop.how.clone()),
+        Reachability::Unreachable(reason) => (NexthopState::Unreachable, reason.to_string()),
+    };
+    Nexthop {
+        next_hop: hop.next_hop.next_hop.to_string(),
+        state,
+        kind: hop.via.map(|via| kind(hop, via)),
+        resolution,
+        gateway: hop.via.map(|via| via.gateway.to_string()),
+        interface: hop.interface.clone(),
+        kernel_id: hop.nexthop_id,
+        paths: None,
+        since_seconds: None,
+        error: hop.error.as_ref().map(ToString::to_string),
+    }
+}
+
+fn kind(hop: &HopView, via: bgp_fib::Via) -> NexthopKind {
+    let next_hop = hop.next_hop.next_hop;
+    if next_hop.mapped_ipv4().is_some() {
+        NexthopKind::Mapped
+    } else if via.gateway == next_hop.address()
+        || next_hop.link_local().is_some_and(|address| via.gateway == address)
+    {
+        NexthopKind::OnLink
+    } else {
+        NexthopKind::Recursive
+    }
+}
+
+fn state(route: &RouteView) -> FibState {
+    match route.state {
+        RouteState::Installed => FibState::Installed,
+        RouteState::Pending | RouteState::Leftover | RouteState::Paused { .. } => FibState::Pending,
+        RouteState::Unresolved(_) => FibState::Unreachable,
+        RouteState::Blocked { .. } => FibState::Blocked,
+        RouteState::Failed { .. } => FibState::Failed,
+        RouteState::Removing => FibState::Removing,
+    }
+}
+
+/// A protocol number as iproute2's rt_protos calls it.
+pub(in crate::routing) fn protocol_name(protocol: u8) -> String {
+    let name = match protocol {
+        1 => "redirect",
+        2 => "kernel",
+        3 => "boot",
+        4 => "static",
+        8 => "gated",
+        9 => "ra",
+        11 => "zebra",
+        12 => "bird",
+        16 => "dhcp",
+        18 => "keepalived",
+        186 => "bgp",
+        187 => "isis",
+        188 => "ospf",
+        189 => "rip",
+        192 => "eigrp",
+        other => return other.to_string(),
+    };
+    name.to_owned()
+}

@@ -1,0 +1,127 @@
+//! Replies to questions about routes, in the words of `bgp_api`.
+//!
+//! Everything here reads; nothing decides. Long lists come in pages, so that no question keeps routing for long.
+
+mod attributes;
+mod fib;
+mod routes;
+
+use std::collections::BTreeMap;
+
+use bgp_api::{ErrorCode, ErrorReply, FibSize};
+use bgp_fib::{HopView, RouteState};
+use bgp_rib::PeerId;
+use bgp_wire::{Family, PerFamily, Prefix, ScopedNextHop};
+use tokio::sync::oneshot;
+
+use super::messages::{PeerCounters, Summary};
+use super::{Query, Routing};
+
+pub(super) use fib::protocol_name;
+
+impl Routing {
+    pub(super) fn on_query(&mut self, query: Query) {
+        match query {
+            Query::Summary(reply) => answer(reply, self.summary()),
+            Query::Counters(reply) => answer(reply, self.counters()),
+            Query::Routes { query, reply } => answer(reply, self.routes_reply(&query)),
+            Query::Fib { query, reply } => answer(reply, self.fib_reply(&query)),
+            Query::Nexthops(reply) => answer(reply, self.nexthops_reply()),
+            Query::Ping(reply) => answer(reply, ()),
+        }
+    }
+
+    fn summary(&self) -> Summary {
+        let stats = self.fib.stats();
+        Summary {
+            sizes: self.rib.sizes(),
+            fib: self.fib_sizes(),
+            nexthops: count(stats.nexthops),
+            groups: count(stats.groups),
+            in_flight: count(stats.in_flight),
+            waiting: count(self.waiting),
+        }
+    }
+
+    fn fib_sizes(&self) -> PerFamily<FibSize> {
+        let mut sizes =
+            PerFamily::from_fn(|family| FibSize { family: family.to_string(), ..FibSize::default() });
+        for route in self.fib.routes() {
+            let size = &mut sizes[route.prefix.family()];
+            let counted = match route.state {
+                RouteState::Installed => &mut size.installed,
+                RouteState::Pending | RouteState::Leftover | RouteState::Paused { .. } => &mut size.pending,
+                RouteState::Removing => &mut size.removing,
+                RouteState::Blocked { .. } => &mut size.blocked,
+                RouteState::Unresolved(_) => &mut size.unreachable,
+                RouteState::Failed { .. } => &mut size.failed,
+            };
+            *counted += 1;
+        }
+        sizes
+    }
+
+    fn counters(&self) -> Vec<(PeerId, PeerCounters)> {
+        self.peers
+            .keys()
+            .map(|id| {
+                let families = self.rib.counters(*id).unwrap_or_default();
+                (*id, PeerCounters { families, stale_until: self.stale.of(*id) })
+            })
+            .collect()
+    }
+
+    /// The peer with this address.
+    fn peer_by_address(&self, text: &str) -> Result<PeerId, ErrorReply> {
+        let address = text
+            .split('%')
+            .next()
+            .unwrap_or_default()
+            .parse()
+            .map_err(|_| ErrorReply::new(ErrorCode::BadRequest, format!("{text:?} is no IP address")))?;
+        self.peers
+            .iter()
+            .find(|(_, entry)| entry.address == address)
+            .map(|(id, _)| *id)
+            .ok_or_else(|| crate::supervisor::unknown(address))
+    }
+
+    /// A next hop as the FIB knows it.
+    fn hop(&self, next_hop: &ScopedNextHop) -> Option<HopView> {
+        self.fib.next_hops().into_iter().find(|hop| hop.next_hop == *next_hop)
+    }
+
+    /// The address of a peer.
+    fn peer_address(&self, id: PeerId) -> Option<String> {
+        self.peers.get(&id).map(|entry| entry.address.to_string())
+    }
+}
+
+/// A page of `all`: what comes behind `after`, at most `limit`, and whether there is more. Sorted by prefix.
+fn page<T>(all: BTreeMap<Prefix, T>, after: Option<Prefix>, limit: usize) -> (Vec<(Prefix, T)>, bool) {
+    let mut behind = all.into_iter().filter(|(prefix, _)| after.is_none_or(|after| *prefix > after));
+    let taken: Vec<_> = behind.by_ref().take(limit).collect();
+    let more = behind.next().is_some();
+    (taken, more)
+}
+
+fn parse_prefix(text: &str) -> Result<Prefix, ErrorReply> {
+    text.parse().map_err(|error| ErrorReply::new(ErrorCode::BadRequest, format!("{text:?} {error}")))
+}
+
+fn parse_family(text: Option<&str>) -> Result<Option<Family>, ErrorReply> {
+    let Some(text) = text else { return Ok(None) };
+    let found = Family::ALL.into_iter().find(|family| family.to_string() == text);
+    found.map(Some).ok_or_else(|| {
+        ErrorReply::new(ErrorCode::BadRequest, format!("{text:?} is none of ipv4-unicast, ipv6-unicast"))
+    })
+}
+
+fn count(number: usize) -> u64 {
+    u64::try_from(number).unwrap_or(u64::MAX)
+}
+
+/// Replies; whoever asked may have given up.
+fn answer<T>(reply: oneshot::Sender<T>, value: T) {
+    drop(reply.send(value));
+}

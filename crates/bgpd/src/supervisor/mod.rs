@@ -1,0 +1,221 @@
+//! The owner of the peers and of the running configuration.
+//!
+//! Road in: connections from the listeners, requests of the control socket, signals, reports of routing. Road out:
+//! messages to peer tasks, orders to routing, replies. Which connection belongs to whom is decided here (configured
+//! address, then the longest listen range); what is done with it is the peer task's.
+
+mod actions;
+mod incoming;
+mod peers;
+mod reload;
+mod stop;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bgp_api::{ConfigReply, ConfigState, ErrorReply, NeighborAction, PeerTotals, ReloadReply};
+use bgp_wire::{Asn, RouterId};
+use tokio::sync::{mpsc, oneshot};
+use tracing::warn;
+
+pub(crate) use actions::unknown;
+pub use peers::PeerInfo;
+
+use self::peers::Peers;
+use crate::config::Config;
+use crate::events::Hub;
+use crate::listener::Listeners;
+use crate::net::Accepted;
+use crate::routing;
+
+/// Requests that may wait; senders wait beyond that.
+pub const QUEUE: usize = 256;
+/// How often peers of listen ranges that stayed away are let go.
+const SWEEP: Duration = Duration::from_secs(30);
+
+/// What the supervisor is asked.
+#[derive(Debug)]
+pub enum Request {
+    /// Somebody has connected.
+    Incoming(Accepted),
+    /// Every peer, for views.
+    Peers(oneshot::Sender<Vec<PeerInfo>>),
+    /// Peers and configuration, for the summary.
+    Summary(oneshot::Sender<Summary>),
+    /// Whose members may change things.
+    ControlGroup(oneshot::Sender<Option<String>>),
+    /// The running configuration.
+    Config(oneshot::Sender<ConfigReply>),
+    /// Something is to be done to a peer.
+    Act {
+        /// Which.
+        address: std::net::IpAddr,
+        /// What.
+        action: NeighborAction,
+        /// Why, for the peer and the log.
+        reason: Option<String>,
+        /// What was done, in words.
+        reply: oneshot::Sender<Result<String, ErrorReply>>,
+    },
+    /// The configuration file is to be read again.
+    Reload {
+        /// Where the outcome goes beside the log.
+        reply: Option<oneshot::Sender<Result<ReloadReply, ErrorReply>>>,
+    },
+    /// The daemon ends: every session is closed, the reply comes when all NOTIFICATIONs are on their way.
+    Stop(oneshot::Sender<()>),
+    /// Is somebody there?
+    Ping(oneshot::Sender<()>),
+}
+
+/// The supervisor's part of `bgpctl show summary`.
+#[derive(Clone, Debug)]
+pub struct Summary {
+    /// Our AS.
+    pub asn: Asn,
+    /// Our BGP Identifier.
+    pub router_id: RouterId,
+    /// Peers by kind.
+    pub peers: PeerTotals,
+    /// The configuration.
+    pub config: ConfigState,
+    /// Whether the configuration asks for the hash policy to be set.
+    pub set_hash_policy: bool,
+}
+
+/// Everything the supervisor owns.
+#[derive(Debug)]
+pub struct Supervisor {
+    config: Config,
+    config_path: PathBuf,
+    loaded: Instant,
+    last_reload_error: Option<String>,
+    router_id: RouterId,
+    hostname: Option<String>,
+    peers: Peers,
+    listeners: Arc<Listeners>,
+    routing: mpsc::Sender<routing::FromPeer>,
+    orders: mpsc::Sender<routing::Order>,
+    hub: Hub,
+}
+
+/// What [`Supervisor::new`] is made of.
+#[derive(Debug)]
+pub struct Parts {
+    /// The checked configuration.
+    pub config: Config,
+    /// Its file.
+    pub config_path: PathBuf,
+    /// Our BGP Identifier, configured or derived.
+    pub router_id: RouterId,
+    /// Host name for the FQDN capability.
+    pub hostname: Option<String>,
+    /// The listening sockets.
+    pub listeners: Arc<Listeners>,
+    /// Where peer tasks send.
+    pub routing: mpsc::Sender<routing::FromPeer>,
+    /// Where orders go.
+    pub orders: mpsc::Sender<routing::Order>,
+    /// Where events go.
+    pub hub: Hub,
+}
+
+impl Supervisor {
+    /// A supervisor without peers yet.
+    pub fn new(parts: Parts) -> Self {
+        Self {
+            config: parts.config,
+            config_path: parts.config_path,
+            loaded: Instant::now(),
+            last_reload_error: None,
+            router_id: parts.router_id,
+            hostname: parts.hostname,
+            peers: Peers::default(),
+            listeners: parts.listeners,
+            routing: parts.routing,
+            orders: parts.orders,
+            hub: parts.hub,
+        }
+    }
+
+    /// Starts the configured peers, then works on requests until told to stop.
+    pub async fn run(mut self, mut requests: mpsc::Receiver<Request>) {
+        self.start_configured().await;
+        let mut sweep = tokio::time::interval(SWEEP);
+        loop {
+            tokio::select! {
+                request = requests.recv() => match request {
+                    None => return,
+                    Some(Request::Stop(reply)) => {
+                        self.stop().await;
+                        answer(reply, ());
+                        return;
+                    }
+                    Some(request) => self.on_request(request).await,
+                },
+                _ = sweep.tick() => self.let_absent_peers_go().await,
+            }
+        }
+    }
+
+    async fn on_request(&mut self, request: Request) {
+        match request {
+            Request::Incoming(accepted) => self.on_incoming(accepted).await,
+            Request::Peers(reply) => answer(reply, self.peers.infos()),
+            Request::Summary(reply) => answer(reply, self.summary()),
+            Request::ControlGroup(reply) => answer(reply, self.config.control.group.clone()),
+            Request::Config(reply) => answer(reply, self.config_reply()),
+            Request::Act { address, action, reason, reply } => {
+                let outcome = self.act(address, action, reason).await;
+                answer(reply, outcome);
+            }
+            Request::Reload { reply } => {
+                let outcome = self.reload().await;
+                if let Some(reply) = reply {
+                    answer(reply, outcome);
+                }
+            }
+            Request::Ping(reply) => answer(reply, ()),
+            Request::Stop(reply) => answer(reply, ()),
+        }
+    }
+
+    fn summary(&self) -> Summary {
+        Summary {
+            asn: self.config.bgp.asn,
+            router_id: self.router_id,
+            peers: PeerTotals {
+                groups: u64::try_from(self.config.groups.len()).unwrap_or(u64::MAX),
+                ..self.peers.totals()
+            },
+            config: ConfigState {
+                path: self.config_path.display().to_string(),
+                loaded_seconds: self.loaded.elapsed().as_secs(),
+                last_reload_error: self.last_reload_error.clone(),
+            },
+            set_hash_policy: self.config.kernel.set_multipath_hash_policy,
+        }
+    }
+
+    fn config_reply(&self) -> ConfigReply {
+        ConfigReply {
+            path: self.config_path.display().to_string(),
+            loaded_seconds: self.loaded.elapsed().as_secs(),
+            toml: self.config.to_toml(),
+            config: self.config.to_json(),
+        }
+    }
+
+    /// Orders to routing; routing ends only with the daemon.
+    async fn order(&self, order: routing::Order) {
+        if self.orders.send(order).await.is_err() {
+            warn!("the routing task is gone");
+        }
+    }
+}
+
+/// Replies; whoever asked may have given up.
+fn answer<T>(reply: oneshot::Sender<T>, value: T) {
+    drop(reply.send(value));
+}

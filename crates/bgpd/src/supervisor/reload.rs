@@ -1,0 +1,204 @@
+//! Reload: read the file again, and do what the difference says; or refuse it whole and stay as we were.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bgp_api::{ErrorCode, ErrorReply, EventKind, ReloadReply};
+use bgp_session::Command;
+use tracing::{error, info, warn};
+
+use super::Supervisor;
+use crate::config::diff::{Change, Diff, Effect};
+use crate::config::{self, Config, Settings};
+use crate::peer::{self, ToPeer};
+use crate::{host, log, routing, service, session_config};
+
+/// What the peer is told when its session is reset for a new configuration.
+const CHANGED: &str = "configuration changed";
+
+impl Supervisor {
+    /// Reads the file and applies it; the outcome also goes to the log, the metrics and the service manager.
+    pub(super) async fn reload(&mut self) -> Result<ReloadReply, ErrorReply> {
+        service::reloading();
+        let path = self.config_path.clone();
+        let outcome = match config::load(&path) {
+            Ok(loaded) => {
+                for line in loaded.warnings.lines() {
+                    warn!("{line}");
+                }
+                Ok(self.apply(loaded.config).await)
+            }
+            Err(faults) => {
+                for line in faults.lines() {
+                    error!("{line}");
+                }
+                error!(path = %path.display(), faults = faults.errors(), "reload refused; the running configuration stays as it was");
+                self.last_reload_error = Some(faults.render(false));
+                Err(ErrorReply::new(ErrorCode::ConfigInvalid, faults.render(false))
+                    .with_hint("nothing was changed; put the file right and reload again"))
+            }
+        };
+        metrics::gauge!("bgpd_config_reload_success").set(if outcome.is_ok() { 1.0 } else { 0.0 });
+        self.hub.publish(|| EventKind::ConfigReload {
+            applied: outcome.is_ok(),
+            message: match &outcome {
+                Ok(reply) => reply.changes.join("; "),
+                Err(reply) => reply.error.message.clone(),
+            },
+        });
+        service::ready(if outcome.is_ok() { "reloaded" } else { "reload refused, see the log" });
+        outcome
+    }
+
+    async fn apply(&mut self, new: Config) -> ReloadReply {
+        let diff = Diff::between(&self.config, &new);
+        let changes: Vec<String> = diff.to_string().lines().map(str::to_owned).collect();
+        let old = std::mem::replace(&mut self.config, new);
+        self.loaded = Instant::now();
+        self.last_reload_error = None;
+
+        self.apply_globals(&diff).await;
+        let mut reset = Vec::new();
+        for address in &diff.neighbors_removed {
+            self.end_peer(*address, peer::deconfigured()).await;
+        }
+        for (address, change) in &diff.neighbors_changed {
+            self.change_neighbor(*address, change, &mut reset).await;
+        }
+        self.apply_groups(&diff, &mut reset).await;
+        for address in &diff.neighbors_added {
+            // A peer that a listen range let in becomes a configured one.
+            self.end_peer(*address, peer::deconfigured()).await;
+            if let Some(neighbor) = self.config.neighbors.get(address).cloned() {
+                self.start_neighbor(&neighbor).await;
+            }
+        }
+        self.update_keys(&old);
+        for line in &changes {
+            info!("reload: {line}");
+        }
+        info!(changes = changes.len(), reset = reset.len(), "configuration reloaded");
+        ReloadReply {
+            path: self.config_path.display().to_string(),
+            changes,
+            reset: reset.iter().map(IpAddr::to_string).collect(),
+            needs_restart: diff
+                .restart
+                .iter()
+                .map(|key| format!("{key} takes effect when the daemon is restarted"))
+                .collect(),
+        }
+    }
+
+    async fn apply_globals(&mut self, diff: &Diff) {
+        if !diff.networks_added.is_empty() || !diff.networks_removed.is_empty() {
+            self.order(routing::Order::Networks(self.config.bgp.networks.clone())).await;
+        }
+        if diff.decision {
+            self.order(routing::Order::Multipath {
+                maximum_paths: self.config.bgp.maximum_paths.into(),
+                relax: self.config.bgp.multipath_relax,
+            })
+            .await;
+        }
+        if !diff.kernel.is_empty() && self.config.kernel.set_multipath_hash_policy {
+            host::set_multipath_hash_policy();
+        }
+        if let Some(level) = diff.log_level
+            && let Err(error) = log::change(&level.to_string())
+        {
+            warn!(%error, "the log level stays as it was");
+        }
+    }
+
+    /// Peers that a listen range let in follow their group; those whose range is gone go.
+    async fn apply_groups(&mut self, diff: &Diff, reset: &mut Vec<IpAddr>) {
+        let dynamic: Vec<_> = self
+            .peers
+            .iter()
+            .filter(|(_, entry)| entry.range.is_some())
+            .map(|(address, entry)| (address, entry.group.clone().unwrap_or_default()))
+            .collect();
+        for (address, group) in dynamic {
+            match self.range_for(address) {
+                Some((_, now)) if now.name == group => {
+                    if let Some(change) = diff.groups_changed.get(&group) {
+                        let settings = now.settings.clone();
+                        self.change_settings(address, &settings, &change.peers, reset).await;
+                    }
+                }
+                // Another group's range is the longer one now, or none holds the peer: it may come back as what it is.
+                _ => {
+                    self.end_peer(address, peer::deconfigured()).await;
+                    reset.push(address);
+                }
+            }
+        }
+    }
+
+    async fn change_neighbor(&mut self, address: IpAddr, change: &Change, reset: &mut Vec<IpAddr>) {
+        let Some(neighbor) = self.config.neighbors.get(&address).cloned() else { return };
+        if let Some(entry) = self.peers.get_mut(address) {
+            entry.group = neighbor.group.clone();
+            entry.interface = neighbor.interface.clone();
+        }
+        self.change_settings(address, &neighbor.settings, change, reset).await;
+    }
+
+    /// Hands new settings to a peer; its session is reset only if the change says so.
+    async fn change_settings(
+        &mut self,
+        address: IpAddr,
+        settings: &Settings,
+        change: &Change,
+        reset: &mut Vec<IpAddr>,
+    ) {
+        let Some(effect) = change.effect() else { return };
+        let settings = Arc::new(settings.clone());
+        let Some(entry) = self.peers.get_mut(address) else { return };
+        let (was_down, is_down) = (
+            session_config::shutdown(&entry.settings).is_some(),
+            session_config::shutdown(&settings).is_some(),
+        );
+        entry.settings = Arc::clone(&settings);
+        let dynamic = entry.range.is_some();
+        let (id, inbox, interface) = (entry.id, entry.handle.inbox.clone(), entry.interface.clone());
+        let config = session_config::session(
+            &self.config.bgp,
+            self.router_id,
+            self.hostname.as_deref(),
+            &settings,
+            dynamic,
+        );
+        let dial = session_config::dial(address, interface.as_deref(), &settings);
+        let mut messages = vec![ToPeer::Configure(Box::new(config), dial)];
+        // Shutting down and starting again are part of the settings themselves.
+        if let Some(entry) = self.peers.get_mut(address) {
+            entry.shutdown = if was_down == is_down { entry.shutdown } else { is_down };
+        }
+        if effect == Effect::Reset {
+            reset.push(address);
+            if was_down == is_down {
+                messages.push(ToPeer::Command(Command::Reset(CHANGED.to_owned())));
+            }
+        }
+        for message in messages {
+            if inbox.send_timeout(message, Duration::from_secs(2)).await.is_err() {
+                warn!(peer = %address, "the peer's task is too busy for its new settings");
+            }
+        }
+        self.order(routing::Order::Peer { id, address, settings, inbox }).await;
+    }
+
+    /// Brings the TCP MD5 keys of the listening sockets in line: what is new or different is set, what is gone is removed.
+    pub(super) fn update_keys(&self, old: &Config) {
+        let (old, new) = (session_config::keys(old), session_config::keys(&self.config));
+        for prefix in old.keys().filter(|prefix| !new.contains_key(*prefix)) {
+            self.listeners.set_key(*prefix, None);
+        }
+        for (prefix, key) in new.iter().filter(|(prefix, key)| old.get(prefix) != Some(key)) {
+            self.listeners.set_key(*prefix, Some(key));
+        }
+    }
+}
