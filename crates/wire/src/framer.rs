@@ -79,7 +79,6 @@ impl Framer {
         }
         let length = usize::from(length);
         if stream.len() < length {
-            stream.reserve(length.saturating_sub(stream.len()));
             return Next::Wait;
         }
         let mut body = stream.split_to(length).freeze();
@@ -142,4 +141,95 @@ pub(crate) fn whole(kind: u8, body: impl FnOnce(&mut BytesMut)) -> Bytes {
 /// KEEPALIVE, RFC 4271 section 4.4.
 pub fn keepalive() -> Bytes {
     whole(message::KEEPALIVE, |_| {})
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn header(length: u16, kind: u8) -> Vec<u8> {
+        let mut octets = vec![0xff; 16];
+        octets.extend(length.to_be_bytes());
+        octets.push(kind);
+        octets
+    }
+
+    fn next(framer: &Framer, octets: &[u8]) -> Next {
+        framer.next(&mut BytesMut::from(octets))
+    }
+
+    #[test]
+    fn marker_comes_before_length_and_length_before_type() {
+        let framer = Framer::new();
+        let mut broken = header(5, 9);
+        broken[3] = 0;
+        assert_eq!(next(&framer, &broken), Next::Fault(HeaderFault::Marker));
+        assert_eq!(next(&framer, &header(5, 9)), Next::Fault(HeaderFault::Length(5)));
+        assert_eq!(next(&framer, &header(19, 9)), Next::Fault(HeaderFault::Type(9)));
+        assert_eq!(next(&framer, &header(19, 0)), Next::Fault(HeaderFault::Type(0)));
+    }
+
+    #[test]
+    fn each_type_has_its_bounds() {
+        let mut extended = Framer::new();
+        extended.allow_extended();
+        let short = Framer::new();
+        let takes = |framer: &Framer, length, kind| next(framer, &header(length, kind)) == Next::Wait;
+        for (kind, min) in [(message::OPEN, 29), (message::UPDATE, 23), (message::NOTIFICATION, 21)] {
+            assert!(takes(&short, min, kind) && !takes(&short, min - 1, kind), "type {kind}");
+            assert!(takes(&short, 4096, kind) && !takes(&short, 4097, kind), "type {kind}");
+        }
+        assert!(takes(&extended, 65535, message::UPDATE) && takes(&extended, 65535, message::NOTIFICATION));
+        assert!(!takes(&extended, 4097, message::OPEN));
+        assert_eq!(next(&extended, &header(20, message::KEEPALIVE)), Next::Fault(HeaderFault::Length(20)));
+        assert!(matches!(next(&extended, &header(19, message::KEEPALIVE)), Next::Message(_)));
+    }
+
+    #[test]
+    fn a_fault_stays_and_takes_nothing() {
+        let mut stream = BytesMut::from(&header(18, 4)[..]);
+        for _ in 0..2 {
+            assert_eq!(Framer::new().next(&mut stream), Next::Fault(HeaderFault::Length(18)));
+        }
+        assert_eq!(stream.len(), 19);
+    }
+
+    /// Everything that a framer says to a stream that comes in pieces.
+    fn run(stream: &[u8], cuts: &[usize]) -> Vec<Next> {
+        let (framer, mut buffer, mut said) = (Framer::new(), BytesMut::new(), Vec::new());
+        let mut from = 0;
+        for to in cuts.iter().map(|cut| cut % (stream.len() + 1)).chain([stream.len()]) {
+            let to = to.max(from);
+            buffer.extend_from_slice(&stream[from..to]);
+            from = to;
+            loop {
+                match framer.next(&mut buffer) {
+                    Next::Wait => break,
+                    Next::Fault(fault) => return said.into_iter().chain([Next::Fault(fault)]).collect(),
+                    message @ Next::Message(_) => said.push(message),
+                }
+            }
+        }
+        said
+    }
+
+    proptest! {
+        #[test]
+        fn any_split_gives_the_same(
+            bodies in prop::collection::vec((2_u8..=5, prop::collection::vec(any::<u8>(), 0..40)), 0..6),
+            mut cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..8),
+            garbage in prop::collection::vec(any::<u8>(), 0..30),
+        ) {
+            let mut stream = Vec::new();
+            for (kind, body) in &bodies {
+                stream.extend_from_slice(&whole(*kind, |out| out.extend_from_slice(body)));
+            }
+            stream.extend(garbage);
+            let mut at: Vec<usize> = cuts.drain(..).map(|cut| cut.index(stream.len() + 1)).collect();
+            at.sort_unstable();
+            prop_assert_eq!(run(&stream, &at), run(&stream, &[]));
+        }
+    }
 }

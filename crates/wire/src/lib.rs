@@ -33,6 +33,8 @@ pub mod prefix;
 mod read;
 pub mod route_refresh;
 pub mod router_id;
+#[cfg(test)]
+mod testing;
 pub mod update;
 
 pub use asn::Asn;

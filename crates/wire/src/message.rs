@@ -75,3 +75,31 @@ fn bad_length(frame: &Frame) -> MessageFault {
     let length = frame.body.len().saturating_add(HEADER_LEN);
     HeaderFault::Length(u16::try_from(length).unwrap_or(u16::MAX)).into()
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+
+    fn decoded(kind: u8, body: &'static [u8]) -> Result<Message, (u8, u8)> {
+        let frame = Frame { kind, body: Bytes::from_static(body) };
+        decode(&frame, &DecodeContext::default()).map_err(|fault| {
+            assert!(!fault.to_string().is_empty());
+            let notification = Notification::from(fault);
+            (notification.code, notification.subcode)
+        })
+    }
+
+    #[test]
+    fn the_type_chooses_and_frames_of_other_making_are_refused() {
+        assert_eq!(decoded(4, &[]), Ok(Message::Keepalive));
+        assert_eq!(decoded(4, &[1]), Err((1, 2)));
+        assert_eq!(decoded(3, &[6]), Err((1, 2)));
+        assert_eq!(decoded(9, &[]), Err((1, 3)));
+        assert_eq!(decoded(1, &[]), Err((2, 0)));
+        assert_eq!(decoded(2, &[0]), Err((3, 1)));
+        assert_eq!(decoded(5, &[0, 1]), Err((1, 2)));
+        assert!(matches!(decoded(3, &[6, 2]), Ok(Message::Notification(_))));
+    }
+}

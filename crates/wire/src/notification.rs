@@ -266,3 +266,84 @@ impl fmt::Display for Notification {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn again(notification: &Notification) -> Notification {
+        let encoded = notification.encode();
+        assert_eq!(usize::from(u16::from_be_bytes([encoded[16], encoded[17]])), encoded.len());
+        Notification::decode(&encoded.slice(19..)).unwrap()
+    }
+
+    #[test]
+    fn words() {
+        let text = |n: Notification| n.to_string();
+        let shutdown = Notification::cease(CeaseCode::AdministrativeShutdown, Some("maintenance"));
+        assert_eq!(text(shutdown), "Cease/Administrative Shutdown: maintenance");
+        assert_eq!(text(Notification::hold_timer_expired()), "Hold Timer Expired");
+        assert_eq!(text(Notification::send_hold_timer_expired()), "Send Hold Timer Expired");
+        assert_eq!(text(Notification::bad_peer_as()), "OPEN Message Error/Bad Peer AS");
+        assert_eq!(text(Notification::new(6, 77)), "Cease/77");
+        assert_eq!(text(Notification::new(2, 8)), "OPEN Message Error/8");
+        assert_eq!(text(Notification::new(99, 1)), "Error 99/1");
+        let reset = Notification::hard_reset(&Notification::cease(CeaseCode::PeerDeconfigured, None));
+        assert_eq!(text(reset), "Cease/Hard Reset (Cease/Peer De-configured)");
+        assert_eq!(
+            text(Notification::unexpected_in_open_sent(2)),
+            "Finite State Machine Error/Receive Unexpected Message in OpenSent State"
+        );
+    }
+
+    #[test]
+    fn a_communication_is_cut_at_a_character_and_only_where_the_rfc_has_one() {
+        let long = "\u{e4}".repeat(200);
+        let notification = Notification::cease(CeaseCode::AdministrativeReset, Some(&long));
+        assert_eq!(again(&notification).shutdown_communication().unwrap(), "\u{e4}".repeat(127));
+        let silent = Notification::cease(CeaseCode::MaximumPrefixes, Some("no place for it"));
+        assert!(silent.data.is_empty() && silent.shutdown_communication().is_none());
+    }
+
+    #[test]
+    fn a_communication_of_a_peer_cannot_drive_a_terminal_or_overrun() {
+        let with = |data: &'static [u8]| Notification { code: 6, subcode: 2, data: Bytes::from_static(data) };
+        assert_eq!(with(b"\x04a\x1b[b").shutdown_communication().unwrap(), "a\u{fffd}[b");
+        assert_eq!(with(b"\x02a\xff").shutdown_communication().unwrap(), "a\u{fffd}");
+        for bad in [&b"\x05abc"[..], b"\x00", b""] {
+            assert_eq!(with(bad).shutdown_communication(), None, "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_hard_reset_inside_a_hard_reset_is_not_followed() {
+        let inner =
+            Notification::hard_reset(&Notification::cease(CeaseCode::AdministrativeShutdown, Some("x")));
+        assert_eq!(inner.shutdown_communication().unwrap(), "x");
+        let nested = Notification::hard_reset(&inner);
+        assert_eq!(
+            (nested.shutdown_communication(), nested.to_string()),
+            (None, "Cease/Hard Reset".to_owned())
+        );
+    }
+
+    #[test]
+    fn data_is_cut_to_what_a_message_holds() {
+        let huge = Notification { code: 3, subcode: 1, data: vec![7; 70_000].into() };
+        assert_eq!(huge.encode().len(), crate::context::MAX_MESSAGE);
+        assert!(Notification::decode(&Bytes::from_static(&[6])).is_none());
+        assert_eq!(again(&Notification::bad_message_length(18)), Notification::bad_message_length(18));
+    }
+
+    #[test]
+    fn faults_become_their_code_and_data() {
+        let of = |n: Notification| (n.code, n.subcode, n.data.to_vec());
+        assert_eq!(of(HeaderFault::Marker.into()), (1, 1, vec![]));
+        assert_eq!(of(HeaderFault::Length(5).into()), (1, 2, vec![0, 5]));
+        assert_eq!(of(HeaderFault::Type(9).into()), (1, 3, vec![9]));
+        assert_eq!(of(OpenFault::Version(3).into()), (2, 1, vec![0, 4]));
+        assert_eq!(of(OpenFault::ZeroAs.into()), (2, 2, vec![]));
+        assert_eq!(of(OpenFault::HoldTime(1).into()), (2, 6, vec![]));
+        assert_eq!(of(RouteRefreshFault::Short(20).into()), (1, 2, vec![0, 20]));
+    }
+}

@@ -91,3 +91,31 @@ impl From<Subtype> for u8 {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::notification::Notification;
+
+    fn decode(body: &'static [u8]) -> Result<RouteRefresh, RouteRefreshFault> {
+        RouteRefresh::decode(&Bytes::from_static(body))
+    }
+
+    #[test]
+    fn every_subtype_survives() {
+        for octet in 0..=u8::MAX {
+            let refresh = RouteRefresh { family: FamilyCode { afi: 2, safi: 1 }, subtype: octet.into() };
+            assert_eq!(RouteRefresh::decode(&refresh.encode().slice(19..)), Ok(refresh));
+        }
+    }
+
+    #[test]
+    fn begin_and_end_have_four_octets_and_a_request_may_have_more() {
+        assert!(decode(&[0, 1, 0, 1, 9, 9, 9]).is_ok());
+        let fault = decode(&[0, 1, 1, 1, 9]).unwrap_err();
+        let notification = Notification::from(fault);
+        assert_eq!((notification.code, notification.subcode), (7, 1));
+        assert_eq!(&notification.data[16..], [0, 24, 5, 0, 1, 1, 1, 9], "the whole message");
+        assert_eq!(decode(&[0, 1, 0]), Err(RouteRefreshFault::Short(22)));
+    }
+}

@@ -48,3 +48,33 @@ pub(super) fn decode(value: &[u8]) -> Option<u64> {
     }
     None
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(value: &[u8]) -> bool {
+        super::check(value, &DecodeContext::default()).is_ok()
+    }
+
+    #[test]
+    fn tlvs_are_read_to_the_end() {
+        let metric = [1, 0, 11, 0, 0, 0, 0, 0, 0, 1, 2];
+        assert!(check(&metric));
+        assert_eq!(decode(&metric), Some(258));
+        let behind_another = [&[7, 0, 4, 9][..], &metric, &[1, 0, 11], &[9; 8]].concat();
+        assert!(check(&behind_another));
+        assert_eq!(decode(&behind_another), Some(258), "the first one counts");
+        assert_eq!(decode(&[7, 0, 4, 9]), None);
+        for bad in [
+            &[1][..],
+            &[1, 0, 2],
+            &[1, 0, 3],
+            &[1, 0, 11, 0],
+            &[7, 0, 9, 1],
+            &[1, 0, 10, 0, 0, 0, 0, 0, 0, 0],
+        ] {
+            assert!(!check(bad), "{bad:?}");
+        }
+    }
+}

@@ -235,3 +235,68 @@ impl fmt::Display for AsPath {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn path(segments: &[Segment]) -> AsPath {
+        AsPath { segments: segments.to_vec() }
+    }
+
+    fn asns(range: std::ops::Range<u32>) -> Vec<Asn> {
+        range.map(Asn).collect()
+    }
+
+    #[test]
+    fn a_value_is_checked_to_its_last_octet() {
+        let two = |value: &[u8]| check_width(value, Width::Two).is_ok();
+        assert!(two(&[]) && two(&[2, 1, 0, 1]) && two(&[4, 1, 0, 1, 1, 1, 0, 2]));
+        assert!(!two(&[2]) && !two(&[2, 1, 0]) && !two(&[2, 2, 0, 1]), "a segment that overruns");
+        assert!(!two(&[2, 0]) && !two(&[2, 0, 2, 1, 0, 1]), "a segment of none");
+        assert!(!two(&[0, 1, 0, 1]) && !two(&[5, 1, 0, 1]), "a segment of unknown type");
+        assert!(!two(&[2, 2, 0, 1, 0, 0]) && !two(&[3, 1, 0, 0]), "AS 0");
+        assert!(check_width(&[2, 1, 0, 1, 0, 0], Width::Four).is_ok());
+        assert!(check_width(&[2, 1, 0, 1], Width::Four).is_err());
+    }
+
+    #[test]
+    fn long_sequences_are_split_and_mean_the_same() {
+        let long = AsPath::sequence(asns(1..600));
+        let mut out = BytesMut::new();
+        long.put(&mut out, Width::Four);
+        assert_eq!(out.len(), long.encoded_len(Width::Four));
+        assert!(check_width(&out, Width::Four).is_ok());
+        let again = AsPath::decode(&out, Width::Four);
+        assert_eq!(again.segments.len(), 3);
+        assert_eq!((again.selection_length(), again.to_string()), (599, long.to_string()));
+    }
+
+    #[test]
+    fn a_set_counts_one_and_a_confederation_nothing() {
+        let mixed = path(&[
+            Segment::ConfedSequence(asns(1..3)),
+            Segment::ConfedSet(asns(3..5)),
+            Segment::Sequence(asns(5..7)),
+            Segment::Set(asns(7..10)),
+        ]);
+        assert_eq!(mixed.to_string(), "(1 2) [3,4] 5 6 {7,8,9}");
+        assert_eq!((mixed.selection_length(), mixed.neighbor_as()), (3, Some(Asn(5))));
+        assert!(mixed.has_confederation() && !AsPath::default().has_confederation());
+        assert_eq!(path(&[Segment::Set(asns(1..3))]).neighbor_as(), None);
+    }
+
+    #[test]
+    fn our_number_goes_into_the_first_sequence_or_a_new_one() {
+        let mut short = AsPath::default();
+        short.prepend(Asn(2));
+        short.prepend(Asn(1));
+        assert_eq!(short, AsPath::sequence(asns(1..3)));
+        let mut set = path(&[Segment::Set(asns(5..7))]);
+        set.prepend(Asn(1));
+        assert_eq!(set.to_string(), "1 {5,6}");
+        let mut full = AsPath::sequence(asns(1..256));
+        full.prepend(Asn(9));
+        assert_eq!(full.segments.len(), 2);
+    }
+}

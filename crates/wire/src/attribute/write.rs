@@ -156,3 +156,47 @@ pub(super) fn put_merged(out: &mut BytesMut, path: &AsPath, aggregator: Option<A
         put_aggregator(out, aggregator, Width::Four);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::testing;
+
+    fn codes(mut octets: &[u8]) -> Vec<u8> {
+        let mut codes = Vec::new();
+        while let Ok((rest, attribute)) = header::attribute(octets) {
+            codes.push(attribute.code);
+            octets = rest;
+        }
+        codes
+    }
+
+    proptest! {
+        #[test]
+        fn values_survive_octets(attributes in testing::attributes()) {
+            let octets = attributes.to_bytes();
+            prop_assert_eq!(octets.parse().to_bytes(), octets.clone());
+            prop_assert!(codes(octets.octets()).is_sorted());
+            let mut again = octets.detached().parse();
+            // Sequences of more than 255 numbers come back in parts.
+            prop_assert_eq!(again.as_path.to_string(), attributes.as_path.to_string());
+            again.as_path = attributes.as_path.clone();
+            prop_assert_eq!(again, attributes);
+        }
+    }
+
+    #[test]
+    fn a_peer_gets_transitive_unknown_attributes_as_partial_and_no_others() {
+        let unknown = |flags, code| UnknownAttribute { flags, code, value: vec![1].into() };
+        let attributes = PathAttributes {
+            unknown: vec![unknown(0xc0, 99), unknown(0x80, 100)],
+            ..PathAttributes::default()
+        };
+        let mut out = BytesMut::new();
+        attributes.put(&mut out, Reader::Peer { four_octet_as: true, next_hop: None });
+        assert_eq!(out[..], [0x40, 1, 1, 0, 0x40, 2, 0, 0xe0, 99, 1, 1]);
+        assert_eq!(codes(attributes.to_bytes().octets()), [1, 2, 99, 100]);
+    }
+}

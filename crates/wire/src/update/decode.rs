@@ -217,3 +217,6 @@ fn read_mp<T>(
         octets: share(body, attribute.octets),
     })
 }
+
+#[cfg(test)]
+mod tests;

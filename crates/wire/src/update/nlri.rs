@@ -164,3 +164,57 @@ pub(super) fn put(out: &mut BytesMut, entry: &NlriEntry, with_path_id: bool) {
         Prefix::V6(prefix) => out.put_slice(prefix.address().octets().get(..octets).unwrap_or_default()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::testing;
+
+    fn check(family: Family, with_path_ids: bool, octets: &[u8]) -> Option<Vec<String>> {
+        let nlri = Nlri::check(family, with_path_ids, Bytes::copy_from_slice(octets))?;
+        Some(nlri.iter().map(|entry| format!("{}#{}", entry.prefix, entry.path_id)).collect())
+    }
+
+    #[test]
+    fn lengths_are_bounded_by_family_and_octets() {
+        let v4 = |octets: &[u8]| check(Family::Ipv4Unicast, false, octets);
+        assert_eq!(v4(&[]).unwrap(), Vec::<String>::new());
+        assert_eq!(v4(&[0]).unwrap(), ["0.0.0.0/0#0"]);
+        assert_eq!(v4(&[9, 10, 0xff, 32, 1, 2, 3, 4]).unwrap(), ["10.128.0.0/9#0", "1.2.3.4/32#0"]);
+        assert_eq!(v4(&[33, 1, 2, 3, 4, 5]), None);
+        assert_eq!(v4(&[255; 40]), None);
+        assert_eq!(v4(&[24, 1, 2]), None);
+        let v6 = |octets: &[u8]| check(Family::Ipv6Unicast, false, octets);
+        assert_eq!(v6(&[33, 0x20, 1, 0xd, 0xb8, 0xff]).unwrap(), ["2001:db8:8000::/33#0"]);
+        assert_eq!(v6(&[129; 18]), None);
+    }
+
+    #[test]
+    fn path_identifiers_come_first() {
+        let v4 = |octets: &[u8]| check(Family::Ipv4Unicast, true, octets);
+        assert_eq!(v4(&[0, 0, 1, 0, 8, 10]).unwrap(), ["10.0.0.0/8#256"]);
+        assert_eq!(v4(&[0, 0, 1]), None);
+        assert_eq!(v4(&[0, 0, 0, 1]), None);
+    }
+
+    proptest! {
+        #[test]
+        fn entries_survive(
+            entries in vec(testing::entry(Family::Ipv6Unicast), 0..20),
+            others in vec(testing::entry(Family::Ipv4Unicast), 0..3),
+            with_ids: bool,
+        ) {
+            let all = entries.iter().copied().chain(others);
+            let nlri = Nlri::from_entries(Family::Ipv6Unicast, with_ids, all);
+            prop_assert_eq!(nlri.octets().len(), entries.iter().map(|e| encoded_len(e, with_ids)).sum::<usize>());
+            prop_assert!(nlri.iter().map(|e| e.prefix).eq(entries.iter().map(|e| e.prefix)));
+            prop_assert!(!with_ids || nlri.iter().eq(entries.iter().copied()));
+            prop_assert!(nlri.len_hint() >= entries.len() && nlri.is_empty() == entries.is_empty());
+            let checked = Nlri::check(Family::Ipv6Unicast, with_ids, nlri.octets().clone());
+            prop_assert_eq!(checked, Some(nlri));
+        }
+    }
+}

@@ -1,0 +1,287 @@
+//! Tests of decoding: each fault and its cost, by peer; what outweighs what; what stays a view.
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+use super::*;
+use crate::context::PeerKind;
+
+const ORIGIN: &[u8] = &[0x40, 1, 1, 0];
+const AS_PATH: &[u8] = &[0x40, 2, 6, 2, 1, 0, 0, 0xfd, 0xe9];
+const NEXT_HOP: &[u8] = &[0x40, 3, 4, 10, 0, 0, 2];
+const NLRI: &[u8] = &[24, 192, 0, 2];
+const REACH: &[u8] =
+    &[0x80, 14, 23, 0, 2, 1, 16, 0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 8, 0x20];
+const UNREACH: &[u8] = &[0x80, 15, 5, 0, 2, 1, 8, 0x30];
+
+fn body(withdrawn: &[u8], attributes: &[&[u8]], nlri: &[u8]) -> Bytes {
+    let attributes = attributes.concat();
+    let length = |octets: &[u8]| u16::try_from(octets.len()).unwrap().to_be_bytes();
+    [&length(withdrawn)[..], withdrawn, &length(&attributes), &attributes, nlri].concat().into()
+}
+
+fn from(peer: PeerKind) -> DecodeContext {
+    DecodeContext { peer, ..DecodeContext::default() }
+}
+
+fn external(withdrawn: &[u8], attributes: &[&[u8]], nlri: &[u8]) -> Result<Update, UpdateFault> {
+    decode(&body(withdrawn, attributes, nlri), &from(PeerKind::External))
+}
+
+/// The route of [`NLRI`] with one more attribute: what that attribute costs.
+fn cost(attribute: &[u8], peer: PeerKind) -> Option<Remedy> {
+    match decode(&body(&[], &[ORIGIN, AS_PATH, NEXT_HOP, attribute], NLRI), &from(peer)) {
+        Err(_) => Some(Remedy::ResetSession),
+        Ok(update) => {
+            let cost = update.faults.iter().map(|fault| fault.remedy).max();
+            let withdrawn = cost >= Some(Remedy::TreatAsWithdraw);
+            assert_eq!(
+                (update.withdrawn.len(), update.announced.len()),
+                (usize::from(withdrawn), usize::from(!withdrawn))
+            );
+            assert_eq!(update.attributes.is_some(), !withdrawn);
+            cost
+        }
+    }
+}
+
+/// Attribute, its cost from an external peer, from an internal one, the clause.
+type Case = (&'static [u8], Option<Remedy>, Option<Remedy>, &'static str);
+
+#[test]
+fn each_fault_costs_what_its_clause_says() {
+    use Remedy::{DiscardAttribute as Discard, ResetSession as Reset, TreatAsWithdraw as Withdraw};
+    let table: [Case; 36] = [
+        (&[0x80, 4, 3, 0, 0, 1], Some(Withdraw), Some(Withdraw), "RFC 7606 section 7.4"),
+        (&[0x40, 5, 3, 0, 0, 1], Some(Discard), Some(Withdraw), "RFC 7606 section 7.5"),
+        (&[0x40, 5, 4, 0, 0, 0, 1], None, None, "RFC 7606 section 7.5, well formed"),
+        (&[0x40, 6, 1, 0], Some(Discard), Some(Discard), "RFC 7606 section 7.6"),
+        (&[0xc0, 7, 6, 0, 1, 1, 2, 3, 4], Some(Discard), Some(Discard), "RFC 7606 section 7.7"),
+        (&[0xc0, 7, 8, 0, 0, 0, 0, 1, 2, 3, 4], Some(Discard), Some(Discard), "RFC 7607 section 2"),
+        (&[0xc0, 8, 0], Some(Withdraw), Some(Withdraw), "RFC 7606 section 7.8"),
+        (&[0xc0, 8, 3, 0, 0, 1], Some(Withdraw), Some(Withdraw), "RFC 7606 section 7.8"),
+        (&[0x80, 9, 3, 0, 0, 1], Some(Discard), Some(Withdraw), "RFC 7606 section 7.9"),
+        (&[0x80, 10, 0], Some(Discard), Some(Withdraw), "RFC 7606 section 7.10"),
+        (&[0x80, 10, 5, 1, 2, 3, 4, 5], Some(Discard), Some(Withdraw), "RFC 7606 section 7.10"),
+        (&[0x80, 14, 4, 0, 2, 1, 16], Some(Reset), Some(Reset), "RFC 7606 section 7.11"),
+        (&[0x80, 14, 9, 0, 2, 1, 4, 1, 2, 3, 4, 0], Some(Reset), Some(Reset), "RFC 7606 section 7.11"),
+        (&[0x80, 14, 3, 0, 2, 1], Some(Reset), Some(Reset), "RFC 7606 section 7.11"),
+        (&[0x80, 15, 2, 0, 2], Some(Reset), Some(Reset), "RFC 7606 section 7.12"),
+        (&[0x80, 15, 4, 0, 2, 1, 129], Some(Reset), Some(Reset), "RFC 7606 section 5.3"),
+        (&[0x80, 15, 5, 0, 2, 1, 16, 1], Some(Reset), Some(Reset), "RFC 7606 section 5.3"),
+        (&[0xc0, 16, 4, 0, 0, 0, 1], Some(Withdraw), Some(Withdraw), "RFC 7606 section 7.14"),
+        (&[0xc0, 17, 3, 2, 1, 0], Some(Discard), Some(Discard), "RFC 6793 section 6"),
+        (&[0xc0, 17, 6, 2, 1, 0, 0, 0, 9], None, None, "RFC 6793 section 4.1, well formed"),
+        (&[0xc0, 18, 6, 0, 1, 1, 2, 3, 4], Some(Discard), Some(Discard), "RFC 6793 section 6"),
+        (&[0xc0, 25, 8, 0, 0, 0, 0, 0, 0, 0, 0], Some(Withdraw), Some(Withdraw), "RFC 7606 section 7.15"),
+        (&[0x80, 26, 3, 1, 0, 11], Some(Discard), Some(Discard), "RFC 7311 section 3"),
+        (
+            &[0xc0, 26, 11, 1, 0, 11, 0, 0, 0, 0, 0, 0, 0, 1],
+            Some(Discard),
+            Some(Discard),
+            "RFC 7311 section 3",
+        ),
+        (&[0xc0, 32, 4, 0, 0, 0, 1], Some(Withdraw), Some(Withdraw), "RFC 8092 section 6"),
+        (&[0xc0, 35, 3, 0, 0, 1], Some(Withdraw), Some(Withdraw), "RFC 9234 section 5"),
+        (&[0xc0, 4, 4, 0, 0, 0, 1], Some(Withdraw), Some(Withdraw), "RFC 7606 section 3 (c)"),
+        (&[0x80, 8, 4, 0, 0, 0, 1], Some(Withdraw), Some(Withdraw), "RFC 7606 section 3 (c)"),
+        (&[0xc0, 5, 4, 0, 0, 0, 1], Some(Withdraw), Some(Withdraw), "RFC 7606 section 3 (c)"),
+        (&[0x60, 6, 0], Some(Withdraw), Some(Withdraw), "RFC 4271 section 4.3, Partial"),
+        (ORIGIN, Some(Discard), Some(Discard), "RFC 7606 section 3 (g)"),
+        (&[0x40, 99, 0], Some(Reset), Some(Reset), "RFC 4271 section 6.3"),
+        (&[0x80, 99, 0], None, None, "RFC 4271 section 5, not transitive"),
+        (&[0xc0, 99, 1, 7], None, None, "RFC 4271 section 5, transitive"),
+        (&[0x80, 4, 9, 1], Some(Withdraw), Some(Withdraw), "RFC 7606 section 4"),
+        (&[0x80, 15, 9, 0], Some(Reset), Some(Reset), "RFC 7606 section 3 (j)"),
+    ];
+    for (attribute, external, internal, clause) in table {
+        assert_eq!(cost(attribute, PeerKind::External), external, "external, {clause}: {attribute:?}");
+        assert_eq!(cost(attribute, PeerKind::Internal), internal, "internal, {clause}: {attribute:?}");
+    }
+}
+
+#[test]
+fn what_is_mandatory_is_missed() {
+    for left_out in 0..3 {
+        let mut attributes = vec![ORIGIN, AS_PATH, NEXT_HOP];
+        attributes.remove(left_out);
+        let update = external(&[], &attributes, NLRI).unwrap();
+        let fault = &update.faults[0];
+        assert_eq!((usize::from(fault.code), fault.remedy), (left_out + 1, Remedy::TreatAsWithdraw));
+        assert_eq!(update.withdrawn[0].octets()[..], *NLRI);
+    }
+    let update = external(&[], &[REACH, ORIGIN, AS_PATH], &[]).unwrap();
+    assert_eq!(
+        (update.announced.len(), update.faults.len()),
+        (1, 0),
+        "NEXT_HOP belongs to the classic field"
+    );
+    assert!(external(&[8, 10], &[], &[]).unwrap().faults.is_empty(), "who withdraws needs no attributes");
+}
+
+#[test]
+fn treat_as_withdraw_lists_every_prefix() {
+    let bad = &[0x40, 1, 1, 9][..];
+    let update = external(&[8, 10], &[UNREACH, bad, AS_PATH, NEXT_HOP, REACH], NLRI).unwrap();
+    let prefixes: Vec<String> = update.withdrawn.iter().flatten().map(|e| e.prefix.to_string()).collect();
+    assert_eq!(prefixes, ["10.0.0.0/8", "3000::/8", "192.0.2.0/24", "2000::/8"]);
+    assert_eq!((update.announced.len(), update.attributes), (0, None));
+}
+
+#[test]
+fn the_stronger_remedy_wins_and_a_reset_beats_all() {
+    let discard = &[0x40, 6, 1, 0][..];
+    let withdraw = &[0x80, 4, 1, 0][..];
+    let update = external(&[], &[ORIGIN, AS_PATH, NEXT_HOP, discard, withdraw], NLRI).unwrap();
+    assert_eq!((update.withdrawn.len(), update.faults.len()), (1, 2));
+    let fault = external(&[], &[ORIGIN, AS_PATH, NEXT_HOP, withdraw], &[33]).unwrap_err();
+    assert_eq!(fault.kind, UpdateFaultKind::InvalidNetworkField);
+    let fault = external(&[33], &[&[0x40, 99, 0]], &[]).unwrap_err();
+    assert_eq!(fault.kind, UpdateFaultKind::InvalidNetworkField, "in the order of the message");
+    let fault = external(&[], &[REACH, ORIGIN, AS_PATH, REACH], &[]).unwrap_err();
+    assert_eq!(fault.kind, UpdateFaultKind::MalformedAttributeList, "RFC 7606 section 3 (g)");
+    let fault = external(&[], &[ORIGIN, &[0x40, 99, 2, 1, 2]], &[]).unwrap_err();
+    assert_eq!((fault.kind as u8, &fault.octets[..]), (2, &[0x40, 99, 2, 1, 2][..]));
+}
+
+#[test]
+fn without_reachable_nlri_a_fault_resets() {
+    let bad = &[0x40, 1, 1, 9][..];
+    assert!(external(&[8, 10], &[bad, AS_PATH], &[]).is_err(), "RFC 7606 section 5.2");
+    assert!(external(&[8, 10], &[ORIGIN, &[0x40, 6, 1, 0]], &[]).is_ok(), "a discard does not");
+    let flags = &[0x40, 15, 5, 0, 2, 1, 8, 0x30][..];
+    let update = external(&[], &[flags], &[]).unwrap();
+    assert_eq!((update.withdrawn.len(), update.faults.len()), (1, 1), "only MP_UNREACH_NLRI");
+}
+
+#[test]
+fn sections_that_do_not_fit_reset() {
+    for octets in [&[][..], &[0], &[0, 0], &[0, 0, 0], &[0, 1, 0, 0], &[0, 0, 0, 1], &[0xff, 0xff, 0, 0]] {
+        let fault = decode(&Bytes::copy_from_slice(octets), &DecodeContext::default()).unwrap_err();
+        assert_eq!(fault.kind, UpdateFaultKind::MalformedAttributeList, "{octets:?}");
+    }
+}
+
+#[test]
+fn end_of_rib_is_for_families_that_are_spoken() {
+    let mut cx = DecodeContext::default();
+    let empty = body(&[], &[], &[]);
+    let ipv6 = body(&[], &[&[0x80, 15, 3, 0, 2, 1]], &[]);
+    let other = body(&[], &[&[0x80, 15, 3, 0, 1, 128]], &[]);
+    let end = |body: &Bytes, cx: &DecodeContext| decode(body, cx).unwrap().end_of_rib;
+    assert_eq!(end(&empty, &cx), Some(Family::Ipv4Unicast));
+    assert_eq!(end(&ipv6, &cx), Some(Family::Ipv6Unicast));
+    assert_eq!(end(&other, &cx), None);
+    cx.families.ipv4 = false;
+    assert_eq!(end(&empty, &cx), None);
+    let busy = body(&[8, 10], &[&[0x80, 15, 3, 0, 2, 1]], &[]);
+    assert_eq!(end(&busy, &DecodeContext::default()), None);
+}
+
+#[test]
+fn families_that_are_not_spoken_do_no_harm() {
+    let vpn = &[0x80, 14, 8, 0, 1, 128, 2, 9, 9, 0, 255][..];
+    let update = external(&[], &[vpn, ORIGIN, AS_PATH, NEXT_HOP], NLRI).unwrap();
+    assert_eq!((update.announced.len(), update.faults.len()), (1, 0));
+    let mut cx = DecodeContext::default();
+    cx.families.ipv6 = false;
+    let update = decode(&body(&[], &[UNREACH, REACH, ORIGIN, AS_PATH], &[]), &cx).unwrap();
+    assert_eq!(update, Update::default());
+    cx.families.ipv4 = false;
+    let update = decode(&body(&[8, 10], &[ORIGIN, AS_PATH, NEXT_HOP], NLRI), &cx).unwrap();
+    assert_eq!(update, Update::default());
+}
+
+/// MP_REACH_NLRI of 10.0.0.0/8 with this next hop.
+fn ipv4_reach(next_hop: &[u8]) -> Vec<u8> {
+    let length = u8::try_from(next_hop.len()).unwrap();
+    [&[0x80, 14, length + 7, 0, 1, 1, length][..], next_hop, &[0, 8, 10]].concat()
+}
+
+#[test]
+fn ipv4_routes_may_have_ipv6_next_hops_where_that_was_agreed() {
+    let mut cx = DecodeContext::default();
+    let global = [0x20; 16];
+    let message = body(&[], &[&ipv4_reach(&global), ORIGIN, AS_PATH], &[]);
+    assert_eq!(decode(&message, &cx).unwrap().announced[0].next_hop, NextHop::V6(global.into()));
+    cx.extended_next_hop.ipv4 = false;
+    let update = decode(&message, &cx).unwrap();
+    assert_eq!((update.withdrawn.len(), update.faults[0].remedy), (1, Remedy::TreatAsWithdraw));
+    let classic = body(&[], &[&ipv4_reach(&[1, 2, 3, 4]), ORIGIN, AS_PATH], &[]);
+    assert_eq!(decode(&classic, &cx).unwrap().announced[0].next_hop, NextHop::V4([1, 2, 3, 4].into()));
+}
+
+#[test]
+fn a_set_without_holes_is_a_view_of_the_message() {
+    let view = |attributes: &[&[u8]], nlri: &[u8]| {
+        let message = body(&[], attributes, nlri);
+        let set = decode(&message, &DecodeContext::default()).unwrap().attributes.unwrap();
+        let range = message.as_ptr_range();
+        (range.contains(&set.octets().as_ptr()), set.octets().to_vec())
+    };
+    let expected = [ORIGIN, AS_PATH].concat();
+    assert_eq!(view(&[ORIGIN, AS_PATH, REACH], &[]), (true, expected.clone()), "as Cilium sends IPv6");
+    assert_eq!(view(&[REACH, ORIGIN, AS_PATH], &[]), (true, expected.clone()));
+    assert_eq!(view(&[ORIGIN, AS_PATH, NEXT_HOP], NLRI), (true, expected.clone()), "and IPv4");
+    assert_eq!(view(&[ORIGIN, NEXT_HOP, AS_PATH], NLRI), (false, expected));
+}
+
+#[test]
+fn a_fault_keeps_at_most_64_octets() {
+    let long = [&[0xd0, 8, 1, 1][..], &[7; 257]].concat();
+    let update = external(&[], &[ORIGIN, AS_PATH, NEXT_HOP, &long], NLRI).unwrap();
+    assert_eq!((update.faults[0].octets.len(), &update.faults[0].octets[..4]), (64, &long[..4]));
+}
+
+#[test]
+fn odd_pairs_of_next_hops_are_put_right() {
+    let link_local = [0xfe, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 9];
+    let global = [0x20; 16];
+    let of = |pair: [[u8; 16]; 2]| {
+        let message = body(&[], &[&ipv4_reach(&pair.concat()), ORIGIN, AS_PATH], &[]);
+        decode(&message, &DecodeContext::default()).unwrap().announced[0].next_hop
+    };
+    assert_eq!(of([global, link_local]), NextHop::V6WithLinkLocal(global.into(), link_local.into()));
+    assert_eq!(of([[0; 16], link_local]), NextHop::V6(link_local.into()));
+    assert_eq!(of([link_local, link_local]), NextHop::V6(link_local.into()));
+    assert_eq!(of([global, global]), NextHop::V6(global.into()));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2000))]
+
+    /// Whatever the octets are: an answer, and one that keeps its promises.
+    #[test]
+    fn any_octets_get_an_answer_that_holds(
+        pieces in vec(prop_oneof![
+            Just(ORIGIN.to_vec()), Just(AS_PATH.to_vec()), Just(NEXT_HOP.to_vec()), Just(REACH.to_vec()),
+            Just(UNREACH.to_vec()),
+            (any::<u8>(), 0_u8..40, vec(any::<u8>(), 0..24)).prop_map(|(flags, code, value)| {
+                [&[flags & 0xef, code, u8::try_from(value.len()).unwrap()][..], &value].concat()
+            }),
+            vec(any::<u8>(), 0..6),
+        ], 0..7),
+        nlri in prop_oneof![Just(NLRI.to_vec()), Just(Vec::new()), vec(any::<u8>(), 0..9)],
+        (four_octet_as, add_path, internal) in any::<(bool, bool, bool)>(),
+    ) {
+        let cx = DecodeContext {
+            four_octet_as,
+            add_path: crate::PerFamily { ipv4: add_path, ipv6: add_path },
+            peer: if internal { PeerKind::Internal } else { PeerKind::External },
+            ..DecodeContext::default()
+        };
+        let attributes: Vec<&[u8]> = pieces.iter().map(Vec::as_slice).collect();
+        if let Ok(update) = decode(&body(&[], &attributes, &nlri), &cx) {
+            prop_assert_eq!(update.attributes.is_some(), !update.announced.is_empty());
+            prop_assert!(update.announced.iter().all(|a| !a.nlri.is_empty()));
+            let gone = update.faults.iter().any(|fault| fault.remedy == Remedy::TreatAsWithdraw);
+            prop_assert!(!gone || update.announced.is_empty());
+            prop_assert!(update.faults.iter().all(|fault| fault.remedy != Remedy::ResetSession));
+            if let Some(set) = update.attributes {
+                let values = set.parse();
+                prop_assert!(internal || values.local_pref.is_none());
+                prop_assert_eq!(values.to_bytes().parse(), values);
+            }
+        }
+    }
+}
