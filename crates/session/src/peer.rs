@@ -21,7 +21,7 @@ use crate::status::StateName;
 mod machines;
 mod status;
 
-use machines::Slot;
+pub(crate) use machines::Slot;
 
 /// What the operator and the RIB want of a peer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -273,6 +273,19 @@ impl Peer {
 
     fn is_session(&self, slot: Slot) -> bool {
         matches!(self.at(slot), Some(State::Established(_)))
+    }
+}
+
+/// For the table of states, whose events have no octets.
+#[cfg(test)]
+impl Peer {
+    pub(crate) fn machines(&self) -> (&State, Option<&State>) {
+        (&self.main, self.rival.as_ref())
+    }
+
+    pub(crate) fn deliver(&mut self, slot: Slot, event: Event, now: Instant, out: &mut Vec<Output>) {
+        self.handle(slot, event, now, out);
+        self.settle(now, out);
     }
 }
 

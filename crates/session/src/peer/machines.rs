@@ -17,7 +17,7 @@ use crate::state::{Active, Context, Event, State};
 
 /// Which machine of the two.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Slot {
+pub(crate) enum Slot {
     Main,
     Rival,
 }

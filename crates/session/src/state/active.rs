@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::{Connect, Context, Event, OpenSent, State, Stop};
+use super::{Context, Event, OpenSent, State, Stop};
 
 /// Nothing is there but, maybe, a time.
 #[derive(Clone, Debug)]
@@ -14,7 +14,7 @@ pub(crate) struct Active {
 impl Active {
     pub(crate) fn on(self, event: Event, cx: &mut Context<'_>) -> State {
         match event {
-            Event::ConnectRetryTimerExpired => Connect::dial(cx),
+            Event::ConnectRetryTimerExpired => cx.acquire(),
             // The peer is here: whatever kept us from dialling is no reason to make it wait.
             Event::Connected(connection) => OpenSent::enter(connection, cx),
             Event::Stop(stop) => self.stop(&stop, cx),

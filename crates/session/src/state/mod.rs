@@ -31,6 +31,8 @@ mod established;
 mod idle;
 mod open_confirm;
 mod open_sent;
+#[cfg(test)]
+mod table;
 
 pub(crate) use active::Active;
 pub(crate) use connect::Connect;
