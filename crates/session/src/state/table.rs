@@ -185,6 +185,7 @@ struct Builder {
 }
 
 impl Builder {
+    #[expect(clippy::disallowed_methods, reason = "virtual time begins somewhere")]
     fn new(config: PeerConfig) -> Self {
         let now = Instant::now();
         let mut builder = Self { peer: Peer::new(config, 1, now), now, out: Vec::new() };

@@ -1,0 +1,308 @@
+//! OPENs: what we send, what we make of the peer's, and what a wrong one costs. RFC 4271 section 6.2.
+
+use std::time::Duration;
+
+use bgp_session::{
+    Direction, DownReason, Forwarding, GracefulRestartMode, Mode, Negotiated, PeerConfig, RemoteAs, StateName,
+};
+use bgp_wire::capability::{Capability, ExtendedNextHop, GracefulRestart};
+use bgp_wire::message::{self, Message};
+use bgp_wire::notification::Notification;
+use bgp_wire::open::{HoldTime, Open};
+use bgp_wire::{Asn, Family, FamilyCode, PerFamily};
+
+use crate::hand::{Hand, OURS, THEIRS, config, open, open_of, router_id};
+
+const BOTH: PerFamily<bool> = PerFamily { ipv4: true, ipv6: true };
+
+fn our_open(config: PeerConfig) -> Open {
+    let mut hand = Hand::new(config);
+    hand.connect(Direction::Incoming);
+    match hand.take_sent().into_iter().next() {
+        Some(Message::Open(open)) => open,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn negotiated(config: PeerConfig, open: &Open) -> Negotiated {
+    Hand::established(config, open).0.negotiated()
+}
+
+/// What an OPEN costs that is not accepted.
+fn refused(config: PeerConfig, open: &Open) -> (Notification, String) {
+    let mut hand = Hand::new(PeerConfig { mode: Mode::Passive, ..config });
+    let id = hand.connect(Direction::Incoming);
+    hand.take();
+    hand.say(id, &open.encode());
+    assert_eq!(hand.state(), StateName::Active);
+    (hand.take_notification().unwrap(), hand.peer.status().last_failure.unwrap().0)
+}
+
+fn with(capabilities: Vec<Capability>) -> Open {
+    Open { capabilities, ..open() }
+}
+
+#[test]
+fn ours_says_everything_that_we_can() {
+    let sent = our_open(PeerConfig { hostname: Some("host".to_owned()), ..config() });
+    assert_eq!((sent.asn, sent.router_id, sent.hold_time), (OURS, router_id(1), HoldTime::new(90).unwrap()));
+    let ipv4 = Family::Ipv4Unicast.code();
+    assert_eq!(
+        sent.capabilities,
+        [
+            Capability::Multiprotocol(ipv4),
+            Capability::Multiprotocol(Family::Ipv6Unicast.code()),
+            Capability::RouteRefresh,
+            Capability::ExtendedNextHop(vec![ExtendedNextHop { family: ipv4, next_hop_afi: 2 }]),
+            Capability::ExtendedMessage,
+            // A helper: no family, no time, RFC 4724 section 3.
+            Capability::GracefulRestart(GracefulRestart { notification: true, ..GracefulRestart::default() }),
+            Capability::FourOctetAs(OURS),
+            Capability::EnhancedRouteRefresh,
+            Capability::Fqdn { host: "host".to_owned(), domain: String::new() },
+        ]
+    );
+}
+
+#[test]
+fn ours_says_no_more_than_is_configured() {
+    let families = PerFamily { ipv4: false, ipv6: true };
+    let sent = our_open(PeerConfig { families, graceful_restart: GracefulRestartMode::Off, ..config() });
+    let absent = |capability: &Capability| {
+        matches!(
+            capability,
+            Capability::ExtendedNextHop(_) | Capability::GracefulRestart(_) | Capability::Fqdn { .. }
+        ) || *capability == Capability::Multiprotocol(Family::Ipv4Unicast.code())
+    };
+    assert!(!sent.capabilities.iter().any(absent), "{:?}", sent.capabilities);
+}
+
+#[test]
+fn a_large_as_number_of_ours() {
+    let large = Asn(4_200_000_000);
+    assert_eq!(our_open(PeerConfig { local_asn: large, ..config() }).asn, large);
+}
+
+#[test]
+fn a_restarter_says_what_it_keeps() {
+    let restarter = GracefulRestartMode::Restarter {
+        restart_time: Duration::from_secs(100_000),
+        families: BOTH,
+        restarted: true,
+    };
+    let sent = our_open(PeerConfig { graceful_restart: restarter, ..config() });
+    let expected = GracefulRestart {
+        restarted: true,
+        notification: true,
+        restart_time: 4095,
+        families: vec![(Family::Ipv4Unicast.code(), true), (Family::Ipv6Unicast.code(), true)],
+    };
+    assert!(sent.capabilities.contains(&Capability::GracefulRestart(expected)));
+}
+
+#[test]
+fn a_node_as_cilium_configures_it() {
+    let theirs = with(vec![
+        Capability::RouteRefresh,
+        Capability::Fqdn { host: "k3d-cilium-server-0".to_owned(), domain: String::new() },
+        Capability::Multiprotocol(Family::Ipv6Unicast.code()),
+        Capability::FourOctetAs(THEIRS),
+    ]);
+    let session = negotiated(config(), &theirs);
+    assert_eq!(
+        (session.remote_asn, session.remote_router_id),
+        (THEIRS, router_id(1)),
+        "our own identifier, RFC 6286"
+    );
+    assert_eq!(session.families, PerFamily { ipv4: false, ipv6: true });
+    assert_eq!(session.fqdn.as_deref(), Some("k3d-cilium-server-0"));
+    assert!(session.four_octet_as && session.route_refresh);
+    assert!(!session.extended_message && !session.enhanced_route_refresh && !session.extended_next_hop.ipv4);
+    assert_eq!(session.encode().max_len, 4096);
+    assert_eq!(session.graceful_restart, None);
+}
+
+#[test]
+fn capabilities_of_both() {
+    let ipv4 = Family::Ipv4Unicast.code();
+    let theirs = with(vec![
+        Capability::Multiprotocol(ipv4),
+        Capability::Multiprotocol(FamilyCode { afi: 1, safi: 128 }),
+        Capability::ExtendedNextHop(vec![ExtendedNextHop { family: ipv4, next_hop_afi: 2 }]),
+        Capability::ExtendedMessage,
+        Capability::EnhancedRouteRefresh,
+        Capability::Fqdn { host: "a".to_owned(), domain: "example".to_owned() },
+    ]);
+    let session = negotiated(config(), &theirs);
+    assert_eq!(session.families, PerFamily { ipv4: true, ipv6: false });
+    assert_eq!(session.extended_next_hop, PerFamily { ipv4: true, ipv6: false });
+    assert_eq!(session.encode().max_len, 65535);
+    assert_eq!(session.fqdn.as_deref(), Some("a.example"));
+    assert!(session.enhanced_route_refresh && !session.four_octet_as && !session.route_refresh);
+}
+
+#[test]
+fn a_peer_without_capabilities_speaks_ipv4() {
+    assert_eq!(negotiated(config(), &with(Vec::new())).families, PerFamily { ipv4: true, ipv6: false });
+}
+
+#[test]
+fn the_smaller_hold_time_counts() {
+    for (ours, theirs, both) in [(90, 30, 30), (30, 90, 30), (0, 90, 0), (90, 0, 0)] {
+        let hold = |seconds| HoldTime::new(seconds).unwrap();
+        let config = PeerConfig { hold_time: hold(ours), ..config() };
+        let session = negotiated(config, &Open { hold_time: hold(theirs), ..open() });
+        assert_eq!(session.hold_time, hold(both));
+    }
+}
+
+#[test]
+fn graceful_restart_of_the_peer() {
+    let theirs = with(vec![
+        Capability::Multiprotocol(Family::Ipv4Unicast.code()),
+        Capability::Multiprotocol(Family::Ipv6Unicast.code()),
+        Capability::GracefulRestart(GracefulRestart {
+            restarted: true,
+            notification: true,
+            restart_time: 120,
+            families: vec![(Family::Ipv6Unicast.code(), true), (Family::Ipv4Unicast.code(), false)],
+        }),
+    ]);
+    let restart = negotiated(config(), &theirs).graceful_restart.unwrap();
+    assert!(restart.restarted && restart.notification);
+    assert_eq!(restart.restart_time, Duration::from_secs(120));
+    assert_eq!(restart.forwarding.ipv4, Some(Forwarding::Lost));
+    assert_eq!(restart.forwarding.ipv6, Some(Forwarding::Preserved));
+    let off = PeerConfig { graceful_restart: GracefulRestartMode::Off, ..config() };
+    assert_eq!(negotiated(off, &theirs).graceful_restart, None);
+}
+
+#[test]
+fn a_wrong_as_is_refused() {
+    for (remote_as, asn) in
+        [(RemoteAs::Exact(THEIRS), Asn(7)), (RemoteAs::External, OURS), (RemoteAs::Internal, THEIRS)]
+    {
+        let (notification, why) =
+            refused(PeerConfig { remote_as, ..config() }, &Open { router_id: router_id(7), ..open_of(asn) });
+        assert_eq!(notification, Notification::bad_peer_as());
+        assert!(
+            why.contains(&format!("the peer is AS {asn}")) && why.contains(&remote_as.to_string()),
+            "{why}"
+        );
+    }
+}
+
+#[test]
+fn the_right_as_is_accepted() {
+    for (remote_as, asn) in
+        [(RemoteAs::External, THEIRS), (RemoteAs::Internal, OURS), (RemoteAs::Exact(OURS), OURS)]
+    {
+        let theirs = Open { router_id: router_id(7), ..open_of(asn) };
+        assert_eq!(negotiated(PeerConfig { remote_as, ..config() }, &theirs).remote_asn, asn);
+    }
+}
+
+#[test]
+fn an_internal_peer_with_our_identifier_is_refused() {
+    let config = PeerConfig { remote_as: RemoteAs::Internal, ..config() };
+    let (notification, _) = refused(config, &open_of(OURS));
+    assert_eq!(notification, Notification::bad_bgp_identifier());
+}
+
+/// RFC 5492 section 3: the data lists what the peer would have to support.
+#[test]
+fn no_common_family() {
+    let families = PerFamily { ipv4: true, ipv6: false };
+    let (notification, why) = refused(PeerConfig { families, ..config() }, &open());
+    assert_eq!((notification.code, notification.subcode), (2, 7));
+    assert_eq!(notification.data[..], [1, 4, 0, 1, 0, 1]);
+    assert!(why.contains("we offer ipv4-unicast, the peer ipv6-unicast"), "{why}");
+}
+
+/// What cannot be read as an OPEN: the octets of a good one with a few changed.
+#[test]
+fn malformed_opens() {
+    let good = open().encode();
+    type Changes = &'static [(usize, u8)];
+    let cases: [(Changes, (u8, u8)); 6] = [
+        (&[(19, 3)], (2, 1)),
+        (&[(22, 0), (23, 1)], (2, 6)),
+        (&[(22, 0), (23, 2)], (2, 6)),
+        (&[(24, 0), (25, 0), (26, 0), (27, 0)], (2, 3)),
+        (&[(29, 1)], (2, 4)),
+        (&[(28, 200)], (2, 0)),
+    ];
+    for (changes, error) in cases {
+        let mut octets = good.to_vec();
+        for (at, value) in changes {
+            octets[*at] = *value;
+        }
+        let mut hand = Hand::new(config());
+        let id = hand.connect(Direction::Incoming);
+        hand.take();
+        hand.say(id, &octets);
+        let notification = hand.take_notification().unwrap();
+        assert_eq!((notification.code, notification.subcode), error, "{changes:?}");
+    }
+}
+
+/// RFC 6608: the subcode names the state, the data the message.
+#[test]
+fn messages_out_of_place() {
+    let update = bgp_wire::update::encode::end_of_rib(Family::Ipv4Unicast);
+    let mut hand = Hand::new(config());
+    let id = hand.connect(Direction::Incoming);
+    hand.take();
+    hand.say(id, &update);
+    assert_eq!(hand.take_notification(), Some(Notification::unexpected_in_open_sent(2)));
+
+    let id = hand.connect(Direction::Incoming);
+    hand.say(id, &open().encode());
+    hand.take();
+    hand.say(id, &update);
+    assert_eq!(hand.take_notification(), Some(Notification::unexpected_in_open_confirm(2)));
+
+    let id = hand.complete(&open());
+    hand.take();
+    hand.say(id, &open().encode());
+    let expected = Notification::unexpected_in_established(1);
+    assert_eq!(hand.take_down().map(|down| down.reason), Some(DownReason::Sent(expected)));
+}
+
+/// RFC 8654: long messages may come once both have said so, and not before.
+#[test]
+fn extended_messages() {
+    let long = |length: u16| {
+        let mut octets = vec![0xff; 16];
+        octets.extend_from_slice(&length.to_be_bytes());
+        octets.extend_from_slice(&[3, 6, 4]);
+        octets.resize(usize::from(length), 0);
+        octets
+    };
+    for (extended, received) in
+        [(true, "the peer sent"), (false, "we sent Message Header Error/Bad Message Length")]
+    {
+        let mut theirs = open();
+        if extended {
+            theirs.capabilities.push(Capability::ExtendedMessage);
+        }
+        let (mut hand, id) = Hand::established(config(), &theirs);
+        hand.say(id, &long(5000));
+        let reason = hand.take_down().unwrap().reason.to_string();
+        assert!(reason.starts_with(received), "{reason}");
+    }
+}
+
+#[test]
+fn octets_may_come_in_any_pieces() {
+    let stream: Vec<u8> = [open().encode(), message::keepalive(), message::keepalive()].concat();
+    let mut hand = Hand::new(config());
+    let id = hand.connect(Direction::Incoming);
+    let mut buffer = bytes::BytesMut::new();
+    for octet in stream {
+        buffer.extend_from_slice(&[octet]);
+        hand.peer.receive(id, &mut buffer, hand.now, &mut hand.out);
+    }
+    assert_eq!(hand.state(), StateName::Established);
+    assert_eq!(hand.peer.status().counters.received.keepalive, 2);
+}

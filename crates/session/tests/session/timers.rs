@@ -1,0 +1,257 @@
+//! The timers to the millisecond: hold, keepalive, connect retry, send hold, idle hold.
+
+use std::time::Duration;
+
+use bgp_session::{
+    Command, Direction, DownReason, Exceeded, MessageKind, Mode, Output, PeerConfig, StateName,
+};
+use bgp_wire::Family;
+use bgp_wire::message::{self, Message};
+use bgp_wire::notification::{CeaseCode, Notification};
+use bgp_wire::open::{HoldTime, Open};
+
+use crate::hand::{Hand, config, endpoints, open};
+
+const MILLI: Duration = Duration::from_millis(1);
+
+fn secs(n: u64) -> Duration {
+    Duration::from_secs(n)
+}
+
+fn passive() -> PeerConfig {
+    PeerConfig { mode: Mode::Passive, ..config() }
+}
+
+fn keepalives(hand: &mut Hand) -> usize {
+    hand.take_sent().iter().filter(|message| matches!(message, Message::Keepalive)).count()
+}
+
+#[test]
+fn hold_timer() {
+    let (mut hand, id) =
+        Hand::established(passive(), &Open { hold_time: HoldTime::new(9).unwrap(), ..open() });
+    hand.pass(secs(8));
+    hand.say(id, &message::keepalive());
+    hand.pass(secs(9) - MILLI);
+    assert_eq!(hand.state(), StateName::Established);
+    hand.take();
+    hand.pass(MILLI);
+    assert_eq!(hand.state(), StateName::Active);
+    let expired = Notification::hold_timer_expired();
+    let [Output::Send(_, octets), Output::Close(closed), Output::Down(down), ..] = &hand.take()[..] else {
+        panic!()
+    };
+    assert_eq!(*octets, expired.encode());
+    assert_eq!(*closed, id);
+    assert_eq!(down.reason, DownReason::Sent(expired));
+    assert_eq!(down.lasted, secs(17));
+}
+
+#[test]
+fn an_update_is_as_good_as_a_keepalive() {
+    let (mut hand, id) = Hand::established(passive(), &open());
+    hand.pass(secs(89));
+    hand.say(id, &bgp_wire::update::encode::end_of_rib(Family::Ipv6Unicast));
+    hand.pass(secs(90) - MILLI);
+    assert_eq!(hand.state(), StateName::Established);
+    hand.pass(MILLI);
+    assert_eq!(hand.state(), StateName::Active);
+}
+
+#[test]
+fn hold_timer_before_the_session() {
+    let mut hand = Hand::new(passive());
+    let id = hand.connect(Direction::Incoming);
+    assert_eq!(hand.due(), Some(secs(240)));
+    hand.say(id, &open().encode());
+    hand.pass(secs(90) - MILLI);
+    assert_eq!(hand.state(), StateName::OpenConfirm);
+    hand.pass(MILLI);
+    assert_eq!(hand.state(), StateName::Active);
+    // Without a hold time, a silent peer is not waited for without end.
+    let id = hand.connect(Direction::Incoming);
+    hand.say(id, &Open { hold_time: HoldTime::Off, ..open() }.encode());
+    assert_eq!(hand.due(), Some(secs(240)));
+}
+
+#[test]
+fn keepalives_come_at_a_third_of_the_hold_time_less_jitter() {
+    let (mut hand, id) = Hand::established(passive(), &open());
+    hand.take();
+    for _ in 0..50 {
+        let due = hand.due().unwrap();
+        assert!((22_500..=30_000).contains(&due.as_millis()), "{due:?}");
+        hand.pass(due - MILLI);
+        assert_eq!(keepalives(&mut hand), 0);
+        hand.pass(MILLI);
+        assert_eq!(keepalives(&mut hand), 1);
+        hand.say(id, &message::keepalive());
+    }
+}
+
+#[test]
+fn an_update_of_ours_puts_the_keepalive_off() {
+    let (mut hand, _) = Hand::established(passive(), &open());
+    hand.pass(secs(20));
+    hand.take();
+    hand.peer.note_sent(MessageKind::Update, 3, hand.now);
+    hand.pass(secs(22));
+    assert_eq!(keepalives(&mut hand), 0);
+    assert_eq!(hand.peer.status().counters.sent.update, 3);
+}
+
+#[test]
+fn a_configured_keepalive_time_counts_where_it_is_shorter() {
+    for (configured, expected) in [(5, 5), (100, 30)] {
+        let config = PeerConfig { keepalive: Some(secs(configured)), ..passive() };
+        let (hand, _) = Hand::established(config, &open());
+        assert_eq!(hand.negotiated().keepalive, Some(secs(expected)));
+    }
+}
+
+#[test]
+fn no_timers_where_the_hold_time_is_off() {
+    let (mut hand, id) = Hand::established(passive(), &Open { hold_time: HoldTime::Off, ..open() });
+    assert_eq!(hand.due(), None);
+    hand.peer.send_blocked(id, hand.now);
+    assert_eq!(hand.due(), None);
+}
+
+/// "The SendHoldTime ... 8 minutes or twice the hold time, whichever is greater", RFC 9687.
+#[test]
+fn send_hold_timer() {
+    for (hold, expected) in [(90, 480), (3600, 7200)] {
+        let hold_time = HoldTime::new(hold).unwrap();
+        let (mut hand, id) =
+            Hand::established(PeerConfig { hold_time, ..passive() }, &Open { hold_time, ..open() });
+        hand.pass(secs(1));
+        hand.peer.send_blocked(id, hand.now);
+        let blocked = hand.now;
+        hand.pass(secs(2));
+        // The peer takes some, but more waits: the timer begins anew; saying again that it waits changes nothing.
+        hand.peer.sent(id);
+        hand.peer.send_blocked(id, hand.now);
+        for _ in 0..(expected - 1) {
+            hand.pass(secs(1));
+            hand.say(id, &message::keepalive());
+            hand.peer.send_blocked(id, hand.now);
+        }
+        hand.pass(secs(1) - MILLI);
+        assert_eq!(hand.state(), StateName::Established);
+        hand.take();
+        hand.pass(MILLI);
+        assert_eq!(hand.now, blocked + secs(2 + expected));
+        assert_eq!(hand.take_down().unwrap().reason, DownReason::SendHoldTimerExpired);
+    }
+}
+
+#[test]
+fn a_peer_that_reads_again_stops_the_send_hold_timer() {
+    let (mut hand, id) = Hand::established(passive(), &open());
+    hand.peer.send_blocked(id, hand.now);
+    hand.peer.sent(id);
+    for _ in 0..20 {
+        hand.pass(secs(60));
+        hand.say(id, &message::keepalive());
+    }
+    assert_eq!(hand.state(), StateName::Established);
+}
+
+#[test]
+fn dials_that_fail_are_repeated_ever_more_slowly() {
+    let mut hand = Hand::new(config());
+    assert!(hand.take().contains(&Output::Dial));
+    for most in [1000, 2000, 4000, 8000, 16_000, 32_000, 60_000, 60_000] {
+        hand.refuse_dial();
+        assert_eq!(hand.state(), StateName::Active);
+        let pause = hand.due().unwrap();
+        assert!((most * 3 / 4..=most).contains(&pause.as_millis()), "{pause:?} of {most}");
+        hand.take();
+        hand.pass(pause - MILLI);
+        assert_eq!(hand.take(), []);
+        hand.pass(MILLI);
+        assert!(hand.take().contains(&Output::Dial));
+    }
+}
+
+#[test]
+fn a_dial_without_an_answer_is_made_anew() {
+    let mut hand = Hand::new(config());
+    hand.take();
+    hand.pass(secs(10) - MILLI);
+    assert_eq!(hand.take(), []);
+    hand.pass(MILLI);
+    assert_eq!(hand.take(), [Output::AbortDial, Output::Dial]);
+}
+
+/// What needs somebody's hand is not tried every second; what may heal by itself is.
+#[test]
+fn the_pause_after_a_session_is_as_long_as_its_cause() {
+    let cases = [
+        (Notification::cease(CeaseCode::AdministrativeReset, None), 1),
+        (Notification::cease(CeaseCode::OtherConfigurationChange, None), 1),
+        (Notification::hold_timer_expired(), 1),
+        (Notification::cease(CeaseCode::AdministrativeShutdown, Some("bye")), 60),
+        (Notification::cease(CeaseCode::PeerDeconfigured, None), 60),
+        (Notification::cease(CeaseCode::MaximumPrefixes, None), 60),
+        (Notification::hard_reset(&Notification::cease(CeaseCode::PeerDeconfigured, None)), 60),
+        (Notification::hard_reset(&Notification::cease(CeaseCode::AdministrativeReset, None)), 1),
+    ];
+    for (notification, most) in cases {
+        let (mut hand, id) = Hand::established(config(), &open());
+        hand.pass(secs(61));
+        hand.say(id, &notification.encode());
+        let next = hand.take_down().unwrap().next_attempt.unwrap() - hand.now;
+        assert!(next <= secs(most) && next >= secs(most) * 3 / 4, "{notification}: {next:?}");
+        assert_eq!(hand.due(), Some(next));
+    }
+}
+
+/// Sessions that fall right after they came up are not dialled for every second; one that lasted is forgiven.
+#[test]
+fn short_sessions_count_as_failures() {
+    let mut hand = Hand::new(config());
+    let mut pauses = Vec::new();
+    for lasts in [1, 1, 1, 1, 60] {
+        let id = hand.complete(&open());
+        hand.pass(secs(lasts));
+        hand.close(id);
+        pauses.push(hand.due().unwrap().as_secs_f32().ceil());
+    }
+    assert!(pauses[0] <= 1.0 && pauses[3] >= 6.0 && pauses[4] <= 1.0, "{pauses:?}");
+}
+
+#[test]
+fn maximum_prefix_with_and_without_a_way_back() {
+    let exceeded = Exceeded { family: Family::Ipv6Unicast, limit: 100 };
+    let (mut hand, _) = Hand::established(passive(), &open());
+    hand.take();
+    hand.command(Command::MaximumPrefix { exceeded, restart_after: Some(secs(300)) });
+    let notification = hand.take_notification().unwrap();
+    assert_eq!((notification.code, notification.subcode), (6, 1));
+    assert_eq!(notification.data[..], [0, 2, 1, 0, 0, 0, 100]);
+    assert_eq!(hand.due(), Some(secs(300)));
+    let refused = hand.connect(Direction::Incoming);
+    assert!(hand.take().contains(&Output::Close(refused)));
+    hand.pass(secs(300));
+    hand.complete(&open());
+    hand.command(Command::MaximumPrefix { exceeded, restart_after: None });
+    assert_eq!(hand.due(), None);
+    assert_eq!(hand.state(), StateName::Idle);
+    hand.command(Command::Start);
+    hand.complete(&open());
+}
+
+/// No back-off of ours keeps a peer out: a connection of its own is taken at once.
+#[test]
+fn a_peer_that_dials_is_taken_during_any_pause() {
+    let mut hand = Hand::new(config());
+    for _ in 0..8 {
+        hand.refuse_dial();
+        hand.pass(hand.due().unwrap());
+    }
+    hand.refuse_dial();
+    assert!(hand.due().unwrap() > secs(40));
+    hand.complete(&open());
+    assert_eq!(hand.negotiated().endpoints, endpoints());
+}
