@@ -63,26 +63,27 @@ impl Idle {
         }
     }
 
-    /// "In this state, BGP FSM refuses all incoming BGP connections for this peer." The peer is told why.
+    /// "In this state, BGP FSM refuses all incoming BGP connections for this peer." The peer is told why, where it is for
+    /// long; before a start and after leaving it is to come again soon.
     fn refuse(self, connection: &Connection, cx: &mut Context<'_>) -> State {
-        let notification = self.cause.refusal();
-        cx.send(connection.id, MessageKind::Notification, notification.encode());
+        if let Some(notification) = self.cause.refusal() {
+            cx.send(connection.id, MessageKind::Notification, notification.encode());
+        }
         cx.out.push(Output::Close(connection.id));
-        let reason = format!("{}; the peer was told {notification}", self.cause.words());
+        let reason = self.cause.words();
         cx.out.push(Output::Note(Note::Refused { connection: connection.id, reason }));
         State::Idle(self)
     }
 }
 
 impl IdleCause {
-    fn refusal(&self) -> Notification {
-        let reason = match self {
-            Self::Shutdown(reason) => DownReason::Shutdown(reason.clone()),
-            Self::Deconfigured => DownReason::Deconfigured,
-            Self::MaximumPrefix(exceeded) => DownReason::MaximumPrefix(*exceeded),
-            Self::NotStarted | Self::Leaving => return crate::collision::rejected(),
-        };
-        reason.farewell().unwrap_or_else(crate::collision::rejected)
+    fn refusal(&self) -> Option<Notification> {
+        match self {
+            Self::Shutdown(reason) => DownReason::Shutdown(reason.clone()).farewell(),
+            Self::Deconfigured => DownReason::Deconfigured.farewell(),
+            Self::MaximumPrefix(exceeded) => DownReason::MaximumPrefix(*exceeded).farewell(),
+            Self::NotStarted | Self::Leaving => None,
+        }
     }
 
     pub(crate) fn words(&self) -> String {

@@ -26,23 +26,27 @@ fn millis(n: u64) -> Duration {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(3000))]
 
-    /// One session each, over the same connection, and no session before it.
+    /// One session each, over the same connection, no session before it, and no second dial needed for it.
     #[test]
     fn both_ends_keep_the_same_connection(
         seed: u64,
         identifiers in prop_oneof![Just([1u32, 2]), Just([2, 1]), Just([7, 7])],
         asns in prop_oneof![Just([1u32, 2]), Just([2, 1])],
-        delay in 0u64..20,
-        jitter in 0u64..60,
+        delay in 0u64..10,
+        jitter in 0u64..40,
         offset in 0u64..120,
     ) {
-        let mut sim = Sim::new(speakers(identifiers, asns), seed);
+        let [first, second] = speakers(identifiers, asns);
+        // The second one dials later, and not at all where it was found before.
+        let waits = PeerConfig { mode: Mode::Passive, ..second.clone() };
+        let mut sim = Sim::new([first, waits], seed);
         sim.delay = millis(delay);
         sim.jitter = millis(jitter);
-        sim.start(0);
+        sim.start_both();
         sim.run(millis(offset));
-        sim.start(1);
-        sim.run(Duration::from_secs(20));
+        sim.with(1, |peer, now, out| { peer.set_config(second, now, out); });
+        // Ten ways across the network: less than the shortest pause between two dials.
+        sim.run(millis(500));
         let [a, b] = &sim.sides;
         prop_assert!(a.session().is_some(), "{:?} {:?}", a.peer.status(), b.peer.status());
         prop_assert_eq!(a.session(), b.session());
@@ -57,8 +61,7 @@ fn simultaneous_dials() {
         [([1, 2], [9, 8], 1), ([2, 1], [8, 9], 0), ([7, 7], [8, 9], 1), ([7, 7], [9, 8], 0)]
     {
         let mut sim = Sim::new(speakers(identifiers, asns), 1);
-        sim.start(0);
-        sim.start(1);
+        sim.start_both();
         sim.run(millis(100));
         let direction = |side: usize| sim.sides[side].ups[0].direction;
         assert_eq!(direction(strong), Direction::Outgoing, "{identifiers:?} {asns:?}");
@@ -102,6 +105,19 @@ fn the_weaker_one_follows_the_open_on_the_strong_connection() {
     hand.say(accepted, &peer_open().encode());
     assert_eq!(hand.peer.status().connections, [accepted]);
     assert_eq!(hand.take_notification(), collision());
+}
+
+/// The peer has not heard our OPEN yet when it dials: the connection that is agreed on already stays.
+#[test]
+fn a_late_weak_connection_is_closed() {
+    let mut hand = Hand::new(PeerConfig { router_id: router_id(9), ..config() });
+    let dialled = hand.connect(Direction::Outgoing);
+    hand.say(dialled, &peer_open().encode());
+    let accepted = hand.connect(Direction::Incoming);
+    hand.take();
+    hand.say(accepted, &peer_open().encode());
+    assert_eq!(hand.take_notification(), collision());
+    assert_eq!(hand.peer.status().connections, [dialled]);
 }
 
 #[test]

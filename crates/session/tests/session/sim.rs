@@ -30,7 +30,9 @@ pub(crate) struct Sim {
 
 pub(crate) struct Side {
     pub(crate) peer: Peer,
+    /// Is its port open, once it has started?
     pub(crate) listens: bool,
+    started: bool,
     pub(crate) ups: Vec<Negotiated>,
     pub(crate) downs: Vec<Down>,
     pub(crate) notes: Vec<Note>,
@@ -59,6 +61,7 @@ impl Side {
         Self {
             peer: Peer::new(config, seed, now),
             listens: true,
+            started: false,
             ups: Vec::new(),
             downs: Vec::new(),
             notes: Vec::new(),
@@ -98,7 +101,15 @@ impl Sim {
     }
 
     pub(crate) fn start(&mut self, side: usize) {
+        self.sides[side].started = true;
         self.with(side, |peer, now, out| peer.start(now, out));
+    }
+
+    /// Both at the same moment: no dial finds a closed port.
+    pub(crate) fn start_both(&mut self) {
+        self.sides.iter_mut().for_each(|side| side.started = true);
+        self.start(0);
+        self.start(1);
     }
 
     pub(crate) fn with(&mut self, side: usize, act: impl FnOnce(&mut Peer, Instant, &mut Vec<Output>)) {
@@ -197,7 +208,8 @@ impl Sim {
             return;
         }
         let answer = self.now + self.way() + self.way();
-        if self.sides[1 - side].listens {
+        let other = &self.sides[1 - side];
+        if other.listens && other.started {
             self.push(answer, side, Arrival::Dialled(id));
             let acknowledged = answer + self.way();
             self.push(acknowledged, 1 - side, Arrival::Accepted(id));
