@@ -3,20 +3,21 @@
 //! Owns the question which of them stays. Both ends have to give the same answer, whatever each has seen so far and
 //! whichever side opened first; otherwise each closes the one that the other keeps.
 //!
-//! The connection opened by the speaker with the higher identifier (with the larger AS, where identifiers are equal) is
-//! the *strong* one. That speaker decides, and its OPEN on the strong connection is its word:
+//! The connection opened by the speaker with the higher identifier (with the larger AS, where identifiers are
+//! equal) is the *strong* one. That speaker decides, and its OPEN on the strong connection is its word:
 //!
 //! - It has both connections and hears an OPEN on either: the weak one is closed.
-//! - It hears the OPEN on the weak one while its own dial is still under way: the weak one is it. The dial is given up; one
-//!   that succeeds nevertheless is closed without an OPEN.
+//! - It hears the OPEN on the weak one while its own dial is still under way: the weak one is it. The dial is given
+//!   up; one that succeeds nevertheless is closed without an OPEN.
 //! - The other side closes the weak one when it hears an OPEN on the strong one, and not before.
 //!
-//! Ours: a session that is Established is not kept for its own sake. A peer that still has it closes the newcomer on our
-//! OPEN, as RFC 4271 section 6.8 has it do. One that has lost it (a node that was powered off and is back) goes on to a
-//! KEEPALIVE; only then the old session ends, as [`DownReason::Replaced`](crate::DownReason::Replaced), and the new one takes
-//! its place. So a silent reboot costs two round trips instead of a hold time, and a stray connection costs nothing. RFC
-//! 4724 section 5 would drop the old session at the SYN where graceful restart was negotiated; the KEEPALIVE comes as
-//! surely, and its routes are kept as if the connection had been lost.
+//! Ours: a session that is Established is not kept for its own sake. A peer that still has it closes the newcomer
+//! on our OPEN, as RFC 4271 section 6.8 has it do. One that has lost it (a node that was powered off and is back)
+//! goes on to a KEEPALIVE; only then the old session ends, as
+//! [`DownReason::Replaced`](crate::DownReason::Replaced), and the new one takes its place. So a silent reboot costs
+//! two round trips instead of a hold time, and a stray connection costs nothing. RFC 4724 section 5 would drop the
+//! old session at the SYN where graceful restart was negotiated; the KEEPALIVE comes as surely, and its routes are
+//! kept as if the connection had been lost.
 
 use bgp_wire::notification::{CeaseCode, Notification};
 
@@ -77,8 +78,8 @@ pub(crate) fn judge(config: &PeerConfig, negotiated: &Negotiated, other: Option<
     }
 }
 
-/// "If the BGP Identifiers of the peers involved in the connection collision are identical, then the connection initiated
-/// by the BGP speaker with the larger AS number is preserved." RFC 6286 section 2.3.
+/// Whose connection is preserved: that of the higher identifier, RFC 4271 section 6.8; where identifiers are equal, that
+/// of the larger AS, RFC 6286 section 2.3.
 fn strong_direction(config: &PeerConfig, negotiated: &Negotiated) -> Direction {
     let ours = (config.router_id, config.local_asn);
     let theirs = (negotiated.remote_router_id, negotiated.remote_asn);

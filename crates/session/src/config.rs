@@ -62,8 +62,8 @@ impl PeerConfig {
 pub enum Takes {
     /// It does already.
     AtOnce,
-    /// The session there is was negotiated under the old one: it counts from the next session on. Who cannot wait resets
-    /// the peer.
+    /// The session there is was negotiated under the old one: it counts from the next session on. Who cannot wait
+    /// resets the peer.
     NextSession,
 }
 

@@ -30,7 +30,7 @@ pub struct PeerRestart {
 pub enum Forwarding {
     /// It went on; stale routes wait for End-of-RIB.
     Preserved,
-    /// It is gone: "then the Receiving Speaker MUST immediately remove all the stale routes from the peer".
+    /// It is gone: stale routes of the family go at once, RFC 4724 section 4.2.
     Lost,
 }
 
@@ -93,9 +93,10 @@ fn survives(restart: &PeerRestart, reason: &DownReason) -> bool {
     }
 }
 
-/// Ours: besides Hard Reset, the peer's Administrative Shutdown and Peer De-configured take its routes away at once, though
-/// RFC 8538 would keep them. Older GoBGP sends these two plain when it leaves for good, and stale routes to a node that
-/// does not come back are a black hole for the restart time. A restarting agent closes without a NOTIFICATION.
+/// Ours: besides Hard Reset, the peer's Administrative Shutdown and Peer De-configured take its routes away at
+/// once, though RFC 8538 would keep them. Older GoBGP sends these two plain when it leaves for good, and stale
+/// routes to a node that does not come back are a black hole for the restart time. A restarting agent closes
+/// without a NOTIFICATION.
 fn is_farewell(notification: &Notification) -> bool {
     let farewells = [CeaseCode::HardReset, CeaseCode::AdministrativeShutdown, CeaseCode::PeerDeconfigured];
     notification.code == error::CEASE && farewells.iter().any(|code| *code as u8 == notification.subcode)

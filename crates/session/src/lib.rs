@@ -1,17 +1,18 @@
-//! One BGP peer, RFC 4271 section 8, as a pure state machine: octets, ticks and commands in; octets and updates out.
+//! One BGP peer, RFC 4271 section 8, as a pure state machine: octets, ticks and commands in; octets and updates
+//! out.
 //!
-//! Road in: the daemon hands a [`Peer`] its connections ([`Peer::connected`]), what they deliver ([`Peer::receive`]), their
-//! ends ([`Peer::closed`]) and the time ([`Peer::tick`], due at [`Peer::next_deadline`]). A framer cuts the octets, the wire
-//! crate decodes them, and each message is an event for the machine of its connection: one file per state in `state`, every
-//! event in every state.
+//! Road in: the daemon hands a [`Peer`] its connections ([`Peer::connected`]), what they deliver
+//! ([`Peer::receive`]), their ends ([`Peer::closed`]) and the time ([`Peer::tick`], due at
+//! [`Peer::next_deadline`]). A framer cuts the octets, the wire crate decodes them, and each message is an event
+//! for the machine of its connection: one file per state in `state`, every event in every state.
 //! Road out: [`Output`]s go into a buffer that the caller lends: octets to send, a dial to make, a session that is
-//! [`Output::Up`], the [`Output::Update`]s that it carries, and [`Output::Down`] with the reason and with what becomes of the
-//! routes. Between Up and Down the daemon writes its own UPDATEs and tells by [`Peer::note_sent`].
+//! [`Output::Up`], the [`Output::Update`]s that it carries, and [`Output::Down`] with the reason and with what
+//! becomes of the routes. Between Up and Down the daemon writes its own UPDATEs and tells by [`Peer::note_sent`].
 //!
-//! A peer has at most two machines, because it may have two connections (`collision`), and at most one session. It has no
-//! terminal state: only the operator and maximum-prefix stop it; after any other end it waits for the peer at once and dials
-//! again as soon as the cause allows (`pace`). There is no clock here: `now` is handed in, and the same calls give the same
-//! outputs.
+//! A peer has at most two machines, because it may have two connections (`collision`), and at most one session. It
+//! has no terminal state: only the operator and maximum-prefix stop it; after any other end it waits for the peer
+//! at once and dials again as soon as the cause allows (`pace`). There is no clock here: `now` is handed in, and
+//! the same calls give the same outputs.
 #![forbid(unsafe_code)]
 #![deny(
     clippy::unwrap_used,

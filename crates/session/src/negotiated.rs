@@ -197,8 +197,7 @@ fn check_identity(config: &PeerConfig, open: &Open) -> Result<(), Refusal> {
             detail: format!("the peer is AS {}, {} is configured", open.asn, config.remote_as),
         });
     }
-    // "If the BGP Identifier field of the OPEN message is zero, or if it is the same as the BGP Identifier of the local
-    // BGP speaker and the message is from an internal peer, then the Error Subcode is set to 'Bad BGP Identifier'".
+    // Zero is refused while decoding; our own identifier only where the peer is internal, RFC 6286 section 2.2.
     if open.asn == config.local_asn && open.router_id == config.router_id {
         return Err(Refusal {
             notification: Notification::bad_bgp_identifier(),
@@ -210,8 +209,8 @@ fn check_identity(config: &PeerConfig, open: &Open) -> Result<(), Refusal> {
 
 /// Families of both; a peer without any multiprotocol capability speaks IPv4 unicast, RFC 4760 section 8.
 ///
-/// "A BGP speaker MUST use the NOTIFICATION message with the Error Subcode set to Unsupported Capability" only if it
-/// ends the peering over it (RFC 5492 section 3), and we do: a session without a family carries nothing.
+/// Where there is none, the peering ends with Unsupported Capability (RFC 5492 section 3): a session without a family
+/// carries nothing.
 fn common_families(config: &PeerConfig, theirs: &[Capability]) -> Result<PerFamily<bool>, Refusal> {
     let mut named = theirs.iter().filter_map(|capability| {
         let Capability::Multiprotocol(code) = capability else { return None };
@@ -249,8 +248,8 @@ fn required_families(config: &PeerConfig) -> bytes::Bytes {
 }
 
 fn shorter(ours: HoldTime, theirs: HoldTime) -> HoldTime {
-    // "A BGP speaker MUST calculate the value of the Hold Timer by using the smaller of its configured Hold Time and the
-    // Hold Time received in the OPEN message." Zero is the smallest: it turns the timers off.
+    // "The BGP speaker MUST calculate the value of the Hold Timer by using the smaller of its configured Hold Time
+    // and the Hold Time received in the OPEN message." Zero is the smallest: it turns the timers off.
     if theirs.as_secs() < ours.as_secs() { theirs } else { ours }
 }
 

@@ -1,7 +1,7 @@
 //! When to dial again, and jitter: ConnectRetryTimer of RFC 4271 section 8 and 10.
 //!
-//! Owns the pause between two dials and the pseudo-random numbers of one peer. It never holds back a connection that the
-//! peer opens: back-off is for what we do ourselves.
+//! Owns the pause between two dials and the pseudo-random numbers of one peer. It never holds back a connection
+//! that the peer opens: back-off is for what we do ourselves.
 
 use std::time::Duration;
 
@@ -28,7 +28,7 @@ impl Pace {
         Self { random: seed, failures: 0 }
     }
 
-    /// "The jitter factor is a random number between 0.75 and 1.0", RFC 4271 section 10: anew for each use.
+    /// Times a random factor between 0.75 and 1.0, RFC 4271 section 10: anew for each use.
     pub(crate) fn jittered(&mut self, time: Duration) -> Duration {
         const STEPS: u64 = 1 << 16;
         let part = u32::try_from(self.next_random() % STEPS).unwrap_or_default();

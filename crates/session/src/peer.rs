@@ -1,7 +1,7 @@
 //! One peer: what the daemon talks to.
 //!
-//! Owns the calls, what they mean as events, and the cutting of a stream into messages. The two machines behind them, and
-//! what they are to each other, are `machines`.
+//! Owns the calls, what they mean as events, and the cutting of a stream into messages. The two machines behind
+//! them, and what they are to each other, are `machines`.
 
 use std::time::Instant;
 
@@ -101,7 +101,8 @@ impl Peer {
         self.settle(now, out);
     }
 
-    /// Another configuration: who dials and whether the peer is shut down count at once, the rest from the next OPEN on.
+    /// Another configuration: who dials and whether the peer is shut down count at once, the rest from the next
+    /// OPEN on.
     pub fn set_config(&mut self, config: PeerConfig, now: Instant, out: &mut Vec<Output>) -> Takes {
         let old = std::mem::replace(&mut self.config, config);
         match (old.shutdown.is_some(), self.config.shutdown.clone()) {
@@ -217,8 +218,8 @@ impl Peer {
         }
     }
 
-    /// Time has passed. What was received before `now` is to be handed in first, or a hold timer may end a session whose
-    /// KEEPALIVE lies in a buffer.
+    /// Time has passed. What was received before `now` is to be handed in first, or a hold timer may end a session
+    /// whose KEEPALIVE lies in a buffer.
     pub fn tick(&mut self, now: Instant, out: &mut Vec<Output>) {
         for slot in [Slot::Rival, Slot::Main] {
             if let Some(event) = self.due(slot, now) {

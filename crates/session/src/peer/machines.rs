@@ -1,4 +1,4 @@
-//! The two machines of a peer: RFC 4271 section 8.2.1, "one FSM for each connection".
+//! The two machines of a peer: one for each connection, RFC 4271 section 8.2.1.
 //!
 //! Owns which machine takes which connection, and what one means for the other. After [`Peer::settle`] these hold:
 //!

@@ -18,8 +18,8 @@ impl Active {
             // The peer is here: whatever kept us from dialling is no reason to make it wait.
             Event::Connected(connection) => OpenSent::enter(connection, cx),
             Event::Stop(stop) => self.stop(&stop, cx),
-            // "The start events (Events 1, 3-7) are ignored in the Active state." The others need a connection, or belong
-            // to states that have one.
+            // "The start events (Events 1, 3-7) are ignored in the Active state." The others need a connection, or
+            // belong to states that have one.
             Event::Start
             | Event::HoldTimerExpired
             | Event::KeepaliveTimerExpired

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 use super::{Active, Context, Event, OpenSent, State};
 use crate::output::{Note, Output};
 
-/// Ours: how long a dial may take. ConnectRetryTime would do by the RFC, but TCP repeats a lost SYN ever more slowly, so a
-/// new dial finds a peer that has just come back sooner than an old one.
+/// Ours: how long a dial may take. ConnectRetryTime would do by the RFC, but TCP repeats a lost SYN ever more
+/// slowly, so a new dial finds a peer that has just come back sooner than an old one.
 const DIAL_TIME: Duration = Duration::from_secs(10);
 
 /// A dial is under way.
@@ -27,8 +27,8 @@ impl Connect {
         match event {
             Event::Connected(connection) => OpenSent::enter(connection, cx),
             Event::DialFailed(reason) => self.failed(reason, cx),
-            // "drops the TCP connection, restarts the ConnectRetryTimer, ... initiates a TCP connection to the other BGP
-            // peer, ... and stays in the Connect state."
+            // "drops the TCP connection, restarts the ConnectRetryTimer, ... initiates a TCP connection to the
+            // other BGP peer, ... and stays in the Connect state."
             Event::ConnectRetryTimerExpired => {
                 cx.out.push(Output::AbortDial);
                 cx.record.last_failure = Some(("no answer to our dial".to_owned(), cx.now));

@@ -61,8 +61,8 @@ impl Established {
             Event::Open(_) => {
                 self.lose(DownReason::Sent(Notification::unexpected_in_established(message::OPEN)), cx)
             }
-            // "Any Start event (Events 1, 3-7) is ignored in the Established state." The timers do not run here; a second
-            // connection is a machine of its own, and loses every collision until the peer completes it.
+            // "Any Start event (Events 1, 3-7) is ignored in the Established state." The timers do not run here; a
+            // second connection is a machine of its own, and loses every collision until the peer completes it.
             Event::Start
             | Event::ConnectRetryTimerExpired
             | Event::IdleHoldTimerExpired
@@ -78,8 +78,7 @@ impl Established {
         out.push(Output::Update(update));
     }
 
-    /// "If a BGP speaker receives from its peer a ROUTE-REFRESH message with the <AFI, SAFI> that the speaker didn't
-    /// advertise ... the speaker shall ignore such a message." RFC 2918 section 4.
+    /// A request for a family that is not spoken is ignored, RFC 2918 section 4.
     fn refresh(self, refresh: RouteRefresh, cx: &mut Context<'_>) -> State {
         let negotiated = refresh.family.family().is_some_and(|family| self.negotiated.families[family]);
         if negotiated {

@@ -63,8 +63,8 @@ impl Idle {
         }
     }
 
-    /// "In this state, BGP FSM refuses all incoming BGP connections for this peer." The peer is told why, where it is for
-    /// long; before a start and after leaving it is to come again soon.
+    /// "In this state, BGP FSM refuses all incoming BGP connections for this peer." The peer is told why, where it
+    /// is for long; before a start and after leaving it is to come again soon.
     fn refuse(self, connection: &Connection, cx: &mut Context<'_>) -> State {
         if let Some(notification) = self.cause.refusal() {
             cx.send(connection.id, MessageKind::Notification, notification.encode());

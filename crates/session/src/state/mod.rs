@@ -1,11 +1,11 @@
 //! The states and events of RFC 4271 section 8, and what a state may use while it handles an event.
 //!
-//! Owns the two enums and [`Context`], the shared ways to end a connection. Each state has a file; what two connections of
-//! one peer mean for each other is `collision`.
+//! Owns the two enums and [`Context`], the shared ways to end a connection. Each state has a file; what two
+//! connections of one peer mean for each other is `collision`.
 //!
-//! Ours: there is no way back to Idle but the operator's and maximum-prefix's. Where RFC 4271 goes to Idle and waits for an
-//! automatic start, a machine here goes to Active, with the next dial as far away as the cause asks for. So a peer that
-//! dials is never refused because of a back-off of ours.
+//! Ours: there is no way back to Idle but the operator's and maximum-prefix's. Where RFC 4271 goes to Idle and
+//! waits for an automatic start, a machine here goes to Active, with the next dial as far away as the cause asks
+//! for. So a peer that dials is never refused because of a back-off of ours.
 
 use std::time::{Duration, Instant};
 

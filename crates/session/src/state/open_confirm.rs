@@ -45,13 +45,13 @@ impl OpenConfirm {
             Event::Fault(notification, detail) => self.fail(DownReason::Fault { notification, detail }, cx),
             Event::Notification(notification) => self.fail(DownReason::Received(notification), cx),
             Event::CollisionLost => cx.yield_to_other(&self.connection),
-            // RFC 6608 section 4: a message that does not belong here, by its type. RFC 4271 lets a second OPEN of the same
-            // connection run into collision detection; a connection cannot collide with itself.
+            // RFC 6608 section 4: a message that does not belong here, by its type. RFC 4271 lets a second OPEN of
+            // the same connection run into collision detection; a connection cannot collide with itself.
             Event::Open(_) => self.unexpected(message::OPEN, cx),
             Event::Update(_) => self.unexpected(message::UPDATE, cx),
             Event::RouteRefresh(_) => self.unexpected(message::ROUTE_REFRESH, cx),
-            // "Any start event (Events 1, 3-7) is ignored in the OpenConfirm state." The timers do not run here; a second
-            // connection is a machine of its own.
+            // "Any start event (Events 1, 3-7) is ignored in the OpenConfirm state." The timers do not run here; a
+            // second connection is a machine of its own.
             Event::Start
             | Event::ConnectRetryTimerExpired
             | Event::IdleHoldTimerExpired

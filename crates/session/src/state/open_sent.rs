@@ -44,8 +44,8 @@ impl OpenSent {
             Event::Keepalive => self.unexpected(message::KEEPALIVE, cx),
             Event::Update(_) => self.unexpected(message::UPDATE, cx),
             Event::RouteRefresh(_) => self.unexpected(message::ROUTE_REFRESH, cx),
-            // "The start events (Events 1, 3-7) are ignored in the OpenSent state." The timers do not run here; a second
-            // connection is a machine of its own.
+            // "The start events (Events 1, 3-7) are ignored in the OpenSent state." The timers do not run here; a
+            // second connection is a machine of its own.
             Event::Start
             | Event::ConnectRetryTimerExpired
             | Event::KeepaliveTimerExpired

@@ -1,4 +1,5 @@
-//! RFC 4271 section 6.8 with RFC 6286: two of ours dial each other, whichever opens first and whatever the network does.
+//! RFC 4271 section 6.8 with RFC 6286: two of ours dial each other, whichever opens first and whatever the network
+//! does.
 
 use std::time::Duration;
 

@@ -1,8 +1,8 @@
 //! Two peers back to back over a network that delays, refuses, loses and is cut, in virtual time.
 //!
-//! Each direction of a connection keeps its order, two connections keep none. A host that does not know a connection
-//! answers what comes over it with a reset, as a kernel does. Whatever a peer puts out is checked on the way: one session
-//! at most, Up and Down in turn, nothing sent on a connection that is closed, one dial at a time.
+//! Each direction of a connection keeps its order, two connections keep none. A host that does not know a
+//! connection answers what comes over it with a reset, as a kernel does. Whatever a peer puts out is checked on the
+//! way: one session at most, Up and Down in turn, nothing sent on a connection that is closed, one dial at a time.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::{Duration, Instant};
