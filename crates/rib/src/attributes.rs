@@ -161,3 +161,10 @@ impl AttributeSets {
         }
     }
 }
+
+#[cfg(test)]
+impl AttributeSets {
+    pub(crate) fn holders(&self) -> std::collections::HashMap<u32, u32> {
+        self.sets.holders()
+    }
+}

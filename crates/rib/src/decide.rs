@@ -50,7 +50,7 @@ impl Rib {
     pub fn has_work(&self) -> bool {
         self.tables.iter().any(|(_, table)| {
             !table.undecided.is_empty()
-                || table.rescan.left > 0
+                || !table.rescan.is_idle()
                 || !table.orphans.is_empty()
                 || table.groups.iter().flatten().any(|group| group.filling.is_some())
         })
@@ -340,21 +340,19 @@ impl Rib {
     /// Looks at some prefixes for one whose next hop has changed.
     fn rescan(&mut self, family: Family, budget: usize) {
         let table = &mut self.tables[family];
-        for _ in 0..budget.min(table.rescan.left) {
-            let id = table.rescan.next;
-            table.rescan.next = if (id as usize).saturating_add(1) < table.ids() { id + 1 } else { 0 };
-            table.rescan.left -= 1;
+        for _ in 0..budget {
+            if table.rescan.is_idle() {
+                break;
+            }
+            let (id, changed) = table.rescan.step();
             let touched = self.peers.iter().flatten().any(|peer| {
                 let cell = peer.families[family].received.get(id);
-                !cell.is_none()
-                    && self.sets.get(cell.set()).is_some_and(|set| table.rescan.hops.contains(&set.hop))
+                !cell.is_none() && self.sets.get(cell.set()).is_some_and(|set| changed.contains(&set.hop))
             });
             if touched {
                 table.mark(id);
             }
-        }
-        if table.rescan.left == 0 {
-            for hop in std::mem::take(&mut table.rescan.hops) {
+            for hop in table.rescan.finish(table.ids()) {
                 self.hops.release(hop);
             }
         }

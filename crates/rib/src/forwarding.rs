@@ -91,3 +91,10 @@ impl Forwardings {
         Some(Forwarding { next_hops, source: set.source })
     }
 }
+
+#[cfg(test)]
+impl Forwardings {
+    pub(crate) fn holders(&self) -> std::collections::HashMap<u32, u32> {
+        self.sets.holders()
+    }
+}

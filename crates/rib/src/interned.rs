@@ -122,6 +122,15 @@ impl<V> Interned<V> {
     }
 }
 
+#[cfg(test)]
+impl<V> Interned<V> {
+    /// Each id in use with the number of its holders.
+    pub(crate) fn holders(&self) -> std::collections::HashMap<u32, u32> {
+        let slots = (0u32..).zip(&self.slots);
+        slots.filter(|(_, slot)| slot.value.is_some()).map(|(id, slot)| (id, slot.refs)).collect()
+    }
+}
+
 /// hashbrown takes the lowest bits for the bucket and the highest seven for the tag; these are neither.
 pub(crate) fn shard_of(hash: u64) -> usize {
     usize::try_from(hash >> 48).unwrap_or(0) % SHARDS

@@ -60,3 +60,6 @@ pub use reason::{BestReason, NextHopFault, Refusal, Unreachable, Verdict};
 pub use receive::{LimitLevel, LimitReached, Received};
 pub use rib::Rib;
 pub use view::{AdvertisedView, Counters, NoExport, RouteView, Sizes};
+
+#[cfg(test)]
+mod tests;

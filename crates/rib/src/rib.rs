@@ -206,11 +206,9 @@ impl Rib {
         let Some(hop) = self.hops.set(next_hop, found) else { return };
         for family in Family::ALL {
             let table = &mut self.tables[family];
-            if !table.rescan.hops.contains(&hop) {
+            if table.rescan.add(hop) {
                 self.hops.hold(hop);
-                table.rescan.hops.push(hop);
             }
-            table.rescan.left = table.ids();
         }
     }
 

@@ -32,6 +32,17 @@ pub(crate) struct Entry {
 const EMPTY: Entry =
     Entry { refs: 0, best_peer: PeerId::LOCAL, best_set: NONE, forwarding: NONE, told: NONE };
 
+#[cfg(test)]
+impl Entry {
+    pub(crate) fn holders(&self) -> u32 {
+        self.refs
+    }
+
+    pub(crate) fn told(&self) -> u32 {
+        self.told
+    }
+}
+
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct Table {
@@ -64,14 +75,46 @@ pub(crate) enum Orphan {
     Prefixes(IdSet),
 }
 
-/// A pass over all prefixes for those whose next hop has changed.
+/// Passes over all prefixes for those whose next hop has changed.
 #[derive(Debug, Default)]
 pub(crate) struct Rescan {
-    /// What to look for; held.
-    pub(crate) hops: Vec<u32>,
-    pub(crate) next: u32,
-    /// How many ids are still to be looked at.
-    pub(crate) left: usize,
+    /// What this pass looks for; held. Empty where none is under way.
+    active: Vec<u32>,
+    /// What has changed since it began, for the next one; held.
+    waiting: Vec<u32>,
+    next: u32,
+}
+
+impl Rescan {
+    pub(crate) fn is_idle(&self) -> bool {
+        self.active.is_empty() && self.waiting.is_empty()
+    }
+
+    /// Whether the hop is new to the list, and to be held.
+    pub(crate) fn add(&mut self, hop: u32) -> bool {
+        let new = !self.waiting.contains(&hop);
+        if new {
+            self.waiting.push(hop);
+        }
+        new
+    }
+
+    /// The next id to look at, and what for.
+    pub(crate) fn step(&mut self) -> (u32, &[u32]) {
+        if self.active.is_empty() {
+            self.active = std::mem::take(&mut self.waiting);
+            self.next = 0;
+        }
+        let id = self.next;
+        self.next = id.saturating_add(1);
+        (id, &self.active)
+    }
+
+    /// Ends the pass if it is through; the hops to let go.
+    pub(crate) fn finish(&mut self, ids: usize) -> Vec<u32> {
+        // Ids that were added meanwhile belong to routes that are decided in any case.
+        if self.next as usize >= ids { std::mem::take(&mut self.active) } else { Vec::new() }
+    }
 }
 
 impl Table {

@@ -1,0 +1,201 @@
+//! The RIB as its users see it: scenarios, laws that hold whatever happens, and what must be given back.
+
+mod holders;
+mod laws;
+mod scenarios;
+mod topology;
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use bgp_wire::attribute::{AsPath, Segment};
+use bgp_wire::{
+    Announcement, Asn, DecodeContext, Family, Framer, Next, NextHop, Nlri, PathAttributes, PeerKind, Prefix,
+    RouterId, ScopedNextHop, Update,
+};
+use bytes::BytesMut;
+use smallvec::smallvec;
+
+use crate::{PeerId, PeerSettings, Reachability, Rib, RibConfig, Verdict};
+
+const US: Asn = Asn(64513);
+
+fn config() -> RibConfig {
+    RibConfig {
+        local_asn: US,
+        router_id: router_id(),
+        maximum_paths: 64,
+        multipath_relax: true,
+        hash_seed: 0x5eed,
+    }
+}
+
+/// Everybody has the same identifier, as in a cluster that annotates all nodes alike.
+fn router_id() -> RouterId {
+    RouterId::new(0xAC32_0001).unwrap()
+}
+
+fn prefix(text: &str) -> Prefix {
+    text.parse().unwrap()
+}
+
+fn external(asn: u32, address: &str) -> PeerSettings {
+    let address: IpAddr = address.parse().unwrap();
+    let local = if address.is_ipv4() { "172.50.0.1" } else { "2001:3200:3200::1" };
+    let mut settings =
+        PeerSettings::new(PeerKind::External, Asn(asn), router_id(), address, local.parse().unwrap());
+    settings.import = Some(bgp_policy::Policy::All);
+    settings
+}
+
+fn internal(address: &str) -> PeerSettings {
+    PeerSettings { kind: PeerKind::Internal, asn: US, ..external(US.0, address) }
+}
+
+fn path(asns: &[u32]) -> PathAttributes {
+    let segments = if asns.is_empty() {
+        Vec::new()
+    } else {
+        vec![Segment::Sequence(asns.iter().map(|asn| Asn(*asn)).collect())]
+    };
+    PathAttributes { as_path: AsPath { segments }, ..PathAttributes::default() }
+}
+
+fn next_hop(text: &str) -> NextHop {
+    text.parse::<IpAddr>().unwrap().into()
+}
+
+fn scoped(text: &str) -> ScopedNextHop {
+    ScopedNextHop { next_hop: next_hop(text), interface: None }
+}
+
+fn nlri(prefixes: &[Prefix]) -> Nlri {
+    Nlri::from_entries(prefixes[0].family(), false, prefixes.iter().map(|prefix| (*prefix).into()))
+}
+
+fn announce(attributes: &PathAttributes, hop: &str, prefixes: &[&str]) -> Update {
+    let prefixes: Vec<_> = prefixes.iter().map(|text| prefix(text)).collect();
+    Update {
+        announced: smallvec![Announcement { nlri: nlri(&prefixes), next_hop: next_hop(hop) }],
+        attributes: Some(attributes.to_bytes()),
+        ..Update::default()
+    }
+}
+
+fn withdraw(prefixes: &[&str]) -> Update {
+    let prefixes: Vec<_> = prefixes.iter().map(|text| prefix(text)).collect();
+    Update { withdrawn: smallvec![nlri(&prefixes)], ..Update::default() }
+}
+
+fn end_of_rib(family: Family) -> Update {
+    Update { end_of_rib: Some(family), ..Update::default() }
+}
+
+fn reachable(rib: &mut Rib, hops: &[&str]) {
+    for hop in hops {
+        rib.set_reachability(scoped(hop), Reachability::Reachable { metric: 0 });
+    }
+}
+
+fn settle(rib: &mut Rib) {
+    while rib.decide(10) {}
+}
+
+/// Each path of a prefix: its peer and the verdict in words.
+fn paths(rib: &Rib, text: &str) -> Vec<(u32, String)> {
+    rib.routes(prefix(text)).into_iter().map(|route| (route.peer.0, route.verdict.to_string())).collect()
+}
+
+/// What the kernel side would hold.
+#[derive(Default, Debug, PartialEq)]
+struct Kernel(BTreeMap<String, Vec<String>>);
+
+impl Kernel {
+    /// Pulls everything; the prefixes that changed.
+    fn pull(&mut self, rib: &mut Rib) -> Vec<String> {
+        let mut changed = Vec::new();
+        while let Some((prefix, forwarding)) = rib.next_forwarding_change() {
+            match forwarding {
+                Some(forwarding) => {
+                    let hops = forwarding.next_hops.iter().map(|hop| hop.next_hop.to_string()).collect();
+                    self.0.insert(prefix.to_string(), hops);
+                }
+                None => assert!(self.0.remove(&prefix.to_string()).is_some(), "removed what was not there"),
+            }
+            changed.push(prefix.to_string());
+        }
+        changed.sort_unstable();
+        changed
+    }
+
+    fn hops(&self, prefix: &str) -> Vec<&str> {
+        self.0.get(prefix).into_iter().flatten().map(String::as_str).collect()
+    }
+}
+
+/// A peer that reads what it is sent.
+#[derive(Default, Debug)]
+struct Receiver {
+    routes: BTreeMap<Prefix, (PathAttributes, NextHop)>,
+    ends: Vec<Family>,
+    messages: usize,
+}
+
+impl Receiver {
+    /// Pulls everything, at most about `limit` octets at a time.
+    fn pull(&mut self, rib: &mut Rib, id: PeerId, limit: usize) {
+        loop {
+            let mut out = BytesMut::new();
+            let more = rib.next_update(id, &mut out, limit);
+            self.read(&mut out);
+            if !more {
+                break;
+            }
+        }
+        assert!(!rib.has_update(id));
+    }
+
+    fn read(&mut self, octets: &mut BytesMut) {
+        let framer = Framer::new();
+        // Takes LOCAL_PREF too, and an external peer must not get it.
+        let internal = DecodeContext { peer: PeerKind::Internal, ..DecodeContext::default() };
+        loop {
+            match framer.next(octets) {
+                Next::Wait => break assert!(octets.is_empty(), "half a message"),
+                Next::Fault(fault) => panic!("{fault:?}"),
+                Next::Message(frame) => {
+                    self.messages += 1;
+                    let update = bgp_wire::update::decode(&frame.body, &internal).unwrap();
+                    self.take(&update);
+                }
+            }
+        }
+    }
+
+    fn take(&mut self, update: &Update) {
+        assert!(update.faults.is_empty(), "{:?}", update.faults);
+        self.ends.extend(update.end_of_rib);
+        for entry in update.withdrawn.iter().flat_map(Nlri::iter) {
+            assert!(
+                self.routes.remove(&entry.prefix).is_some(),
+                "withdrawn what was not there: {}",
+                entry.prefix
+            );
+        }
+        for announcement in &update.announced {
+            let attributes = update.attributes.as_ref().unwrap().parse();
+            for entry in announcement.nlri.iter() {
+                self.routes.insert(entry.prefix, (attributes.clone(), announcement.next_hop));
+            }
+        }
+    }
+
+    fn prefixes(&self) -> Vec<String> {
+        self.routes.keys().map(ToString::to_string).collect()
+    }
+}
+
+/// Whether a path is in use.
+fn in_use(verdict: &Verdict) -> bool {
+    matches!(verdict, Verdict::Best(_) | Verdict::Multipath)
+}

@@ -1,0 +1,488 @@
+//! What happens to routes, told as an operator would tell it.
+
+use std::sync::Arc;
+
+use bgp_policy::{Policy, PrefixList};
+
+use super::*;
+use crate::{LimitLevel, MaximumPrefix, MaximumPrefixAction, NoExport, Watch};
+
+const SERVICE: &str = "2004::1/128";
+const NODES: [&str; 3] = ["2001:3200:3200::2", "2001:3200:3200::3", "2001:3200:3200::4"];
+
+/// A host with three nodes of one AS, each of which announces the service.
+fn lab() -> (Rib, Kernel) {
+    let mut rib = Rib::new(config());
+    for (number, node) in (2..).zip(NODES) {
+        rib.add_peer(PeerId(number), external(64512, node));
+        rib.receive_update(PeerId(number), &announce(&path(&[64512]), node, &[SERVICE]));
+    }
+    reachable(&mut rib, &NODES);
+    settle(&mut rib);
+    let mut kernel = Kernel::default();
+    kernel.pull(&mut rib);
+    (rib, kernel)
+}
+
+#[test]
+fn three_nodes_with_one_router_id_share_a_service() {
+    let (mut rib, mut kernel) = lab();
+    assert_eq!(kernel.hops(SERVICE), NODES);
+    let verdicts = paths(&rib, SERVICE);
+    assert_eq!(verdicts[0], (2, "lowest peer address of equal paths".to_owned()));
+    assert_eq!(verdicts[1], (3, "as good as the best".to_owned()));
+    assert_eq!(verdicts[2], (4, "as good as the best".to_owned()));
+    let counters = rib.counters(PeerId(3)).unwrap().ipv6;
+    assert_eq!((counters.received, counters.accepted, counters.used), (1, 1, 1));
+
+    rib.receive_update(PeerId(2), &withdraw(&[SERVICE]));
+    settle(&mut rib);
+    assert_eq!(kernel.pull(&mut rib), [SERVICE]);
+    assert_eq!(kernel.hops(SERVICE), NODES[1..]);
+
+    rib.remove_peer(PeerId(3));
+    settle(&mut rib);
+    kernel.pull(&mut rib);
+    assert_eq!(kernel.hops(SERVICE), NODES[2..]);
+    assert_eq!(paths(&rib, SERVICE), [(4, "the only usable path".to_owned())]);
+
+    rib.remove_peer(PeerId(4));
+    settle(&mut rib);
+    assert_eq!(kernel.pull(&mut rib), [SERVICE]);
+    assert_eq!(kernel.hops(SERVICE), [""; 0]);
+    rib.remove_peer(PeerId(2));
+    settle(&mut rib);
+    holders::check_empty(&mut rib);
+}
+
+#[test]
+fn a_flap_that_is_over_before_anybody_looks_changes_nothing() {
+    let (mut rib, mut kernel) = lab();
+    rib.receive_update(PeerId(2), &withdraw(&[SERVICE]));
+    settle(&mut rib);
+    rib.receive_update(PeerId(2), &announce(&path(&[64512]), NODES[0], &[SERVICE]));
+    settle(&mut rib);
+    assert_eq!(kernel.pull(&mut rib), [""; 0]);
+    rib.receive_update(PeerId(2), &announce(&path(&[64512]), NODES[0], &[SERVICE]));
+    assert!(!rib.has_work(), "the same route again");
+}
+
+#[test]
+fn next_hops_are_watched_and_decide_who_is_used() {
+    let mut rib = Rib::new(config());
+    rib.add_peer(PeerId(2), external(64512, NODES[0]));
+    rib.receive_update(PeerId(2), &announce(&path(&[64512]), NODES[0], &[SERVICE]));
+    settle(&mut rib);
+    let mut changes = Vec::new();
+    rib.take_next_hop_changes(&mut changes);
+    assert_eq!(changes, [(scoped(NODES[0]), Watch::Start)]);
+    assert_eq!(paths(&rib, SERVICE), [(2, "next hop is not resolved yet".to_owned())]);
+    assert!(rib.next_forwarding_change().is_none());
+
+    reachable(&mut rib, &[NODES[0]]);
+    assert!(rib.has_work());
+    settle(&mut rib);
+    assert!(rib.next_forwarding_change().is_some_and(|(_, forwarding)| forwarding.is_some()));
+
+    rib.set_reachability(scoped(NODES[0]), Reachability::Unreachable("link down".into()));
+    settle(&mut rib);
+    assert_eq!(paths(&rib, SERVICE), [(2, "next hop unreachable: link down".to_owned())]);
+    assert_eq!(rib.next_forwarding_change(), Some((prefix(SERVICE), None)));
+    let counters = rib.counters(PeerId(2)).unwrap().ipv6;
+    assert_eq!((counters.accepted, counters.used), (1, 0));
+
+    rib.remove_peer(PeerId(2));
+    settle(&mut rib);
+    changes.clear();
+    rib.take_next_hop_changes(&mut changes);
+    assert_eq!(changes, [(scoped(NODES[0]), Watch::Stop)]);
+}
+
+#[test]
+fn a_link_is_part_of_a_next_hop() {
+    let mut rib = Rib::new(config());
+    for number in [2, 3] {
+        let mut settings = external(64512, "fe80::1");
+        settings.interface = Some(number);
+        rib.add_peer(PeerId(number), settings);
+        rib.receive_update(PeerId(number), &announce(&path(&[64512]), "fe80::1", &[SERVICE]));
+        let next_hop = ScopedNextHop { interface: Some(number), ..scoped("fe80::1") };
+        rib.set_reachability(next_hop, Reachability::Reachable { metric: 0 });
+    }
+    settle(&mut rib);
+    let (_, forwarding) = rib.next_forwarding_change().unwrap();
+    let links: Vec<_> = forwarding.unwrap().next_hops.iter().map(|hop| hop.interface).collect();
+    assert_eq!(links, [Some(2), Some(3)]);
+}
+
+#[test]
+fn each_check_refuses_with_its_reason() {
+    let mut rib = Rib::new(config());
+    rib.add_peer(PeerId(1), external(64512, "172.50.0.2"));
+    rib.add_peer(PeerId(2), internal("172.50.0.9"));
+    let looped = PathAttributes { originator_id: Some([172, 50, 0, 1].into()), ..path(&[]) };
+    let clustered = PathAttributes { cluster_list: vec![[172, 50, 0, 1].into()], ..path(&[]) };
+    for (peer, attributes, hop, reason) in [
+        (1, path(&[64512, 64513]), "172.50.0.2", "our own AS is in the AS path (1 times)"),
+        (1, path(&[64999]), "172.50.0.2", "the AS path begins with 64999, not with the peer's AS 64512"),
+        (1, path(&[]), "172.50.0.2", "the AS path does not begin with the peer's AS 64512"),
+        (1, path(&[64512]), "172.50.0.1", "next hop is an address of ours"),
+        (1, path(&[64512]), "127.0.0.1", "next hop is a loopback address"),
+        (1, path(&[64512]), "0.0.0.0", "next hop is the unspecified address"),
+        (1, path(&[64512]), "224.0.0.1", "next hop is a multicast address"),
+        (2, looped, "172.50.0.9", "we originated it (ORIGINATOR_ID is ours)"),
+        (2, clustered, "172.50.0.9", "our cluster is in CLUSTER_LIST"),
+    ] {
+        let received = rib.receive_update(PeerId(peer), &announce(&attributes, hop, &["192.0.2.0/24"]));
+        assert_eq!(received.refused, 1, "{reason}");
+        settle(&mut rib);
+        assert_eq!(paths(&rib, "192.0.2.0/24"), [(peer, reason.to_owned())]);
+        assert_eq!(rib.counters(PeerId(peer)).unwrap().ipv4.accepted, 0);
+        rib.receive_update(PeerId(peer), &withdraw(&["192.0.2.0/24"]));
+    }
+}
+
+#[test]
+fn own_as_and_first_as_can_be_allowed() {
+    let mut rib = Rib::new(config());
+    let settings = PeerSettings { allow_own_as: 1, enforce_first_as: false, ..external(64512, "172.50.0.2") };
+    rib.add_peer(PeerId(1), settings);
+    let update = announce(&path(&[64999, 64513]), "172.50.0.2", &["192.0.2.0/24"]);
+    assert_eq!(rib.receive_update(PeerId(1), &update).refused, 0);
+    let twice = announce(&path(&[64999, 64513, 64513]), "172.50.0.2", &["192.0.2.0/24"]);
+    assert_eq!(rib.receive_update(PeerId(1), &twice).refused, 1);
+}
+
+#[test]
+fn an_external_peer_without_policy_exchanges_nothing_and_it_is_said() {
+    let mut rib = Rib::new(config());
+    let settings = PeerSettings { import: None, ..external(64512, NODES[0]) };
+    rib.add_peer(PeerId(2), settings);
+    rib.originate(prefix("2001:db8::/32"));
+    rib.receive_update(PeerId(2), &announce(&path(&[64512]), NODES[0], &[SERVICE]));
+    reachable(&mut rib, &[NODES[0]]);
+    settle(&mut rib);
+    assert_eq!(paths(&rib, SERVICE), [(2, "no import policy (RFC 8212)".to_owned())]);
+    assert_eq!(rib.received(PeerId(2), Family::Ipv6Unicast).count(), 1);
+    assert_eq!(rib.no_export(PeerId(2), Family::Ipv6Unicast), Some(NoExport::NoExportPolicy));
+    let mut receiver = Receiver::default();
+    receiver.pull(&mut rib, PeerId(2), 4096);
+    assert_eq!((receiver.prefixes(), receiver.ends), (vec![], Family::ALL.to_vec()));
+
+    rib.set_policy(PeerId(2), Some(Policy::All), None);
+    settle(&mut rib);
+    assert_eq!(paths(&rib, SERVICE), [(2, "the only usable path".to_owned())]);
+    rib.set_policy(PeerId(2), Some(Policy::None), None);
+    settle(&mut rib);
+    assert_eq!(paths(&rib, SERVICE), [(2, "refused by import policy: policy none".to_owned())]);
+    assert_eq!(rib.next_forwarding_change(), None, "never told, nothing to take back");
+}
+
+#[test]
+fn a_prefix_list_lets_services_in_and_can_be_changed_without_the_session() {
+    let list = |rule: &str| {
+        Some(Policy::PrefixList(Arc::new(PrefixList::new("services", vec![rule.parse().unwrap()]))))
+    };
+    let mut rib = Rib::new(config());
+    let import = list("permit 2004::/64 ge 128");
+    rib.add_peer(PeerId(2), PeerSettings { import, ..external(64512, NODES[0]) });
+    reachable(&mut rib, &[NODES[0]]);
+    let received =
+        rib.receive_update(PeerId(2), &announce(&path(&[64512]), NODES[0], &[SERVICE, "2005::1/128"]));
+    assert_eq!((received.announced, received.refused), (2, 1));
+    reachable(&mut rib, &[NODES[0]]);
+    settle(&mut rib);
+    let refused = "refused by import policy: prefix-list services: no rule matches";
+    assert_eq!(paths(&rib, "2005::1/128"), [(2, refused.to_owned())]);
+    let mut kernel = Kernel::default();
+    assert_eq!(kernel.pull(&mut rib), [SERVICE]);
+
+    rib.set_policy(PeerId(2), list("permit 2005::/64 ge 128"), None);
+    settle(&mut rib);
+    assert_eq!(kernel.pull(&mut rib), [SERVICE, "2005::1/128"]);
+    assert_eq!(kernel.hops(SERVICE), [""; 0]);
+    assert_eq!(kernel.hops("2005::1/128"), [NODES[0]]);
+    holders::check(&rib);
+}
+
+#[test]
+fn local_preference_of_an_external_peer_counts_for_nothing() {
+    let mut rib = Rib::new(config());
+    rib.add_peer(PeerId(1), external(1, "172.50.0.2"));
+    rib.add_peer(PeerId(2), internal("172.50.0.3"));
+    let loud = PathAttributes { local_pref: Some(500), ..path(&[1]) };
+    rib.receive_update(PeerId(1), &announce(&loud, "172.50.0.2", &["192.0.2.0/24"]));
+    let quiet = PathAttributes { local_pref: Some(101), ..path(&[7, 8]) };
+    rib.receive_update(PeerId(2), &announce(&quiet, "172.50.0.3", &["192.0.2.0/24"]));
+    reachable(&mut rib, &["172.50.0.2", "172.50.0.3"]);
+    settle(&mut rib);
+    let expected = [(2, "highest local preference".to_owned()), (1, "lower local preference".to_owned())];
+    assert_eq!(paths(&rib, "192.0.2.0/24"), expected);
+}
+
+#[test]
+fn a_node_that_shuts_down_gracefully_is_the_last_choice() {
+    let (mut rib, mut kernel) = lab();
+    let leaving = PathAttributes { communities: vec![0xFFFF_0000], ..path(&[64512]) };
+    rib.receive_update(PeerId(2), &announce(&leaving, NODES[0], &[SERVICE]));
+    settle(&mut rib);
+    kernel.pull(&mut rib);
+    assert_eq!(kernel.hops(SERVICE), NODES[1..]);
+    assert_eq!(rib.routes(prefix(SERVICE))[2].local_pref, 0);
+}
+
+#[test]
+fn without_relaxing_paths_through_different_neighbours_do_not_share() {
+    let mut rib = Rib::new(RibConfig { multipath_relax: false, ..config() });
+    for (number, asn) in [(2, 1), (3, 2), (4, 1)] {
+        let node = NODES[number - 2];
+        let id = PeerId(u32::try_from(number).unwrap());
+        rib.add_peer(id, external(asn, node));
+        rib.receive_update(id, &announce(&path(&[asn]), node, &[SERVICE]));
+    }
+    reachable(&mut rib, &NODES);
+    settle(&mut rib);
+    let (_, forwarding) = rib.next_forwarding_change().unwrap();
+    assert_eq!(forwarding.unwrap().next_hops, [scoped(NODES[0]), scoped(NODES[2])]);
+    assert_eq!(paths(&rib, SERVICE)[2], (3, "as good as the best, but with another AS path".to_owned()));
+}
+
+#[test]
+fn a_network_of_our_own_wins_and_is_not_told_to_the_kernel() {
+    let (mut rib, mut kernel) = lab();
+    rib.originate(prefix(SERVICE));
+    settle(&mut rib);
+    assert_eq!(kernel.pull(&mut rib), [SERVICE]);
+    assert_eq!(kernel.hops(SERVICE), [""; 0]);
+    assert_eq!(paths(&rib, SERVICE)[0], (PeerId::LOCAL.0, "our own network".to_owned()));
+    rib.withdraw_origin(prefix(SERVICE));
+    settle(&mut rib);
+    kernel.pull(&mut rib);
+    assert_eq!(kernel.hops(SERVICE), NODES);
+}
+
+#[test]
+fn stale_routes_stay_in_use_until_they_are_announced_again_or_swept() {
+    let (mut rib, mut kernel) = lab();
+    rib.receive_update(PeerId(2), &announce(&path(&[64512]), NODES[0], &["2004::2/128"]));
+    settle(&mut rib);
+    kernel.pull(&mut rib);
+    rib.mark_stale(PeerId(2));
+    settle(&mut rib);
+    assert_eq!(kernel.pull(&mut rib), [""; 0], "nothing moves");
+    assert!(rib.routes(prefix(SERVICE))[0].stale);
+    assert_eq!(rib.counters(PeerId(2)).unwrap().ipv6.stale, 2);
+
+    rib.add_peer(PeerId(2), external(64512, NODES[0]));
+    rib.receive_update(PeerId(2), &announce(&path(&[64512]), NODES[0], &[SERVICE]));
+    assert_eq!(rib.counters(PeerId(2)).unwrap().ipv6.stale, 1);
+    let received = rib.receive_update(PeerId(2), &end_of_rib(Family::Ipv6Unicast));
+    assert_eq!(received.end_of_rib, Some(Family::Ipv6Unicast));
+    settle(&mut rib);
+    assert_eq!(kernel.pull(&mut rib), ["2004::2/128"]);
+    assert_eq!(kernel.hops(SERVICE), NODES);
+    assert_eq!(rib.counters(PeerId(2)).unwrap().ipv6.stale, 0);
+
+    // Twice in a row: what was stale already does not survive.
+    rib.mark_stale(PeerId(2));
+    rib.mark_stale(PeerId(2));
+    settle(&mut rib);
+    kernel.pull(&mut rib);
+    assert_eq!(kernel.hops(SERVICE), NODES[1..]);
+    holders::check(&rib);
+}
+
+#[test]
+fn limits_are_said_once_and_bound_what_is_stored() {
+    let mut rib = Rib::new(config());
+    let limit = MaximumPrefix { limit: 4, action: MaximumPrefixAction::Stop, warn_at: Some(75) };
+    let mut settings = external(64512, NODES[0]);
+    settings.maximum_prefix.ipv6 = Some(limit);
+    rib.add_peer(PeerId(2), settings);
+    let send = |rib: &mut Rib, numbers: std::ops::Range<u32>| {
+        let texts: Vec<String> = numbers.map(|number| format!("2004::{number}/128")).collect();
+        let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+        let received = rib.receive_update(PeerId(2), &announce(&path(&[64512]), NODES[0], &texts));
+        received.limits.iter().map(|reached| (reached.level, reached.count)).collect::<Vec<_>>()
+    };
+    assert_eq!(send(&mut rib, 0..2), []);
+    assert_eq!(send(&mut rib, 2..3), [(LimitLevel::Warning, 3)]);
+    assert_eq!(send(&mut rib, 0..4), [], "no more than before but one");
+    assert_eq!(send(&mut rib, 4..9), [(LimitLevel::Exceeded, 4)]);
+    assert_eq!(send(&mut rib, 4..9), []);
+    let counters = rib.counters(PeerId(2)).unwrap().ipv6;
+    assert_eq!((counters.received, counters.limit_exceeded), (4, true));
+    rib.receive_update(PeerId(2), &withdraw(&["2004::0/128", "2004::1/128"]));
+    assert!(!rib.counters(PeerId(2)).unwrap().ipv6.limit_exceeded);
+    assert_eq!(send(&mut rib, 0..9), [(LimitLevel::Warning, 4), (LimitLevel::Exceeded, 4)]);
+    settle(&mut rib);
+    holders::check(&rib);
+}
+
+#[test]
+fn what_is_announced_carries_our_as_and_does_not_go_back() {
+    let mut rib = Rib::new(config());
+    let export = Some(Policy::All);
+    for (number, node) in (2..).zip(NODES) {
+        rib.add_peer(PeerId(number), PeerSettings { export: export.clone(), ..external(64512, node) });
+    }
+    rib.receive_update(PeerId(2), &announce(&path(&[64512]), NODES[0], &[SERVICE]));
+    rib.originate(prefix("2001:db8::/32"));
+    reachable(&mut rib, &NODES);
+    settle(&mut rib);
+    let mut receivers: Vec<Receiver> = (0..3).map(|_| Receiver::default()).collect();
+    let mut pull = |rib: &mut Rib, at: usize| {
+        receivers[at].pull(rib, PeerId(u32::try_from(at).unwrap() + 2), 4096);
+        receivers[at].prefixes()
+    };
+    assert_eq!(pull(&mut rib, 0), ["2001:db8::/32"]);
+    assert_eq!(pull(&mut rib, 1), ["2001:db8::/32", SERVICE]);
+
+    // The best path moves to the second node: the first one gets it now, and the second has it taken back.
+    rib.receive_update(PeerId(3), &announce(&path(&[64512]), NODES[1], &[SERVICE]));
+    rib.receive_update(PeerId(2), &withdraw(&[SERVICE]));
+    reachable(&mut rib, &NODES);
+    settle(&mut rib);
+    assert_eq!(pull(&mut rib, 0), ["2001:db8::/32", SERVICE]);
+    assert_eq!(pull(&mut rib, 1), ["2001:db8::/32"]);
+    assert_eq!(pull(&mut rib, 2), ["2001:db8::/32", SERVICE]);
+    let (attributes, next_hop) = &receivers[2].routes[&prefix(SERVICE)];
+    assert_eq!(attributes.as_path, path(&[64513, 64512]).as_path);
+    assert_eq!(next_hop.to_string(), "2001:3200:3200::1");
+    assert_eq!(receivers[2].routes[&prefix("2001:db8::/32")].0, path(&[64513]));
+    assert_eq!(receivers[2].ends, Family::ALL);
+    assert_eq!(rib.sizes().exported_sets, 2);
+    assert_eq!(rib.advertised(PeerId(4), Family::Ipv6Unicast).count(), 2);
+}
+
+#[test]
+fn well_known_communities_keep_routes_in() {
+    let mut rib = Rib::new(config());
+    rib.add_peer(PeerId(1), external(1, "172.50.0.2"));
+    rib.add_peer(PeerId(2), PeerSettings { export: Some(Policy::All), ..external(2, "172.50.0.3") });
+    rib.add_peer(PeerId(3), internal("172.50.0.4"));
+    for (number, community) in [(0, 0xFFFF_FF01), (1, 0xFFFF_FF02), (2, 0xFFFF_FF03), (3, 0x0001_0001)] {
+        let attributes = PathAttributes { communities: vec![community], ..path(&[1]) };
+        let text = format!("10.0.{number}.0/24");
+        rib.receive_update(PeerId(1), &announce(&attributes, "172.50.0.2", &[&text]));
+    }
+    reachable(&mut rib, &["172.50.0.2"]);
+    settle(&mut rib);
+    let (mut external, mut internal) = (Receiver::default(), Receiver::default());
+    external.pull(&mut rib, PeerId(2), 4096);
+    internal.pull(&mut rib, PeerId(3), 4096);
+    assert_eq!(external.prefixes(), ["10.0.3.0/24"]);
+    assert_eq!(internal.prefixes(), ["10.0.0.0/24", "10.0.2.0/24", "10.0.3.0/24"]);
+    let (attributes, next_hop) = &internal.routes[&prefix("10.0.3.0/24")];
+    assert_eq!((attributes.local_pref, next_hop.to_string().as_str()), (Some(100), "172.50.0.2"));
+}
+
+#[test]
+fn routes_of_internal_peers_do_not_go_to_internal_peers() {
+    let mut rib = Rib::new(config());
+    rib.add_peer(PeerId(1), internal("172.50.0.2"));
+    rib.add_peer(PeerId(2), internal("172.50.0.3"));
+    rib.add_peer(PeerId(3), PeerSettings { export: Some(Policy::All), ..external(3, "172.50.0.4") });
+    rib.receive_update(PeerId(1), &announce(&path(&[9]), "172.50.0.2", &["10.0.0.0/8"]));
+    reachable(&mut rib, &["172.50.0.2"]);
+    settle(&mut rib);
+    let (mut internal, mut external) = (Receiver::default(), Receiver::default());
+    internal.pull(&mut rib, PeerId(2), 4096);
+    external.pull(&mut rib, PeerId(3), 4096);
+    assert_eq!((internal.prefixes().len(), external.prefixes().len()), (0, 1));
+}
+
+#[test]
+fn a_refresh_sends_everything_again() {
+    let mut rib = Rib::new(config());
+    rib.add_peer(PeerId(1), PeerSettings { export: Some(Policy::All), ..external(1, "172.50.0.2") });
+    rib.originate(prefix("10.0.0.0/8"));
+    settle(&mut rib);
+    let mut receiver = Receiver::default();
+    receiver.pull(&mut rib, PeerId(1), 4096);
+    assert_eq!(receiver.messages, 3);
+    receiver.pull(&mut rib, PeerId(1), 4096);
+    assert_eq!(receiver.messages, 3, "nothing new");
+    rib.request_refresh(PeerId(1), Family::Ipv4Unicast);
+    assert!(rib.peers_with_updates().eq([PeerId(1)]));
+    receiver.pull(&mut rib, PeerId(1), 4096);
+    assert_eq!(receiver.messages, 4);
+}
+
+#[test]
+fn a_changed_export_policy_takes_back_what_it_forbids() {
+    let mut rib = Rib::new(config());
+    let list = PrefixList::new("ten", vec!["permit 10.0.0.0/8".parse().unwrap()]);
+    rib.add_peer(PeerId(1), PeerSettings { export: Some(Policy::All), ..external(1, "172.50.0.2") });
+    rib.add_peer(PeerId(2), PeerSettings { export: Some(Policy::All), ..external(2, "172.50.0.3") });
+    rib.originate(prefix("10.0.0.0/8"));
+    rib.originate(prefix("11.0.0.0/8"));
+    settle(&mut rib);
+    let mut receiver = Receiver::default();
+    receiver.pull(&mut rib, PeerId(1), 4096);
+    assert_eq!(receiver.prefixes(), ["10.0.0.0/8", "11.0.0.0/8"]);
+    rib.set_policy(PeerId(1), Some(Policy::All), Some(Policy::PrefixList(Arc::new(list))));
+    receiver.pull_nothing(&mut rib, PeerId(1));
+    settle(&mut rib);
+    receiver.pull(&mut rib, PeerId(1), 4096);
+    assert_eq!(receiver.prefixes(), ["10.0.0.0/8"]);
+    rib.set_policy(PeerId(1), Some(Policy::All), None);
+    settle(&mut rib);
+    receiver.pull(&mut rib, PeerId(1), 4096);
+    assert_eq!(receiver.prefixes(), [""; 0]);
+    rib.set_policy(PeerId(1), Some(Policy::All), Some(Policy::All));
+    settle(&mut rib);
+    receiver.pull(&mut rib, PeerId(1), 4096);
+    assert_eq!(receiver.prefixes(), ["10.0.0.0/8", "11.0.0.0/8"]);
+    holders::check(&rib);
+}
+
+impl Receiver {
+    /// A new update group is filled before anything is sent: no route is taken back to be announced again.
+    fn pull_nothing(&mut self, rib: &mut Rib, id: PeerId) {
+        let mut out = BytesMut::new();
+        assert!(!rib.next_update(id, &mut out, 4096));
+        assert!(out.is_empty());
+    }
+}
+
+#[test]
+fn many_routes_with_the_same_attributes_share_messages() {
+    let mut rib = Rib::new(config());
+    rib.add_peer(PeerId(1), external(1, "172.50.0.2"));
+    let texts: Vec<String> = (0..3000).map(|at| format!("10.{}.{}.0/24", at / 256, at % 256)).collect();
+    let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+    rib.receive_update(PeerId(1), &announce(&path(&[1]), "172.50.0.2", &texts));
+    reachable(&mut rib, &["172.50.0.2"]);
+    settle(&mut rib);
+    rib.add_peer(PeerId(2), PeerSettings { export: Some(Policy::All), ..external(2, "172.50.0.3") });
+    settle(&mut rib);
+    let mut receiver = Receiver::default();
+    receiver.pull(&mut rib, PeerId(2), 10_000);
+    assert_eq!(receiver.routes.len(), 3000);
+    // Four octets each in messages of 4096.
+    assert_eq!(receiver.messages, 3 + 2);
+    rib.remove_peer(PeerId(1));
+    settle(&mut rib);
+    receiver.pull(&mut rib, PeerId(2), 10_000);
+    assert_eq!((receiver.routes.len(), receiver.messages), (0, 5 + 3));
+    rib.remove_peer(PeerId(2));
+    settle(&mut rib);
+    let mut kernel = Kernel::default();
+    kernel.pull(&mut rib);
+    holders::check_empty(&mut rib);
+}
+
+#[test]
+fn addresses_are_looked_up_by_their_longest_prefix() {
+    let mut rib = Rib::new(config());
+    for text in ["::/0", "2004::/64", "2004::1/128"] {
+        rib.originate(prefix(text));
+    }
+    settle(&mut rib);
+    let found = |address: &str| rib.lookup(address.parse().unwrap()).map(|prefix| prefix.to_string());
+    assert_eq!(found("2004::1").as_deref(), Some("2004::1/128"));
+    assert_eq!(found("2004::2").as_deref(), Some("2004::/64"));
+    assert_eq!(found("2005::2").as_deref(), Some("::/0"));
+    assert_eq!(found("10.0.0.1"), None);
+}
