@@ -292,7 +292,12 @@ impl Rib {
     pub(crate) fn change_group(&mut self, place: usize, family: Family) {
         let Some(Some(peer)) = self.peers.get_mut(place) else { return };
         let table = &mut self.tables[family];
+        let profile = Profile::new(&peer.settings, family);
         let out = &mut peer.families[family].out;
+        let group = out.group.and_then(|at| table.groups.get(at)?.as_ref());
+        if group.map(|group| &group.profile) == profile.as_ref() {
+            return;
+        }
         if let Some(at) = out.group.take() {
             self.exported.forget(table.remove_member(at, place));
         }

@@ -180,7 +180,7 @@ impl Table {
     /// Has the decision run for every prefix that is known.
     pub(crate) fn mark_all(&mut self) {
         for id in 0..u32::try_from(self.ids()).unwrap_or(u32::MAX) {
-            if self.prefixes.prefix(id).is_some() {
+            if self.entry(id).refs > 0 {
                 self.mark(id);
             }
         }

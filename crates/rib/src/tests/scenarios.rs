@@ -486,3 +486,43 @@ fn addresses_are_looked_up_by_their_longest_prefix() {
     assert_eq!(found("2005::2").as_deref(), Some("::/0"));
     assert_eq!(found("10.0.0.1"), None);
 }
+
+#[test]
+fn settings_change_while_the_session_runs() {
+    let (mut rib, mut kernel) = lab();
+    rib.set_multipath(2, true);
+    settle(&mut rib);
+    kernel.pull(&mut rib);
+    assert_eq!(kernel.hops(SERVICE), NODES[..2]);
+    assert_eq!(paths(&rib, SERVICE)[2], (4, "as good as the best, but maximum-paths are in use".to_owned()));
+
+    rib.update_settings(PeerId(2), |settings| settings.import = None);
+    settle(&mut rib);
+    kernel.pull(&mut rib);
+    assert_eq!(kernel.hops(SERVICE), NODES[1..]);
+
+    let mut receiver = Receiver::default();
+    rib.update_settings(PeerId(2), |settings| settings.export = Some(Policy::All));
+    settle(&mut rib);
+    receiver.pull(&mut rib, PeerId(2), 4096);
+    assert_eq!((receiver.prefixes(), receiver.messages), (vec![SERVICE.to_owned()], 3));
+    rib.update_settings(PeerId(2), |settings| settings.allow_own_as = 3);
+    settle(&mut rib);
+    receiver.pull(&mut rib, PeerId(2), 4096);
+    assert_eq!(receiver.messages, 3, "nothing that it was told has changed");
+    holders::check(&rib);
+}
+
+#[test]
+fn a_refresh_of_the_peer_removes_what_it_does_not_send_again() {
+    let (mut rib, mut kernel) = lab();
+    rib.receive_update(PeerId(2), &announce(&path(&[64512]), NODES[0], &["2004::2/128"]));
+    rib.mark_family_stale(PeerId(2), Family::Ipv6Unicast);
+    rib.receive_update(PeerId(2), &announce(&path(&[64512]), NODES[0], &[SERVICE]));
+    rib.sweep_stale(PeerId(2), Family::Ipv6Unicast);
+    settle(&mut rib);
+    kernel.pull(&mut rib);
+    assert_eq!(kernel.hops(SERVICE), NODES);
+    assert!(rib.routes(prefix("2004::2/128")).is_empty());
+    holders::check(&rib);
+}
