@@ -9,7 +9,7 @@
 //! is `bgp-fib`. Nothing is encoded elsewhere: the numbers of rtnetlink stand in `uapi`.
 //!
 //! Beside it live the kernel settings that forwarding depends on ([`Sysctl`]) and the counters of TCP MD5
-//! ([`TcpMd5Counters`]).
+//! ([`TcpMd5Counters`]), and the question whether any policy rule leads to a table ([`rules`]).
 #![forbid(unsafe_code)]
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
@@ -23,6 +23,7 @@ mod kernel;
 mod message;
 mod report;
 mod requests;
+pub mod rules;
 mod socket;
 mod sysctl;
 mod uapi;

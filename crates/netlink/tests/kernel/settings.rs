@@ -1,6 +1,6 @@
 //! Kernel settings and counters belong to the namespace in which they are asked for.
 
-use bgp_netlink::{Sysctl, TcpMd5Counters};
+use bgp_netlink::{Sysctl, TcpMd5Counters, rules};
 
 use crate::netns::Namespace;
 
@@ -23,4 +23,21 @@ fn settings_are_those_of_the_own_namespace() {
 #[test]
 fn a_fresh_namespace_has_seen_no_bad_digest() {
     assert_eq!(Namespace::new().run(TcpMd5Counters::read).unwrap(), TcpMd5Counters::default());
+}
+
+#[test]
+fn a_table_is_consulted_where_a_rule_leads_to_it() {
+    let namespace = Namespace::new();
+    namespace.ip("rule add from all lookup 100000");
+    namespace.ip("rule add from all fwmark 7 blackhole");
+    let ask = |table| {
+        let consulted = namespace.run(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(rules::consulted(table)).unwrap()
+        });
+        (consulted.ipv4, consulted.ipv6)
+    };
+    assert_eq!(ask(254), (true, true));
+    assert_eq!(ask(100_000), (true, false));
+    assert_eq!(ask(77), (false, false));
 }
