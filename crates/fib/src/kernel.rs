@@ -197,6 +197,8 @@ pub(crate) mod errno {
     pub(crate) const EPERM: i32 = 1;
     pub(crate) const ENOENT: i32 = 2;
     pub(crate) const ESRCH: i32 = 3;
+    pub(crate) const EINTR: i32 = 4;
+    pub(crate) const EAGAIN: i32 = 11;
     pub(crate) const ENOMEM: i32 = 12;
     pub(crate) const EEXIST: i32 = 17;
     pub(crate) const ENODEV: i32 = 19;

@@ -27,8 +27,13 @@
 mod config;
 mod event;
 mod fib;
+mod guard;
 mod kernel;
+mod objects;
 mod op;
+mod routes;
+mod sets;
+mod tracking;
 mod view;
 
 pub use config::{FibConfig, GROUP_IDS, HOP_IDS, MAIN_TABLE, PROTOCOL_BGP};

@@ -1,0 +1,356 @@
+//! What the kernel said to an operation, and what follows from it.
+//!
+//! Refusals come in classes. *Taken*: look at what is there before anything is replaced. *Out of memory, no answer*: wait,
+//! read everything again, go on. *No next-hop objects*: routes carry their hops from now on. Everything else belongs to
+//! the one object or route: it is shown, and tried again after a while or when something changes.
+
+use std::time::{Duration, Instant};
+
+use crate::event::Kind;
+use crate::fib::{Fib, What};
+use crate::guard::Trouble;
+use crate::kernel::{KernelError, errno};
+use crate::objects::{Flight, Held};
+use crate::op::OpId;
+use crate::routes::Body;
+use crate::view::{Installed, Notice};
+
+/// How often a route that another protocol's route blocks is tried nevertheless.
+pub(super) const BLOCKED_RETRY: Duration = Duration::from_secs(30);
+
+type Answer = Result<(), KernelError>;
+
+impl Fib {
+    /// Takes in the kernel's answer to one operation. Says so where a prefix has thereby reached what was wanted.
+    pub fn confirm(&mut self, id: OpId, result: Answer, now: Instant) -> Option<Installed> {
+        self.now = self.now.max(now);
+        let what = self.flights.remove(&id)?;
+        match &result {
+            Ok(()) => {
+                let now = self.now;
+                self.congested.take_if(|trouble| !trouble.holds(now));
+            }
+            Err(error) => {
+                self.errors += u64::from(!is_gone_already(&what, error));
+                if is_congestion(error) {
+                    self.congest(error);
+                }
+            }
+        }
+        match what {
+            What::PutHop { id, exclusive } => self.hop_put(id, exclusive, result),
+            What::DelHop { id } | What::DelGroup { id } => self.object_deleted(id, result),
+            What::PutGroup { id, exclusive } => self.group_put(id, exclusive, result),
+            What::PutRoute { slot } => return self.route_put(slot, result),
+            What::DelRoute { slot } => return self.route_deleted(slot, result),
+            What::DelExtra { slot, body } => self.extra_deleted(slot, body, result),
+            What::Probe => {}
+            What::Dump(kind) => self.dump_answered(kind, &result),
+        }
+        None
+    }
+
+    fn congest(&mut self, error: &KernelError) {
+        let now = self.now;
+        if !self.congested.as_ref().is_some_and(|trouble| trouble.holds(now)) {
+            self.congested = Some(Trouble::refused(self.congested.as_ref(), error.clone(), now));
+        }
+        self.ask_dump(Kind::Nexthops);
+        self.ask_dump(Kind::Routes);
+    }
+
+    fn dump_answered(&mut self, kind: Kind, result: &Answer) {
+        let Some(dump) = self.dumps.get_mut(&kind) else { return };
+        dump.in_flight = false;
+        if result.is_err() {
+            dump.running = false;
+            self.ask_dump(kind);
+        }
+    }
+
+    fn hop_put(&mut self, id: u32, exclusive: bool, result: Answer) {
+        let dump = self.nexthop_dump;
+        let now = self.now;
+        let Some(hop) = self.objects.hops.get_mut(&id) else { return };
+        let via = hop.wanted;
+        hop.flight = None;
+        hop.touched = dump;
+        let doubt = std::mem::take(&mut hop.doubt);
+        self.objects.work.insert(id);
+        self.sets.mark_object(id);
+        match result {
+            Ok(()) => {
+                hop.trouble = None;
+                hop.held = Held::Present(via);
+                self.objects_work = Some(true);
+                self.refusals.remove(&via);
+                if doubt {
+                    let doubtful = self.objects.doubt_hop(id);
+                    self.routes_gone_with(&doubtful, &Held::Doubt);
+                }
+            }
+            Err(_) if doubt => hop.held = Held::Doubt,
+            Err(error) if is_congestion(&error) => hop.held = Held::Doubt,
+            Err(error) if error.errno == errno::EOPNOTSUPP && self.objects_work.is_none() => self.fall_back(),
+            Err(error) if error.errno == errno::EEXIST && exclusive => self.id_taken(id),
+            Err(error) => {
+                let trouble = Trouble::refused(self.refusals.get(&via), error.clone(), now);
+                self.refuse(via, trouble, &error.to_string());
+                self.notice(Notice::NexthopFailed { id, error });
+            }
+        }
+    }
+
+    fn group_put(&mut self, id: u32, exclusive: bool, result: Answer) {
+        let now = self.now;
+        let dump = self.nexthop_dump;
+        let Some(group) = self.objects.groups.get_mut(&id) else { return };
+        let Some(Flight::Put(members)) = group.flight.take() else { return };
+        group.touched = dump;
+        let doubt = std::mem::take(&mut group.doubt);
+        self.objects.work.insert(id);
+        let unclaimed = self.objects.hops.iter().filter(|(_, hop)| hop.claims == 0).map(|(id, _)| *id);
+        self.objects.work.extend(unclaimed);
+        self.sets.mark_object(id);
+        match result {
+            Ok(()) if doubt => {
+                group.held = Held::Doubt;
+                self.routes_gone_with(&[id], &Held::Doubt);
+            }
+            Ok(()) => {
+                group.trouble = None;
+                group.held = Held::Present(members);
+            }
+            Err(_) if doubt => group.held = Held::Doubt,
+            Err(error) if is_congestion(&error) => group.held = Held::Doubt,
+            Err(error) if error.errno == errno::EEXIST && exclusive => self.id_taken(id),
+            Err(error) => {
+                let same = group.wanted == members;
+                let trouble = Trouble::refused(group.trouble.as_ref(), error.clone(), now);
+                if same && members.iter().all(|member| self.objects.available(*member)) {
+                    self.object_trouble(id, trouble);
+                    self.ask_dump(Kind::Nexthops);
+                    self.notice(Notice::NexthopFailed { id, error });
+                }
+            }
+        }
+    }
+
+    pub(super) fn object_trouble(&mut self, id: u32, trouble: Trouble) {
+        self.object_timers.insert((trouble.until, id));
+        if let Some(hop) = self.objects.hops.get_mut(&id) {
+            hop.trouble = Some(trouble);
+        } else if let Some(group) = self.objects.groups.get_mut(&id) {
+            group.trouble = Some(trouble);
+        }
+    }
+
+    fn object_deleted(&mut self, id: u32, result: Answer) {
+        let now = self.now;
+        let gone = match &result {
+            Ok(()) => true,
+            Err(error) => matches!(error.errno, errno::ENOENT | errno::ESRCH),
+        };
+        let dump = self.nexthop_dump;
+        if let Some(hop) = self.objects.hops.get_mut(&id) {
+            hop.flight = None;
+            hop.doubt = false;
+            hop.touched = dump;
+            hop.held = if gone { Held::Absent } else { Held::Doubt };
+        } else if let Some(group) = self.objects.groups.get_mut(&id) {
+            group.flight = None;
+            group.doubt = false;
+            group.touched = dump;
+            group.held = if gone { Held::Absent } else { Held::Doubt };
+        }
+        if let Err(error) = result
+            && !gone
+        {
+            self.object_trouble(id, Trouble::refused(None, error, now));
+            self.ask_dump(Kind::Nexthops);
+        }
+        self.objects.work.insert(id);
+        let unclaimed = self.objects.hops.iter().filter(|(_, hop)| hop.claims == 0).map(|(id, _)| *id);
+        self.objects.work.extend(unclaimed);
+        self.sets.mark_object(id);
+    }
+
+    /// The kernel says that the id of an object we were to add is in use.
+    fn id_taken(&mut self, id: u32) {
+        if self.tracker.facts.nexthops.get(&id).is_some() {
+            self.give_up_id(id);
+            return;
+        }
+        if let Some(hop) = self.objects.hops.get_mut(&id) {
+            hop.look = true;
+        } else if let Some(group) = self.objects.groups.get_mut(&id) {
+            group.look = true;
+        }
+        self.ask_dump(Kind::Nexthops);
+    }
+
+    /// The id belongs to somebody else: another one is drawn.
+    pub(super) fn give_up_id(&mut self, id: u32) {
+        self.objects.taken.insert(id);
+        self.sets.disclaim(id, &mut self.objects);
+        self.objects.forget(id);
+    }
+
+    /// This kernel has no next-hop objects.
+    pub(super) fn fall_back(&mut self) {
+        if self.objects_work == Some(false) {
+            return;
+        }
+        self.objects_work = Some(false);
+        self.sets.release_all(&mut self.objects);
+        self.notice(Notice::NoNexthopObjects);
+    }
+
+    fn route_put(&mut self, slot: u32, result: Answer) -> Option<Installed> {
+        let dump = self.route_dump;
+        let route = self.routes.get_mut(slot)?;
+        let Some(Flight::Put(body)) = route.flight.take() else { return None };
+        route.touched = dump;
+        let (prefix, wanted_at) = (route.prefix, route.wanted_at);
+        let doubt = std::mem::take(&mut route.doubt);
+        let used = body.nexthop_id();
+        match result {
+            Ok(()) => {
+                route.trouble = None;
+                route.leftover = false;
+                if route.blocked.take().is_some() {
+                    let (table, metric) = (self.config.table, self.config.metric);
+                    self.tracker.facts.routes.clear_place(prefix, table, metric);
+                }
+                self.set_held(slot, if doubt { Held::Doubt } else { Held::Present(body) });
+            }
+            Err(_) if doubt => {}
+            Err(error) => self.route_refused(slot, &body, error),
+        }
+        used.into_iter().for_each(|id| self.objects.use_by_route(id, false));
+        if self.is_installed(slot) && self.routes.get(slot).is_some_and(|route| route.extra.is_empty()) {
+            return Some(Installed { prefix, wanted_at });
+        }
+        self.routes.enqueue(slot);
+        None
+    }
+
+    fn route_refused(&mut self, slot: u32, body: &Body, error: KernelError) {
+        let now = self.now;
+        let (table, metric) = (self.config.table, self.config.metric);
+        let still_wanted = self.is_desired(slot, body);
+        let Some(route) = self.routes.get_mut(slot) else { return };
+        if is_congestion(&error) {
+            self.set_held(slot, Held::Doubt);
+        } else if error.errno == errno::EEXIST {
+            if let Some(protocol) = self.tracker.facts.routes.blocker(route.prefix, table, metric) {
+                self.set_held(slot, Held::Absent);
+                self.block(slot, protocol);
+            } else {
+                // Never replaced unseen: whose it is, the dump tells.
+                route.look = true;
+                self.ask_dump(Kind::Routes);
+            }
+        } else if still_wanted {
+            let news = route.trouble.as_ref().and_then(|trouble| trouble.error.as_ref()) != Some(&error);
+            let trouble = Trouble::refused(route.trouble.as_deref(), error.clone(), now);
+            let prefix = route.prefix;
+            self.route_timers.insert((trouble.until, slot));
+            route.trouble = Some(Box::new(trouble));
+            if matches!(error.errno, errno::EINVAL | errno::ENOENT) {
+                self.ask_dump(Kind::Nexthops);
+            }
+            if news {
+                self.notice(Notice::Failed { prefix, error });
+            }
+        }
+    }
+
+    /// Somebody else's route is in the way: ours waits until it goes.
+    pub(super) fn block(&mut self, slot: u32, protocol: u8) {
+        let until = self.now + BLOCKED_RETRY;
+        let Some(route) = self.routes.get_mut(slot) else { return };
+        let prefix = route.prefix;
+        let news = route.blocked.replace(protocol) != Some(protocol);
+        route.trouble = Some(Box::new(Trouble::paused(until)));
+        self.route_timers.insert((until, slot));
+        if news {
+            self.notice(Notice::Blocked { prefix, protocol });
+        }
+    }
+
+    fn route_deleted(&mut self, slot: u32, result: Answer) -> Option<Installed> {
+        let now = self.now;
+        let dump = self.route_dump;
+        let route = self.routes.get_mut(slot)?;
+        route.flight = None;
+        route.touched = dump;
+        let doubt = std::mem::take(&mut route.doubt);
+        let reached = Installed { prefix: route.prefix, wanted_at: route.wanted_at };
+        let removed = route.set.is_none();
+        self.routes.enqueue(slot);
+        let route = self.routes.get_mut(slot)?;
+        match result {
+            Err(error) if !matches!(error.errno, errno::ENOENT | errno::ESRCH) => {
+                let trouble = Trouble::refused(route.trouble.as_deref(), error.clone(), now);
+                self.route_timers.insert((trouble.until, slot));
+                route.trouble = Some(Box::new(trouble));
+                let prefix = route.prefix;
+                if is_congestion(&error) {
+                    self.set_held(slot, Held::Doubt);
+                } else {
+                    self.notice(Notice::Failed { prefix, error });
+                }
+                None
+            }
+            Ok(()) | Err(_) => {
+                let extra = route.extra.pop();
+                let held = match extra {
+                    Some(body) => Held::Present(body),
+                    None if doubt => Held::Doubt,
+                    None => Held::Absent,
+                };
+                self.set_held(slot, held);
+                removed.then_some(reached)
+            }
+        }
+    }
+
+    fn extra_deleted(&mut self, slot: u32, body: Body, result: Answer) {
+        let now = self.now;
+        let dump = self.route_dump;
+        let Some(route) = self.routes.get_mut(slot) else { return };
+        route.flight = None;
+        route.touched = dump;
+        if let Err(error) = result
+            && !matches!(error.errno, errno::ENOENT | errno::ESRCH)
+        {
+            route.extra.push(body);
+            let trouble = Trouble::refused(route.trouble.as_deref(), error, now);
+            self.route_timers.insert((trouble.until, slot));
+            route.trouble = Some(Box::new(trouble));
+        }
+        if let Some(route) = self.routes.get_mut(slot)
+            && std::mem::take(&mut route.doubt)
+        {
+            self.set_held(slot, Held::Doubt);
+        }
+        self.routes.enqueue(slot);
+    }
+}
+
+/// The kernel could not, whatever it was that was asked; or it is not known whether it did.
+fn is_congestion(error: &KernelError) -> bool {
+    matches!(error.errno, errno::ENOBUFS | errno::ENOMEM | errno::ETIMEDOUT | errno::EAGAIN | errno::EINTR)
+}
+
+/// To remove what is not there is no error.
+fn is_gone_already(what: &What, error: &KernelError) -> bool {
+    let removal = match what {
+        What::DelHop { .. } | What::DelGroup { .. } | What::DelRoute { .. } | What::DelExtra { .. } => true,
+        What::PutHop { .. } | What::PutGroup { .. } | What::PutRoute { .. } | What::Probe | What::Dump(_) => {
+            false
+        }
+    };
+    removal && matches!(error.errno, errno::ENOENT | errno::ESRCH)
+}

@@ -1,0 +1,500 @@
+//! The whole: what is wanted, what is installed, and the difference as operations.
+//!
+//! Every object and every prefix has at most one operation in flight; what changes meanwhile waits in its slot, not in a
+//! queue of messages. Operations on different objects do not wait for each other: a hop, the group with it and the route
+//! to the group leave together, and the kernel takes them in this order.
+
+mod confirm;
+mod observe;
+mod plan;
+mod show;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bgp_wire::{NextHop, Prefix, ScopedNextHop};
+
+use crate::config::FibConfig;
+use crate::event::Kind;
+use crate::guard::Trouble;
+use crate::objects::{Flight, Held, Object, Objects};
+use crate::op::OpId;
+use crate::routes::{Body, Routes};
+use crate::sets::{Sets, Target};
+use crate::tracking::{Tracker, canonical};
+use crate::view::{Notice, Reachability, Via};
+
+/// Notices that nobody takes are dropped beyond this number.
+const NOTICES: usize = 1024;
+/// Two dumps of one kind are at least this far apart.
+const DUMP_INTERVAL: Duration = Duration::from_secs(1);
+/// How often everything is read again without a reason.
+const AUDIT_INTERVAL: Duration = Duration::from_secs(300);
+
+/// A gateway that the kernel has not refused for so long starts anew.
+const FORGIVE_AFTER: Duration = Duration::from_secs(60);
+
+/// What an operation in flight was.
+#[derive(Debug)]
+enum What {
+    PutHop { id: u32, exclusive: bool },
+    DelHop { id: u32 },
+    PutGroup { id: u32, exclusive: bool },
+    DelGroup { id: u32 },
+    PutRoute { slot: u32 },
+    DelRoute { slot: u32 },
+    DelExtra { slot: u32, body: Body },
+    Probe,
+    Dump(Kind),
+}
+
+/// State of the dumps of one kind.
+#[derive(Debug, Default)]
+struct Dump {
+    /// Wanted, not before this time.
+    due: Option<Instant>,
+    in_flight: bool,
+    running: bool,
+    complete_once: bool,
+    last: Option<Instant>,
+}
+
+/// The forwarding table as wanted and as installed. Owned by one task.
+#[derive(Debug)]
+pub struct Fib {
+    config: FibConfig,
+    now: Instant,
+    tracker: Tracker,
+    objects: Objects,
+    sets: Sets,
+    routes: Routes,
+    flights: HashMap<OpId, What>,
+    next_op: u64,
+    dumps: BTreeMap<Kind, Dump>,
+    /// Numbers of the dumps of next-hop objects and routes.
+    nexthop_dump: u64,
+    route_dump: u64,
+    audit_at: Option<Instant>,
+    /// Prefixes and objects to be looked at again at a time.
+    route_timers: BTreeSet<(Instant, u32)>,
+    object_timers: BTreeSet<(Instant, u32)>,
+    /// Gateways that the kernel refuses, until when.
+    refusals: BTreeMap<Via, Trouble>,
+    /// The kernel is out of memory or does not answer: nothing is sent until then.
+    congested: Option<Trouble>,
+    watched: BTreeMap<ScopedNextHop, u32>,
+    changes: BTreeSet<ScopedNextHop>,
+    notices: VecDeque<Notice>,
+    startup_until: Option<Instant>,
+    stopping: bool,
+    /// Whether the kernel has next-hop objects; unknown until the first is accepted or refused.
+    objects_work: Option<bool>,
+    repairs: u64,
+    errors: u64,
+}
+
+impl Fib {
+    /// An empty table. Nothing is asked of the kernel but dumps before each [`Kind`] has been dumped once.
+    pub fn new(config: FibConfig, now: Instant) -> Self {
+        let due = || Dump { due: Some(now), ..Dump::default() };
+        Self {
+            now,
+            tracker: Tracker::new(config.resolve_mapped_next_hops),
+            objects: Objects::new(),
+            sets: Sets::default(),
+            routes: Routes::default(),
+            flights: HashMap::new(),
+            next_op: 0,
+            dumps: Kind::ALL.into_iter().map(|kind| (kind, due())).collect(),
+            nexthop_dump: 0,
+            route_dump: 0,
+            audit_at: None,
+            route_timers: BTreeSet::new(),
+            object_timers: BTreeSet::new(),
+            refusals: BTreeMap::new(),
+            congested: None,
+            watched: BTreeMap::new(),
+            changes: BTreeSet::new(),
+            notices: VecDeque::new(),
+            startup_until: Some(now + config.startup_grace),
+            stopping: false,
+            objects_work: None,
+            repairs: 0,
+            errors: 0,
+            config,
+        }
+    }
+
+    /// The settings.
+    pub fn config(&self) -> &FibConfig {
+        &self.config
+    }
+
+    /// Says which next hops `prefix` should have; `None` or an empty slice removes it.
+    pub fn want(&mut self, prefix: Prefix, next_hops: Option<&[ScopedNextHop]>, now: Instant) {
+        self.now = self.now.max(now);
+        if self.stopping {
+            return;
+        }
+        let mut next_hops: Vec<ScopedNextHop> =
+            next_hops.unwrap_or_default().iter().map(|next_hop| for_family(prefix, *next_hop)).collect();
+        next_hops.sort_unstable();
+        next_hops.dedup();
+        if next_hops.is_empty() {
+            if let Some(slot) = self.routes.slot_of(&prefix) {
+                self.move_to_set(slot, None, now);
+            }
+            return;
+        }
+        let Some(slot) = self.routes.slot_for(prefix, now) else { return };
+        let (set, is_new) = self.sets.find_or_create(next_hops);
+        if is_new && let Some(set) = self.sets.get(set) {
+            set.next_hops.iter().for_each(|next_hop| self.tracker.track(*next_hop));
+        }
+        self.move_to_set(slot, Some(set), now);
+    }
+
+    /// Tracks a next hop for the RIB (counted: each call wants its [`Fib::unwatch`]); its state comes by
+    /// [`Fib::take_reachability_changes`], first once at once.
+    pub fn watch(&mut self, next_hop: ScopedNextHop, now: Instant) {
+        self.now = self.now.max(now);
+        let count = self.watched.entry(next_hop).or_insert(0);
+        *count += 1;
+        if *count == 1 {
+            self.tracker.track(canonical(next_hop));
+            self.changes.insert(next_hop);
+        }
+    }
+
+    /// Ends what [`Fib::watch`] began.
+    pub fn unwatch(&mut self, next_hop: ScopedNextHop) {
+        let Some(count) = self.watched.get_mut(&next_hop) else { return };
+        *count -= 1;
+        if *count == 0 {
+            self.watched.remove(&next_hop);
+            self.changes.remove(&next_hop);
+            self.tracker.untrack(&canonical(next_hop));
+        }
+    }
+
+    /// Whether the next hop can be used, as of the last [`Fib::next_ops`] or [`Fib::take_reachability_changes`].
+    pub fn reachability(&self, next_hop: &ScopedNextHop) -> Reachability {
+        self.tracker.reachability(&canonical(*next_hop))
+    }
+
+    /// Appends the watched next hops whose state has changed since the last call.
+    pub fn take_reachability_changes(&mut self, out: &mut Vec<(ScopedNextHop, Reachability)>) {
+        self.settle();
+        for next_hop in std::mem::take(&mut self.changes) {
+            out.push((next_hop, self.reachability(&next_hop)));
+        }
+    }
+
+    /// Does what is due at `now`.
+    pub fn tick(&mut self, now: Instant) {
+        self.now = self.now.max(now);
+        let now = self.now;
+        if self.startup_until.is_some_and(|until| until <= now) {
+            self.end_of_startup(now);
+        }
+        if self.audit_at.is_some_and(|at| at <= now) {
+            self.audit_at = Some(now + AUDIT_INTERVAL);
+            Kind::ALL.into_iter().for_each(|kind| self.ask_dump(kind));
+        }
+        while let Some((_, slot)) = pop_due(&mut self.route_timers, now) {
+            self.routes.enqueue(slot);
+        }
+        while let Some((_, id)) = pop_due(&mut self.object_timers, now) {
+            self.objects.work.insert(id);
+            self.sets.mark_object(id);
+        }
+        let retried: Vec<Via> =
+            self.refusals.iter().filter(|(_, trouble)| !trouble.holds(now)).map(|(via, _)| *via).collect();
+        for via in retried {
+            self.tracker.refuse(via, None);
+        }
+        self.refusals.retain(|_, trouble| now < trouble.until + FORGIVE_AFTER);
+        self.settle();
+    }
+
+    /// When [`Fib::tick`] is due next. It may already be past: operations then wait to be taken.
+    pub fn next_deadline(&self) -> Option<Instant> {
+        let refusals = self.refusals.values().map(|trouble| trouble.until).filter(|until| *until > self.now);
+        let congested =
+            self.congested.as_ref().map(|trouble| trouble.until).filter(|until| *until > self.now);
+        let free = self.dumps.values().filter(|dump| !dump.in_flight && !dump.running && !self.stopping);
+        let dumps = free.filter_map(|dump| dump.due).map(|due| congested.map_or(due, |until| due.max(until)));
+        refusals
+            .chain(congested)
+            .chain(dumps)
+            .chain(self.startup_until)
+            .chain(self.audit_at)
+            .chain(self.route_timers.first().map(|(at, _)| *at))
+            .chain(self.object_timers.first().map(|(at, _)| *at))
+            .chain(self.tracker.next_deadline())
+            .min()
+    }
+
+    /// Says that initial convergence is over: leftovers that nobody wants are removed now (or as soon as they are known).
+    pub fn end_of_startup(&mut self, now: Instant) {
+        self.now = self.now.max(now);
+        if self.startup_until.take().is_none() {
+            return;
+        }
+        let mut swept = 0;
+        for slot in self.routes.scattered() {
+            let Some(route) = self.routes.get_mut(slot) else { continue };
+            if std::mem::take(&mut route.leftover) {
+                swept += usize::from(route.set.is_none());
+                self.routes.enqueue(slot);
+            }
+        }
+        let all = self.objects.hops.keys().chain(self.objects.groups.keys());
+        self.objects.work.extend(all);
+        self.objects.hops.values_mut().for_each(|hop| hop.leftover = false);
+        self.objects.groups.values_mut().for_each(|group| group.leftover = false);
+        if swept > 0 {
+            self.notice(Notice::Swept { routes: swept });
+        }
+    }
+
+    /// Removes everything that is ours, for a clean stop; removes nothing where the routes are to be kept. Afterwards
+    /// [`Fib::want`] is ignored. Done when [`Fib::is_settled`].
+    pub fn remove_all(&mut self, now: Instant) {
+        self.now = self.now.max(now);
+        self.stopping = true;
+        if self.config.keep_on_exit {
+            return;
+        }
+        self.end_of_startup(now);
+        for slot in self.routes.scattered() {
+            self.move_to_set(slot, None, now);
+            if let Some(route) = self.routes.get_mut(slot) {
+                route.trouble = None;
+            }
+            self.routes.enqueue(slot);
+        }
+    }
+
+    /// Nothing is queued and nothing is in flight (dumps and questions to neighbours apart).
+    pub fn is_settled(&self) -> bool {
+        let writes = |what: &What| !matches!(what, What::Probe | What::Dump(_));
+        if self.stopping && self.config.keep_on_exit {
+            return !self.flights.values().any(writes);
+        }
+        self.routes.queued() == 0
+            && self.sets.dirty.is_empty()
+            && self.objects.work.is_empty()
+            && self.tracker.is_settled()
+            && !self.flights.values().any(writes)
+    }
+
+    /// Takes what belongs into the log; the oldest are dropped where nobody takes them.
+    pub fn take_notices(&mut self, out: &mut Vec<Notice>) {
+        out.extend(self.notices.drain(..));
+    }
+
+    fn notice(&mut self, notice: Notice) {
+        if self.notices.len() == NOTICES {
+            self.notices.pop_front();
+        }
+        self.notices.push_back(notice);
+    }
+
+    /// Every kind has been read once (or the kernel does not have it): we know what is there.
+    fn is_ready(&self) -> bool {
+        self.dumps.values().all(|dump| dump.complete_once)
+    }
+
+    fn startup(&self) -> bool {
+        self.startup_until.is_some()
+    }
+
+    /// Has a kind read again, soon.
+    fn ask_dump(&mut self, kind: Kind) {
+        let now = self.now;
+        let dump = self.dumps.entry(kind).or_default();
+        let earliest = dump.last.map_or(now, |last| now.max(last + DUMP_INTERVAL));
+        dump.due = Some(dump.due.map_or(earliest, |due| due.min(earliest)));
+    }
+
+    /// Moves a prefix to another set, or to none.
+    fn move_to_set(&mut self, slot: u32, set: Option<u32>, now: Instant) {
+        let Some(route) = self.routes.get_mut(slot) else { return };
+        let old = route.set.take();
+        if old.map(|(id, _)| id) == set {
+            route.set = old;
+            return;
+        }
+        route.wanted_at = now;
+        if route.trouble.as_ref().is_some_and(|trouble| trouble.error.is_some()) {
+            route.trouble = None;
+        }
+        if let Some((id, new)) = set.and_then(|id| Some((id, self.sets.get_mut(id)?))) {
+            route.set = Some((id, new.members.len()));
+            new.members.push(slot);
+        }
+        self.routes.enqueue(slot);
+        if let Some((id, place)) = old {
+            self.leave_set(id, place, set);
+        }
+    }
+
+    /// Takes a prefix out of a set. The last one ends it and hands the group on to where it went: the group then changes
+    /// in place.
+    fn leave_set(&mut self, id: u32, place: usize, heir: Option<u32>) {
+        let Some(set) = self.sets.get_mut(id) else { return };
+        if place < set.members.len() {
+            set.members.swap_remove(place);
+        }
+        let moved = set.members.get(place).copied();
+        let is_empty = set.members.is_empty();
+        if let Some(route) = moved.and_then(|slot| self.routes.get_mut(slot)) {
+            route.set = Some((id, place));
+        }
+        if !is_empty {
+            return;
+        }
+        let Some(mut set) = self.sets.remove(id) else { return };
+        if let Some(heir) = heir.and_then(|heir| self.sets.get_mut(heir))
+            && heir.group.is_none()
+            && heir.hop_ids.is_empty()
+        {
+            heir.group = set.group.take();
+        }
+        set.next_hops.iter().for_each(|next_hop| self.tracker.untrack(next_hop));
+        set.release(&mut self.objects);
+    }
+
+    /// Resolves next hops whose facts have changed, then the sets with them.
+    fn settle(&mut self) {
+        for next_hop in self.tracker.settle(self.now) {
+            self.sets.mark(&next_hop);
+            let watchers: Vec<ScopedNextHop> =
+                self.watched.keys().filter(|watched| canonical(**watched) == next_hop).copied().collect();
+            let reachability = self.tracker.reachability(&next_hop);
+            if next_hop.next_hop.mapped_ipv4().is_some()
+                && let Some(how) = self.tracker.how(&next_hop)
+            {
+                let how = how.to_owned();
+                self.notice(Notice::Mapped { how });
+            } else {
+                self.notice(Notice::NextHop { next_hop, reachability });
+            }
+            self.changes.extend(watchers);
+        }
+        while let Some(id) = self.sets.dirty.pop_first() {
+            self.evaluate(id);
+        }
+    }
+
+    /// Works out where the routes of a set should point; queues them where that has changed.
+    fn evaluate(&mut self, id: u32) {
+        let Some(set) = self.sets.get_mut(id) else { return };
+        let mut vias: Vec<Via> =
+            set.next_hops.iter().filter_map(|next_hop| self.tracker.via(next_hop)).collect();
+        vias.sort_unstable();
+        vias.dedup();
+        let target = if self.objects_work == Some(false) {
+            set.vias = vias;
+            plan::inline_target(&set.vias)
+        } else {
+            set.claim(vias, &mut self.objects)
+        };
+        if set.target == target {
+            return;
+        }
+        set.target = target;
+        if set.target == Target::Waiting {
+            return;
+        }
+        for slot in set.members.clone() {
+            if let Some(route) = self.routes.get_mut(slot)
+                && route.trouble.as_ref().is_some_and(|trouble| trouble.error.is_some())
+            {
+                route.trouble = None;
+            }
+            self.routes.enqueue(slot);
+        }
+    }
+
+    /// The kernel refuses a gateway, or may take it again.
+    fn refuse(&mut self, via: Via, trouble: Trouble, why: &str) {
+        self.tracker.refuse(via, Some(Arc::from(format!("the kernel refuses {}: {why}", via.gateway))));
+        self.refusals.insert(via, trouble);
+    }
+
+    /// Forgets refusals on a link: something there has changed.
+    fn forgive_link(&mut self, ifindex: u32) {
+        let vias: Vec<Via> = self.refusals.keys().filter(|via| via.ifindex == ifindex).copied().collect();
+        for via in vias {
+            self.refusals.remove(&via);
+            self.tracker.refuse(via, None);
+        }
+    }
+
+    /// Sets what the kernel holds of a route; objects know who points to them.
+    fn set_held(&mut self, slot: u32, held: Held<Body>) {
+        let Some(route) = self.routes.get_mut(slot) else { return };
+        let id_of = |held: &Held<Body>| match held {
+            Held::Present(body) => body.nexthop_id(),
+            Held::Absent | Held::Doubt => None,
+        };
+        let old = id_of(&std::mem::replace(&mut route.held, held));
+        let new = id_of(&route.held);
+        if old != new {
+            new.into_iter().for_each(|id| self.objects.use_by_route(id, true));
+            old.into_iter().for_each(|id| self.objects.use_by_route(id, false));
+        }
+    }
+
+    /// Routes that point to objects which the kernel has dropped are gone with them, or may be.
+    fn routes_gone_with(&mut self, objects: &[u32], held: &Held<Body>) {
+        let points = |body: &Body| body.nexthop_id().is_some_and(|id| objects.contains(&id));
+        let hit = self.routes.slots_where(|route| {
+            matches!(&route.held, Held::Present(body) if points(body))
+                || matches!(&route.flight, Some(Flight::Put(body)) if points(body))
+        });
+        for slot in hit {
+            let Some(route) = self.routes.get_mut(slot) else { continue };
+            route.touched = self.route_dump;
+            if matches!(&route.flight, Some(Flight::Put(body)) if points(body)) {
+                route.doubt = true;
+            }
+            if matches!(&route.held, Held::Present(body) if points(body)) {
+                self.set_held(slot, held.clone());
+            }
+            self.routes.enqueue(slot);
+        }
+        for object in objects {
+            self.sets.mark_object(*object);
+        }
+    }
+}
+
+/// The next hop as this family's routes can use it: an IPv6 route has no IPv4 gateway (the node's IPv6 address is looked
+/// for), an IPv4 route does not need the mapped form.
+fn for_family(prefix: Prefix, next_hop: ScopedNextHop) -> ScopedNextHop {
+    let adapted = match (prefix, next_hop.next_hop) {
+        (Prefix::V6(_), NextHop::V4(v4)) => NextHop::V6(v4.to_ipv6_mapped()),
+        (Prefix::V4(_), NextHop::V6(v6)) => match v6.to_ipv4_mapped() {
+            Some(v4) => NextHop::V4(v4),
+            None => NextHop::V6(v6),
+        },
+        (_, as_it_is) => as_it_is,
+    };
+    canonical(ScopedNextHop { next_hop: adapted, ..next_hop })
+}
+
+fn pop_due(timers: &mut BTreeSet<(Instant, u32)>, now: Instant) -> Option<(Instant, u32)> {
+    match timers.first() {
+        Some((at, _)) if *at <= now => timers.pop_first(),
+        Some(_) | None => None,
+    }
+}
+
+/// Whether an object waits for its time or for a dump.
+fn is_held_back<T>(object: &Object<T>, now: Instant) -> bool {
+    object.look || object.trouble.as_ref().is_some_and(|trouble| trouble.holds(now))
+}

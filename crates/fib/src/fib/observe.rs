@@ -1,0 +1,483 @@
+//! What the kernel reported: facts go to the tracker, our own routes and objects are compared with what we believe.
+//!
+//! Believed state gives way to reports, with two exceptions: an entry of a dump is older than what was done or reported
+//! since the dump began, and a report about something that is in flight only casts doubt on the answer.
+
+use std::time::Instant;
+
+use crate::config::{GROUP_IDS, HOP_IDS, MAIN_TABLE};
+use crate::event::{Event, Kind, Seen};
+use crate::fib::{AUDIT_INTERVAL, Fib};
+use crate::guard::Trouble;
+use crate::kernel::{KernelNexthop, KernelRoute};
+use crate::objects::{Flight, Held};
+use crate::routes::Body;
+use crate::tracking::LinkChange;
+use crate::view::{Notice, Via};
+
+impl Fib {
+    /// Takes in what the kernel reported.
+    pub fn observe(&mut self, event: Event, now: Instant) {
+        self.now = self.now.max(now);
+        match event {
+            Event::Link(_) | Event::LinkGone { .. } => {
+                if let Some(change) = self.tracker.observe(event) {
+                    self.link_changed(change);
+                }
+            }
+            Event::Address(address) | Event::AddressGone(address) => {
+                self.tracker.observe(event);
+                self.forgive_link(address.ifindex);
+            }
+            Event::Neighbor(neighbor) => {
+                let via = Via { gateway: neighbor.address, ifindex: neighbor.ifindex };
+                if neighbor.state.is_valid() && self.refusals.contains_key(&via) {
+                    self.tracker.refuse(via, None);
+                }
+                self.tracker.observe(event);
+            }
+            Event::NeighborGone { .. } => {
+                self.tracker.observe(event);
+            }
+            Event::Route(route, seen) => self.route_seen(route, seen),
+            Event::RouteGone(route) => self.route_gone(&route),
+            Event::Nexthop(object, seen) => self.nexthop_seen(object, seen),
+            Event::NexthopGone { id } => self.nexthop_gone(id),
+            Event::DumpStart(kind) => self.dump_start(kind),
+            Event::DumpEnd(kind) => self.dump_end(kind),
+            Event::Unsupported(kind) => {
+                if kind == Kind::Nexthops {
+                    self.fall_back();
+                }
+                self.dump_start(kind);
+                self.dump_end(kind);
+            }
+            Event::Overrun => {
+                self.notice(Notice::Resync);
+                Kind::ALL.into_iter().for_each(|kind| self.ask_dump(kind));
+            }
+        }
+    }
+
+    fn link_changed(&mut self, change: LinkChange) {
+        match change {
+            LinkChange::Down(ifindex) => {
+                let on_link = self.objects.hops.iter().filter(|(_, hop)| hop.wanted.ifindex == ifindex);
+                for id in on_link.map(|(id, _)| *id).collect::<Vec<u32>>() {
+                    let vanished = self.objects.hop_gone(id, self.nexthop_dump);
+                    self.routes_gone_with(&vanished, &Held::Absent);
+                }
+                self.doubt_inline_routes(ifindex);
+                let blocked = self.routes.slots_where(|route| route.blocked.is_some());
+                blocked.into_iter().for_each(|slot| self.unblock(slot));
+                self.forgive_link(ifindex);
+            }
+            LinkChange::Up(ifindex) => self.forgive_link(ifindex),
+            LinkChange::Same(ifindex) => {
+                let held = |via: &Via| via.ifindex == ifindex;
+                if self.objects.hops.values().any(|hop| matches!(&hop.held, Held::Present(via) if held(via)))
+                {
+                    self.ask_dump(Kind::Nexthops);
+                }
+            }
+        }
+    }
+
+    /// Routes with their hops inside them: the kernel may have dropped those by this link.
+    fn doubt_inline_routes(&mut self, ifindex: u32) {
+        let by_link = |body: &Body| match &body.target {
+            crate::op::RouteTarget::Hops(hops) => hops.iter().any(|hop| hop.ifindex == ifindex),
+            crate::op::RouteTarget::Nexthop(_) => false,
+        };
+        for slot in
+            self.routes.slots_where(|route| matches!(&route.held, Held::Present(body) if by_link(body)))
+        {
+            self.set_held(slot, Held::Doubt);
+            self.routes.enqueue(slot);
+        }
+    }
+
+    fn unblock(&mut self, slot: u32) {
+        if let Some(route) = self.routes.get_mut(slot)
+            && route.blocked.take().is_some()
+        {
+            route.trouble = None;
+            self.routes.enqueue(slot);
+        }
+    }
+
+    fn is_own(&self, route: &KernelRoute) -> bool {
+        route.table == self.config.table
+            && route.metric == self.config.metric
+            && route.protocol == self.config.protocol
+    }
+
+    fn is_foreign(&self, route: &KernelRoute) -> bool {
+        !self.is_own(route) && (route.table == self.config.table || route.table == MAIN_TABLE)
+    }
+
+    fn route_seen(&mut self, route: KernelRoute, seen: Seen) {
+        if self.is_own(&route) {
+            let Some(slot) = self.routes.slot_for(route.prefix, self.now) else { return };
+            match seen {
+                Seen::Dump => self.own_route_dumped(slot, Body::of(&route)),
+                Seen::Change | Seen::Replace => self.own_route_changed(slot, Body::of(&route), seen),
+            }
+        } else if self.is_foreign(&route) {
+            let prefix = route.prefix;
+            let same_place = route.table == self.config.table && route.metric == self.config.metric;
+            self.tracker.facts.routes.insert(route, seen);
+            self.tracker.route_changed(prefix);
+            if same_place
+                && seen == Seen::Replace
+                && let Some(slot) = self.routes.slot_of(&prefix)
+            {
+                self.own_route_gone(slot, None);
+            }
+        }
+    }
+
+    fn route_gone(&mut self, route: &KernelRoute) {
+        if self.is_own(route) {
+            if let Some(slot) = self.routes.slot_of(&route.prefix) {
+                self.own_route_gone(slot, Some(&Body::of(route)));
+            }
+        } else if self.is_foreign(route) {
+            self.tracker.facts.routes.remove(route);
+            self.tracker.route_changed(route.prefix);
+            if let Some(slot) = self.routes.slot_of(&route.prefix) {
+                self.unblock(slot);
+            }
+        }
+    }
+
+    fn own_route_dumped(&mut self, slot: u32, body: Body) {
+        let dump = self.route_dump;
+        let startup = self.startup();
+        let Some(route) = self.routes.get_mut(slot) else { return };
+        let first = route.seen < dump;
+        route.seen = dump;
+        if route.flight.is_some() || route.touched == dump {
+            return;
+        }
+        if first {
+            route.extra.clear();
+            route.leftover |= startup && route.set.is_none() && matches!(route.held, Held::Absent);
+            self.set_held(slot, Held::Present(body));
+        } else if !route.held.is(&body) && !route.extra.contains(&body) {
+            route.extra.push(body);
+        }
+        self.routes.enqueue(slot);
+    }
+
+    fn own_route_changed(&mut self, slot: u32, body: Body, seen: Seen) {
+        let dump = self.route_dump;
+        let startup = self.startup();
+        let Some(route) = self.routes.get_mut(slot) else { return };
+        route.seen = dump;
+        match &route.flight {
+            Some(Flight::Put(put)) if *put == body => return,
+            Some(_) => {
+                route.doubt = true;
+                return;
+            }
+            None => {}
+        }
+        route.touched = dump;
+        if route.held.is(&body) {
+            return;
+        }
+        route.leftover |= startup && route.set.is_none();
+        match (&route.held, seen) {
+            (Held::Present(_), Seen::Change | Seen::Dump) => route.extra.push(body),
+            (Held::Present(_), Seen::Replace) => {
+                self.set_held(slot, Held::Present(body));
+                self.repair(slot);
+            }
+            (Held::Absent | Held::Doubt, _) => self.set_held(slot, Held::Present(body)),
+        }
+        self.routes.enqueue(slot);
+    }
+
+    /// A route of ours is gone; `None` where somebody else's has taken its place.
+    fn own_route_gone(&mut self, slot: u32, body: Option<&Body>) {
+        let dump = self.route_dump;
+        let Some(route) = self.routes.get_mut(slot) else { return };
+        if let Some(place) = route.extra.iter().position(|extra| Some(extra) == body) {
+            route.extra.swap_remove(place);
+            return;
+        }
+        match &route.flight {
+            Some(Flight::Put(put)) => {
+                route.doubt |= body.is_none_or(|body| put == body);
+                return;
+            }
+            Some(Flight::Del) => return,
+            None => {}
+        }
+        route.touched = dump;
+        match (&route.held, body) {
+            (Held::Absent, _) => return,
+            (Held::Present(_), None) => {
+                self.set_held(slot, Held::Absent);
+                self.routes.enqueue(slot);
+                return;
+            }
+            (Held::Present(held), Some(body)) if held.nexthop_id() != body.nexthop_id() => return,
+            (Held::Present(held), Some(_)) if held.nexthop_id().is_none() => self.set_held(slot, Held::Doubt),
+            (Held::Present(_) | Held::Doubt, _) => self.set_held(slot, Held::Absent),
+        }
+        if let Some(route) = self.routes.get_mut(slot)
+            && let Some(extra) = route.extra.pop()
+        {
+            self.set_held(slot, Held::Present(extra));
+        }
+        self.repair(slot);
+        self.routes.enqueue(slot);
+    }
+
+    /// Somebody undid what we had done to a route that is wanted: it is put back, unless this has become a fight.
+    fn repair(&mut self, slot: u32) {
+        let now = self.now;
+        let Some(route) = self.routes.get_mut(slot).filter(|route| route.set.is_some()) else { return };
+        let prefix = route.prefix;
+        let paused = route.guard.get_or_insert_default().repair(now);
+        self.repairs += 1;
+        match paused {
+            None => self.notice(Notice::Repaired { prefix }),
+            Some(until) => {
+                route.trouble = Some(Box::new(Trouble::paused(until)));
+                self.route_timers.insert((until, slot));
+                self.notice(Notice::Paused { prefix, until });
+            }
+        }
+    }
+
+    fn nexthop_seen(&mut self, object: KernelNexthop, seen: Seen) {
+        let id = object.id;
+        let ours = object.protocol == self.config.protocol && !object.onlink;
+        let mut members: Vec<u32> = object.members.iter().map(|(member, _)| *member).collect();
+        members.sort_unstable();
+        match (object.gateway, object.ifindex) {
+            (Some(gateway), Some(ifindex)) if ours && HOP_IDS.contains(&id) => {
+                self.hop_seen(id, Via { gateway, ifindex }, seen);
+            }
+            _ if ours && GROUP_IDS.contains(&id) && !members.is_empty() => {
+                let equal = object.members.iter().all(|(_, weight)| *weight == 1);
+                self.group_seen(id, members, equal, seen);
+            }
+            _ => {
+                let news = self.tracker.facts.nexthops.insert(id, object.clone()).as_ref() != Some(&object);
+                if news {
+                    self.tracker.mark_all();
+                }
+                if HOP_IDS.contains(&id) || GROUP_IDS.contains(&id) {
+                    self.vanish(id);
+                    self.give_up_id(id);
+                }
+            }
+        }
+    }
+
+    fn hop_seen(&mut self, id: u32, via: Via, seen: Seen) {
+        let dump = self.nexthop_dump;
+        let startup = self.startup();
+        let is_new = !self.objects.hops.contains_key(&id);
+        let hop = self.objects.found_hop(id, via);
+        hop.seen = dump;
+        match &hop.flight {
+            Some(flight) => {
+                hop.doubt |= seen != Seen::Dump && *flight != Flight::Put(via);
+                return;
+            }
+            None if seen == Seen::Dump && hop.touched == dump && !is_new => return,
+            None => {}
+        }
+        if seen != Seen::Dump {
+            hop.touched = dump;
+        }
+        hop.leftover |= is_new && startup;
+        let known = hop.held.is(&via);
+        hop.held = Held::Present(via);
+        if !known {
+            self.objects.work.insert(id);
+            self.sets.mark_object(id);
+        }
+    }
+
+    fn group_seen(&mut self, id: u32, members: Vec<u32>, equal_weights: bool, seen: Seen) {
+        let dump = self.nexthop_dump;
+        let startup = self.startup();
+        let is_new = !self.objects.groups.contains_key(&id);
+        let group = self.objects.found_group(id, members.clone());
+        group.seen = dump;
+        match &group.flight {
+            Some(Flight::Put(put)) if *put == members => return,
+            Some(_) => {
+                group.doubt |= seen != Seen::Dump;
+                return;
+            }
+            None if seen == Seen::Dump && group.touched == dump && !is_new => return,
+            None => {}
+        }
+        if seen != Seen::Dump {
+            group.touched = dump;
+        }
+        group.leftover |= is_new && startup;
+        let known = group.held.is(&members) && equal_weights;
+        group.held = if equal_weights { Held::Present(members) } else { Held::Doubt };
+        if !known {
+            self.objects.work.insert(id);
+            self.sets.mark_object(id);
+        }
+    }
+
+    fn nexthop_gone(&mut self, id: u32) {
+        if self.tracker.facts.nexthops.remove(&id).is_some() {
+            self.objects.taken.remove(&id);
+            self.tracker.mark_all();
+        }
+        let now = self.now;
+        let guard = match (self.objects.hops.get_mut(&id), self.objects.groups.get_mut(&id)) {
+            (Some(hop), _) if hop.claims > 0 && matches!(hop.held, Held::Present(_)) => &mut hop.guard,
+            (None, Some(group)) if group.claims > 0 && matches!(group.held, Held::Present(_)) => {
+                &mut group.guard
+            }
+            (Some(_), _) | (None, _) => {
+                self.vanish(id);
+                return;
+            }
+        };
+        let paused = guard.repair(now);
+        self.repairs += 1;
+        if let Some(until) = paused {
+            self.object_trouble(id, Trouble::paused(until));
+        }
+        self.vanish(id);
+    }
+
+    /// The kernel no longer holds an object of ours.
+    fn vanish(&mut self, id: u32) {
+        let dump = self.nexthop_dump;
+        if self.objects.hops.contains_key(&id) {
+            let vanished = self.objects.hop_gone(id, dump);
+            self.routes_gone_with(&vanished, &Held::Absent);
+        } else if let Some(group) = self.objects.groups.get_mut(&id) {
+            group.held = Held::Absent;
+            group.touched = dump;
+            group.doubt |= group.flight.is_some();
+            self.objects.work.insert(id);
+            self.routes_gone_with(&[id], &Held::Absent);
+        }
+    }
+
+    fn dump_start(&mut self, kind: Kind) {
+        if let Some(dump) = self.dumps.get_mut(&kind) {
+            dump.running = true;
+            if !dump.in_flight {
+                dump.due = None;
+            }
+            dump.last = Some(self.now);
+        }
+        match kind {
+            Kind::Nexthops => self.nexthop_dump += 1,
+            Kind::Routes => self.route_dump += 1,
+            Kind::Links | Kind::Addresses | Kind::Neighbors => {}
+        }
+        self.tracker.begin_dump(kind);
+    }
+
+    fn dump_end(&mut self, kind: Kind) {
+        let was_ready = self.is_ready();
+        match self.dumps.get_mut(&kind) {
+            Some(dump) if dump.running => {
+                dump.running = false;
+                dump.complete_once = true;
+            }
+            Some(_) | None => return,
+        }
+        match kind {
+            Kind::Nexthops => self.sweep_objects(),
+            Kind::Routes => self.sweep_routes(),
+            Kind::Links | Kind::Addresses | Kind::Neighbors => {
+                for change in self.tracker.end_dump(kind) {
+                    self.link_changed(change);
+                }
+            }
+        }
+        if !was_ready && self.is_ready() {
+            self.audit_at = Some(self.now + AUDIT_INTERVAL);
+            let routes = self.routes.iter().filter(|route| route.leftover).count();
+            let found = |leftover: bool| usize::from(leftover);
+            let nexthops = self.objects.hops.values().map(|hop| found(hop.leftover)).sum::<usize>()
+                + self.objects.groups.values().map(|group| found(group.leftover)).sum::<usize>();
+            if routes + nexthops > 0 {
+                self.notice(Notice::Found { routes, nexthops });
+            }
+        }
+    }
+
+    fn sweep_objects(&mut self) {
+        let dump = self.nexthop_dump;
+        self.tracker.end_dump(Kind::Nexthops);
+        let missing_hops = self.objects.hops.iter().filter(|(_, hop)| {
+            let shown = hop.seen == dump || hop.touched == dump;
+            !shown && hop.flight.is_none() && !matches!(hop.held, Held::Absent)
+        });
+        let missing_groups = self.objects.groups.iter().filter(|(_, group)| {
+            let shown = group.seen == dump || group.touched == dump;
+            !shown && group.flight.is_none() && !matches!(group.held, Held::Absent)
+        });
+        let missing: Vec<u32> =
+            missing_hops.map(|(id, _)| *id).chain(missing_groups.map(|(id, _)| *id)).collect();
+        missing.into_iter().for_each(|id| self.vanish(id));
+        let ours = |id: &u32| HOP_IDS.contains(id) || GROUP_IDS.contains(id);
+        self.objects.taken = self.tracker.facts.nexthops.iter().map(|(id, _)| *id).filter(ours).collect();
+        let mut looked = Vec::new();
+        for (id, hop) in &mut self.objects.hops {
+            if std::mem::take(&mut hop.look) {
+                looked.push(*id);
+            }
+        }
+        for (id, group) in &mut self.objects.groups {
+            if std::mem::take(&mut group.look) {
+                looked.push(*id);
+            }
+        }
+        for id in looked {
+            if self.objects.taken.contains(&id) {
+                self.give_up_id(id);
+            } else {
+                self.objects.work.insert(id);
+                self.sets.mark_object(id);
+            }
+        }
+    }
+
+    fn sweep_routes(&mut self) {
+        let dump = self.route_dump;
+        let missing = self.routes.slots_where(|route| {
+            let shown = route.seen == dump || route.touched == dump;
+            !shown && route.flight.is_none() && !matches!(route.held, Held::Absent)
+        });
+        for slot in missing {
+            if let Some(route) = self.routes.get_mut(slot) {
+                route.extra.clear();
+            }
+            self.set_held(slot, Held::Absent);
+            self.routes.enqueue(slot);
+        }
+        for slot in self.routes.slots_where(|route| route.look) {
+            if let Some(route) = self.routes.get_mut(slot) {
+                route.look = false;
+            }
+            self.routes.enqueue(slot);
+        }
+        for prefix in self.tracker.facts.routes.end_dump() {
+            self.tracker.route_changed(prefix);
+            if let Some(slot) = self.routes.slot_of(&prefix) {
+                self.unblock(slot);
+            }
+        }
+    }
+}

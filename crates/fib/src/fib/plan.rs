@@ -1,0 +1,311 @@
+//! The plan: what differs, as operations, in the order in which the kernel must get them.
+//!
+//! Failed members first, by deleting their hop (one message, however many routes: the kernel takes it out of its groups),
+//! then hops, groups, routes, and last what nobody needs any more.
+
+use crate::event::Kind;
+use crate::fib::{Fib, What, is_held_back};
+use crate::kernel::KernelHop;
+use crate::objects::{Flight, Held};
+use crate::op::{GroupSpec, NexthopSpec, Op, OpId, RouteSpec, RouteTarget};
+use crate::routes::Body;
+use crate::sets::Target;
+use crate::view::Via;
+
+/// What the kernel should hold of one route.
+enum Desired {
+    Nothing,
+    AsIs,
+    Put(Body),
+}
+
+impl Fib {
+    /// Appends up to `max` operations. They must reach the kernel in this order; none waits for another's answer.
+    pub fn next_ops(&mut self, max: usize, out: &mut Vec<(OpId, Op)>) {
+        let end = out.len().saturating_add(max);
+        self.settle();
+        self.plan_dumps(end, out);
+        if self.may_write() {
+            self.plan_objects(end, out);
+            self.settle();
+            self.plan_routes(end, out);
+            self.plan_objects(end, out);
+        }
+        while out.len() < end
+            && let Some(op) = self.tracker.take_probe(self.now)
+        {
+            self.emit(op, What::Probe, out);
+        }
+    }
+
+    fn may_write(&self) -> bool {
+        let congested = self.congested.as_ref().is_some_and(|trouble| trouble.holds(self.now));
+        let keep = self.stopping && self.config.keep_on_exit;
+        (self.is_ready() || self.stopping) && !congested && !keep
+    }
+
+    fn emit(&mut self, op: Op, what: What, out: &mut Vec<(OpId, Op)>) {
+        let id = OpId(self.next_op);
+        self.next_op += 1;
+        self.flights.insert(id, what);
+        out.push((id, op));
+    }
+
+    fn plan_dumps(&mut self, end: usize, out: &mut Vec<(OpId, Op)>) {
+        if self.stopping || self.congested.as_ref().is_some_and(|trouble| trouble.holds(self.now)) {
+            return;
+        }
+        for kind in Kind::ALL {
+            let now = self.now;
+            let Some(dump) = self.dumps.get_mut(&kind) else { continue };
+            let due = dump.due.is_some_and(|due| due <= now) && !dump.in_flight && !dump.running;
+            if due && out.len() < end {
+                dump.due = None;
+                dump.in_flight = true;
+                dump.last = Some(now);
+                self.emit(Op::Dump(kind), What::Dump(kind), out);
+            }
+        }
+    }
+
+    /// Hops before groups, for a group needs its hops; removals of groups before those of hops, which they may hold.
+    fn plan_objects(&mut self, end: usize, out: &mut Vec<(OpId, Op)>) {
+        let work: Vec<u32> = std::mem::take(&mut self.objects.work).into_iter().collect();
+        self.each(&work, end, out, Self::del_hop);
+        self.each(&work, end, out, Self::put_hop);
+        let mut groups = std::mem::take(&mut self.objects.work);
+        groups.extend(&work);
+        let groups: Vec<u32> = groups.into_iter().collect();
+        self.each(&groups, end, out, Self::del_group);
+        self.each(&groups, end, out, Self::put_group);
+        self.each(&work, end, out, Self::del_hop);
+        for id in &work {
+            if self.objects.hops.get(id).is_some_and(|hop| hop.is_gone()) {
+                self.objects.forget(*id);
+            }
+        }
+        if out.len() >= end {
+            self.objects.work.extend(groups);
+        }
+    }
+
+    fn each(
+        &mut self,
+        ids: &[u32],
+        end: usize,
+        out: &mut Vec<(OpId, Op)>,
+        step: fn(&mut Self, u32, &mut Vec<(OpId, Op)>),
+    ) {
+        for id in ids {
+            if out.len() < end {
+                step(self, *id, out);
+            }
+        }
+    }
+
+    fn put_hop(&mut self, id: u32, out: &mut Vec<(OpId, Op)>) {
+        let now = self.now;
+        let Some(hop) = self.objects.hops.get_mut(&id) else { return };
+        if hop.claims == 0 || hop.flight.is_some() || is_held_back(hop, now) {
+            return;
+        }
+        let exclusive = match &hop.held {
+            Held::Present(held) if *held == hop.wanted => return,
+            Held::Absent => true,
+            Held::Doubt | Held::Present(_) => false,
+        };
+        let Via { gateway, ifindex } = hop.wanted;
+        hop.flight = Some(Flight::Put(hop.wanted));
+        let spec = NexthopSpec { id, protocol: self.config.protocol, gateway, ifindex, onlink: false };
+        self.sets.mark_object(id);
+        let waiting = self.objects.groups.iter().filter(|(_, group)| group.wanted.contains(&id));
+        self.objects.work.extend(waiting.map(|(id, _)| *id));
+        let op = if exclusive { Op::NexthopAdd(spec) } else { Op::NexthopReplace(spec) };
+        self.emit(op, What::PutHop { id, exclusive }, out);
+    }
+
+    fn put_group(&mut self, id: u32, out: &mut Vec<(OpId, Op)>) {
+        let now = self.now;
+        let Some(group) = self.objects.groups.get(&id) else { return };
+        let complete = group.wanted.iter().all(|member| self.objects.available(*member));
+        if group.claims == 0 || group.flight.is_some() || is_held_back(group, now) || !complete {
+            return;
+        }
+        let exclusive = match &group.held {
+            Held::Present(held) if *held == group.wanted => return,
+            Held::Absent => true,
+            Held::Doubt | Held::Present(_) => false,
+        };
+        let members: Vec<u32> = group.wanted.clone();
+        let spec = GroupSpec {
+            id,
+            protocol: self.config.protocol,
+            members: members.iter().map(|member| (*member, 1)).collect(),
+        };
+        if let Some(group) = self.objects.groups.get_mut(&id) {
+            group.flight = Some(Flight::Put(members));
+        }
+        self.sets.mark_object(id);
+        let op = if exclusive { Op::GroupAdd(spec) } else { Op::GroupReplace(spec) };
+        self.emit(op, What::PutGroup { id, exclusive }, out);
+    }
+
+    /// Deletes a hop that nobody needs. The kernel takes it out of its groups, and so do we.
+    fn del_hop(&mut self, id: u32, out: &mut Vec<(OpId, Op)>) {
+        let now = self.now;
+        let Some(hop) = self.objects.hops.get(&id) else { return };
+        if hop.claims > 0 || hop.flight.is_some() || hop.leftover || is_held_back(hop, now) {
+            return;
+        }
+        if matches!(hop.held, Held::Absent) || !self.objects.hop_is_free(id) || self.used_by_others(id) {
+            return;
+        }
+        if let Some(hop) = self.objects.hops.get_mut(&id) {
+            hop.flight = Some(Flight::Del);
+        }
+        let emptied = self.objects.shrink_groups(id, self.nexthop_dump);
+        self.routes_gone_with(&emptied, &Held::Absent);
+        self.emit(Op::NexthopDel { id }, What::DelHop { id }, out);
+    }
+
+    fn del_group(&mut self, id: u32, out: &mut Vec<(OpId, Op)>) {
+        let now = self.now;
+        let Some(group) = self.objects.groups.get(&id) else { return };
+        if group.is_gone() {
+            self.objects.forget(id);
+            return;
+        }
+        let busy = group.claims > 0 || group.flight.is_some() || group.leftover || is_held_back(group, now);
+        if busy || matches!(group.held, Held::Absent) || self.objects.users(id) > 0 || self.used_by_others(id)
+        {
+            return;
+        }
+        if let Some(group) = self.objects.groups.get_mut(&id) {
+            group.flight = Some(Flight::Del);
+        }
+        self.emit(Op::GroupDel { id }, What::DelGroup { id }, out);
+    }
+
+    /// Whether a route or group of somebody else needs the object: it would lose it.
+    fn used_by_others(&self, id: u32) -> bool {
+        let facts = &self.tracker.facts;
+        let in_group =
+            || facts.nexthops.iter().any(|(_, other)| other.members.iter().any(|(member, _)| *member == id));
+        facts.routes.uses_nexthop(id) || in_group()
+    }
+
+    fn plan_routes(&mut self, end: usize, out: &mut Vec<(OpId, Op)>) {
+        while out.len() < end
+            && let Some(slot) = self.routes.dequeue()
+        {
+            self.plan_route(slot, out);
+        }
+    }
+
+    fn plan_route(&mut self, slot: u32, out: &mut Vec<(OpId, Op)>) {
+        let now = self.now;
+        let desired = self.desired(slot);
+        let Some(route) = self.routes.get_mut(slot) else { return };
+        if route.flight.is_some() || route.look || matches!(desired, Desired::AsIs) {
+            return;
+        }
+        let held_back = route.trouble.as_ref().is_some_and(|trouble| trouble.holds(now));
+        if !held_back && let Some(body) = route.extra.pop() {
+            let target = Some(body.target.clone());
+            self.delete(slot, target, What::DelExtra { slot, body }, out);
+            return;
+        }
+        match (desired, &route.held) {
+            (Desired::Nothing, Held::Absent) => {
+                route.blocked = None;
+                if route.set.is_none() && route.extra.is_empty() {
+                    self.routes.remove(slot);
+                }
+            }
+            (Desired::Nothing, Held::Doubt | Held::Present(_)) if !held_back => {
+                self.delete(slot, None, What::DelRoute { slot }, out);
+            }
+            (Desired::Put(body), held) if held.is(&body) => {
+                route.leftover = false;
+                route.trouble.take_if(|trouble| trouble.error.is_some());
+            }
+            (Desired::Put(body), _) if !held_back => self.put_route(slot, body, out),
+            (Desired::Nothing | Desired::Put(_) | Desired::AsIs, _) => {}
+        }
+    }
+
+    fn put_route(&mut self, slot: u32, body: Body, out: &mut Vec<(OpId, Op)>) {
+        let Some(route) = self.routes.get_mut(slot) else { return };
+        let prefix = route.prefix;
+        let blocker = self.tracker.facts.routes.blocker(prefix, self.config.table, self.config.metric);
+        let present = matches!(route.held, Held::Present(_));
+        let tried_again = route.blocked.is_some() && route.trouble.take().is_some();
+        match (blocker, present) {
+            // A replacement could hit the other route; ours goes and waits.
+            (Some(_), true) => return self.delete(slot, None, What::DelRoute { slot }, out),
+            (Some(protocol), false) if !tried_again => return self.block(slot, protocol),
+            (Some(_), false) | (None, _) => {}
+        }
+        let spec = RouteSpec {
+            prefix,
+            table: self.config.table,
+            protocol: self.config.protocol,
+            metric: self.config.metric,
+            preferred_source: body.preferred_source,
+            target: body.target.clone(),
+        };
+        body.nexthop_id().into_iter().for_each(|id| self.objects.use_by_route(id, true));
+        route.flight = Some(Flight::Put(body));
+        let op = if present { Op::RouteReplace(spec) } else { Op::RouteAdd(spec) };
+        self.emit(op, What::PutRoute { slot }, out);
+    }
+
+    fn delete(&mut self, slot: u32, target: Option<RouteTarget>, what: What, out: &mut Vec<(OpId, Op)>) {
+        let Some(route) = self.routes.get_mut(slot) else { return };
+        route.flight = Some(Flight::Del);
+        let (table, protocol, metric) = (self.config.table, self.config.protocol, self.config.metric);
+        let op = Op::RouteDel { prefix: route.prefix, table, protocol, metric, target };
+        self.emit(op, what, out);
+    }
+
+    fn desired(&self, slot: u32) -> Desired {
+        let Some(route) = self.routes.get(slot) else { return Desired::AsIs };
+        let left_alone = route.leftover && self.startup();
+        let set = route.set.and_then(|(id, _)| self.sets.get(id));
+        match set.map(|set| &set.target) {
+            None | Some(Target::Unresolved) if left_alone => Desired::AsIs,
+            None | Some(Target::Unresolved) => Desired::Nothing,
+            Some(Target::Waiting) => Desired::AsIs,
+            Some(Target::Ready(target)) => {
+                let preferred_source = self.config.preferred_source[route.prefix.family()];
+                Desired::Put(Body { target: target.clone(), preferred_source })
+            }
+        }
+    }
+
+    /// Whether this is (still) what the kernel should hold.
+    pub(super) fn is_desired(&self, slot: u32, body: &Body) -> bool {
+        matches!(self.desired(slot), Desired::Put(desired) if desired == *body)
+    }
+
+    /// Whether the kernel holds what is wanted.
+    pub(super) fn is_installed(&self, slot: u32) -> bool {
+        let Some(route) = self.routes.get(slot) else { return false };
+        match self.desired(slot) {
+            Desired::Put(body) => route.flight.is_none() && route.held.is(&body),
+            Desired::Nothing | Desired::AsIs => false,
+        }
+    }
+}
+
+/// The target of routes on a kernel without next-hop objects.
+pub(super) fn inline_target(vias: &[Via]) -> Target {
+    if vias.is_empty() {
+        return Target::Unresolved;
+    }
+    let hop =
+        |via: &Via| KernelHop { gateway: Some(via.gateway), ifindex: via.ifindex, weight: 1, down: false };
+    let mut hops: Vec<KernelHop> = vias.iter().map(hop).collect();
+    hops.sort_unstable();
+    Target::Ready(RouteTarget::Hops(hops))
+}

@@ -1,0 +1,339 @@
+//! Next-hop objects and groups: their ids, who needs them, and what the kernel holds of them.
+//!
+//! A hop belongs to a gateway on a link, a group to a set of hops; both are shared by whoever needs them, and their ids
+//! stay for as long as anybody does. What the kernel does by itself when a hop goes (groups shrink, empty groups and the
+//! routes of both vanish) happens here too, or the next plan would build on sand.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ops::Range;
+
+use crate::config::{GROUP_IDS, HOP_IDS};
+use crate::guard::{Guard, Trouble};
+use crate::view::Via;
+
+/// What the kernel holds, as far as we know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Held<T> {
+    /// Nothing.
+    Absent,
+    /// Perhaps something, perhaps what we think.
+    Doubt,
+    /// This.
+    Present(T),
+}
+
+/// What is on its way to the kernel.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Flight<T> {
+    /// An add or a replacement.
+    Put(T),
+    /// A removal.
+    Del,
+}
+
+/// One object; `T` is what tells whether it is as it should be.
+#[derive(Debug)]
+pub(crate) struct Object<T> {
+    pub(crate) wanted: T,
+    pub(crate) held: Held<T>,
+    pub(crate) flight: Option<Flight<T>>,
+    /// While in flight something happened that the answer will not tell.
+    pub(crate) doubt: bool,
+    /// How many sets need it.
+    pub(crate) claims: u32,
+    /// Found at start and never claimed.
+    pub(crate) leftover: bool,
+    /// Number of the dump in which it was last changed, or seen.
+    pub(crate) touched: u64,
+    pub(crate) seen: u64,
+    /// The kernel says its id is taken; the next dump will tell.
+    pub(crate) look: bool,
+    pub(crate) trouble: Option<Trouble>,
+    pub(crate) guard: Guard,
+}
+
+impl<T> Object<T> {
+    pub(crate) fn new(wanted: T) -> Self {
+        Self {
+            wanted,
+            held: Held::Absent,
+            flight: None,
+            doubt: false,
+            claims: 0,
+            leftover: false,
+            touched: 0,
+            seen: 0,
+            look: false,
+            trouble: None,
+            guard: Guard::default(),
+        }
+    }
+
+    /// Whether the kernel will hold it when the next operation arrives there.
+    pub(crate) fn available(&self) -> bool {
+        match &self.flight {
+            Some(Flight::Put(_)) => true,
+            Some(Flight::Del) => false,
+            None => matches!(self.held, Held::Present(_)),
+        }
+    }
+
+    pub(crate) fn is_gone(&self) -> bool {
+        self.claims == 0 && self.flight.is_none() && matches!(self.held, Held::Absent)
+    }
+}
+
+impl<T: PartialEq> Held<T> {
+    /// Whether the kernel surely holds this.
+    pub(crate) fn is(&self, other: &T) -> bool {
+        matches!(self, Self::Present(held) if held == other)
+    }
+}
+
+/// All objects of ours.
+#[derive(Debug)]
+pub(crate) struct Objects {
+    pub(crate) hops: BTreeMap<u32, Object<Via>>,
+    pub(crate) groups: BTreeMap<u32, Object<Vec<u32>>>,
+    by_via: BTreeMap<Via, u32>,
+    by_members: BTreeMap<Vec<u32>, u32>,
+    /// Routes that point to an object, in the kernel or on their way.
+    users: HashMap<u32, u32>,
+    /// Objects that a plan has to look at.
+    pub(crate) work: BTreeSet<u32>,
+    /// Ids in our ranges that belong to somebody else.
+    pub(crate) taken: BTreeSet<u32>,
+    next_hop_id: u32,
+    next_group_id: u32,
+}
+
+impl Objects {
+    pub(crate) fn new() -> Self {
+        Self {
+            hops: BTreeMap::new(),
+            groups: BTreeMap::new(),
+            by_via: BTreeMap::new(),
+            by_members: BTreeMap::new(),
+            users: HashMap::new(),
+            work: BTreeSet::new(),
+            taken: BTreeSet::new(),
+            next_hop_id: HOP_IDS.start,
+            next_group_id: GROUP_IDS.start,
+        }
+    }
+
+    /// The hop of a gateway, needed once more.
+    pub(crate) fn claim_hop(&mut self, via: Via) -> u32 {
+        let id = match self.by_via.get(&via) {
+            Some(id) => *id,
+            None => {
+                let id = free_id(&HOP_IDS, &mut self.next_hop_id, |id| {
+                    self.hops.contains_key(&id) || self.taken.contains(&id)
+                });
+                self.by_via.insert(via, id);
+                id
+            }
+        };
+        let hop = self.hops.entry(id).or_insert_with(|| Object::new(via));
+        hop.claims += 1;
+        hop.leftover = false;
+        self.work.insert(id);
+        id
+    }
+
+    /// Needed once less.
+    pub(crate) fn release(&mut self, id: u32) {
+        let claims = match (self.hops.get_mut(&id), self.groups.get_mut(&id)) {
+            (Some(hop), _) => &mut hop.claims,
+            (None, Some(group)) => &mut group.claims,
+            (None, None) => return,
+        };
+        *claims = claims.saturating_sub(1);
+        self.work.insert(id);
+    }
+
+    /// The group for these members, needed once more. `old` is the group the caller has claimed so far: where nobody else
+    /// needs it, its routes all change together, so it changes in place; else it is released.
+    pub(crate) fn claim_group(&mut self, members: &[u32], old: Option<u32>) -> u32 {
+        let existing = self.by_members.get(members).copied();
+        if let (Some(id), true) = (old, existing == old) {
+            return id;
+        }
+        if let Some(id) = existing {
+            if let Some(group) = self.groups.get_mut(&id) {
+                group.claims += 1;
+                group.leftover = false;
+            }
+            old.into_iter().for_each(|old| self.release(old));
+            self.work.insert(id);
+            return id;
+        }
+        if let Some(id) = old.filter(|id| self.groups.get(id).is_some_and(|group| group.claims == 1)) {
+            self.rename_group(id, members);
+            return id;
+        }
+        old.into_iter().for_each(|old| self.release(old));
+        let id = free_id(&GROUP_IDS, &mut self.next_group_id, |id| {
+            self.groups.contains_key(&id) || self.taken.contains(&id)
+        });
+        let mut group = Object::new(members.to_vec());
+        group.claims = 1;
+        self.groups.insert(id, group);
+        self.by_members.insert(members.to_vec(), id);
+        self.work.insert(id);
+        id
+    }
+
+    fn rename_group(&mut self, id: u32, members: &[u32]) {
+        let Some(group) = self.groups.get_mut(&id) else { return };
+        let old = std::mem::replace(&mut group.wanted, members.to_vec());
+        if self.by_members.get(&old) == Some(&id) {
+            self.by_members.remove(&old);
+        }
+        self.by_members.insert(members.to_vec(), id);
+        self.work.insert(id);
+    }
+
+    /// The hop with this id; entered where the kernel holds it and we did not know.
+    pub(crate) fn found_hop(&mut self, id: u32, via: Via) -> &mut Object<Via> {
+        if !self.hops.contains_key(&id) {
+            self.by_via.entry(via).or_insert(id);
+        }
+        self.work.insert(id);
+        self.hops.entry(id).or_insert_with(|| Object::new(via))
+    }
+
+    /// The group with this id; entered where the kernel holds it and we did not know.
+    pub(crate) fn found_group(&mut self, id: u32, members: Vec<u32>) -> &mut Object<Vec<u32>> {
+        if !self.groups.contains_key(&id) {
+            self.by_members.entry(members.clone()).or_insert(id);
+        }
+        self.work.insert(id);
+        self.groups.entry(id).or_insert_with(|| Object::new(members))
+    }
+
+    /// Forgets an object: the kernel holds nothing and nobody needs it, or its id is somebody else's.
+    pub(crate) fn forget(&mut self, id: u32) {
+        if let Some(hop) = self.hops.remove(&id)
+            && self.by_via.get(&hop.wanted) == Some(&id)
+        {
+            self.by_via.remove(&hop.wanted);
+        }
+        if let Some(group) = self.groups.remove(&id)
+            && self.by_members.get(&group.wanted) == Some(&id)
+        {
+            self.by_members.remove(&group.wanted);
+        }
+        self.work.remove(&id);
+    }
+
+    /// The id of a gateway's hop, if there is one.
+    pub(crate) fn hop_of(&self, via: &Via) -> Option<u32> {
+        self.by_via.get(via).copied()
+    }
+
+    /// A route points to `id` (or no longer does).
+    pub(crate) fn use_by_route(&mut self, id: u32, used: bool) {
+        let users = self.users.entry(id).or_default();
+        *users = if used { *users + 1 } else { users.saturating_sub(1) };
+        if *users == 0 {
+            self.users.remove(&id);
+            self.work.insert(id);
+        }
+    }
+
+    /// How many routes point to it.
+    pub(crate) fn users(&self, id: u32) -> u32 {
+        self.users.get(&id).copied().unwrap_or(0)
+    }
+
+    /// Whether a route may point to it.
+    pub(crate) fn available(&self, id: u32) -> bool {
+        match self.hops.get(&id) {
+            Some(hop) => hop.available(),
+            None => self.groups.get(&id).is_some_and(Object::available),
+        }
+    }
+
+    /// The kernel has dropped a hop. Groups lose it; returns the ids whose routes have vanished with them.
+    pub(crate) fn hop_gone(&mut self, id: u32, dump: u64) -> Vec<u32> {
+        let mut vanished = vec![id];
+        if let Some(hop) = self.hops.get_mut(&id) {
+            hop.held = Held::Absent;
+            hop.touched = dump;
+            hop.doubt |= hop.flight.is_some();
+            self.work.insert(id);
+        }
+        vanished.extend(self.shrink_groups(id, dump));
+        vanished
+    }
+
+    /// Takes a hop out of the groups that hold it; returns those that have become empty and so are gone.
+    pub(crate) fn shrink_groups(&mut self, id: u32, dump: u64) -> Vec<u32> {
+        let mut emptied = Vec::new();
+        for (group_id, group) in &mut self.groups {
+            if matches!(&group.flight, Some(Flight::Put(members)) if members.contains(&id)) {
+                group.doubt = true;
+            }
+            let Held::Present(members) = &mut group.held else { continue };
+            let before = members.len();
+            members.retain(|member| *member != id);
+            if members.len() != before {
+                group.touched = dump;
+                self.work.insert(*group_id);
+                if members.is_empty() {
+                    group.held = Held::Absent;
+                    emptied.push(*group_id);
+                }
+            }
+        }
+        emptied
+    }
+
+    /// It is not known whether the kernel still holds a hop; the same then goes for groups with it. Returns the ids whose
+    /// routes may have vanished.
+    pub(crate) fn doubt_hop(&mut self, id: u32) -> Vec<u32> {
+        let mut doubtful = vec![id];
+        if let Some(hop) = self.hops.get_mut(&id) {
+            hop.held = Held::Doubt;
+            self.work.insert(id);
+        }
+        for (group_id, group) in &mut self.groups {
+            let in_flight = matches!(&group.flight, Some(Flight::Put(members)) if members.contains(&id));
+            let held = matches!(&group.held, Held::Present(members) if members.contains(&id));
+            if in_flight || held {
+                group.doubt |= group.flight.is_some();
+                group.held = Held::Doubt;
+                doubtful.push(*group_id);
+                self.work.insert(*group_id);
+            }
+        }
+        doubtful
+    }
+
+    /// Whether a hop can be deleted without taking a route along that is still needed.
+    pub(crate) fn hop_is_free(&self, id: u32) -> bool {
+        self.users(id) == 0
+            && self.groups.values().all(|group| match (&group.flight, &group.held) {
+                (Some(Flight::Del), _) => true,
+                (Some(Flight::Put(members)), _) => !members.contains(&id),
+                (None, Held::Present(members)) => {
+                    !members.contains(&id) || (members.len() > 1 && !group.leftover)
+                }
+                (None, Held::Absent) => true,
+                (None, Held::Doubt) => false,
+            })
+    }
+}
+
+fn free_id(range: &Range<u32>, next: &mut u32, used: impl Fn(u32) -> bool) -> u32 {
+    for _ in range.clone() {
+        let id = *next;
+        *next = if id + 1 < range.end { id + 1 } else { range.start };
+        if !used(id) {
+            return id;
+        }
+    }
+    // Half a million objects in use at once: the kernel refuses the id as taken, and that is shown.
+    range.start
+}
