@@ -9,7 +9,7 @@ use nix::sys::signal::Signal;
 use serde_json::Value;
 
 use crate::command::{output, run};
-use crate::lab::Lab;
+use crate::lab::{CONTROL_SOCKET, Lab};
 use crate::namespace::Namespace;
 use crate::process::Process;
 use crate::programs::binary;
@@ -65,7 +65,7 @@ impl Daemon {
         if privileges == Privileges::NetworkOnly {
             crate::command::run(std::process::Command::new("chown").arg("nobody:nogroup").arg(&run))?;
         }
-        let socket = run.join("control.sock");
+        let socket = lab.dir().join(CONTROL_SOCKET);
         let process = spawn(&lab.host, config, &socket, lab.dir(), privileges)?;
         let namespace = lab.host.name().to_owned();
         let mut daemon = Self { process, config: config.to_owned(), socket, namespace, privileges };

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
+use crate::command::run;
 use crate::http::curl;
 use crate::kernel;
 use crate::namespace::{Namespace, PREFIX};
@@ -27,6 +28,9 @@ pub const HOST_V6: &str = "2001:3200:3200::1";
 pub const HOST_V4: &str = "172.50.0.1";
 /// The address of the client behind the host.
 pub const CLIENT_V6: &str = "2001:db8:c::2";
+
+/// Where the daemon's control socket is, in the lab's directory.
+pub const CONTROL_SOCKET: &str = "run/control.sock";
 
 static COUNTER: AtomicU32 = AtomicU32::new(0);
 
@@ -206,6 +210,7 @@ impl Lab {
             let answer = self.host.ip(question).unwrap_or_else(|error| format!("{error:#}"));
             text.push_str(&format!("host# ip {question}\n{answer}"));
         }
+        text.push_str(&self.ask_the_daemon());
         let mut logs: Vec<_> =
             fs::read_dir(self.dir()).into_iter().flatten().flatten().map(|e| e.path()).collect();
         logs.retain(|path| path.extension().is_some_and(|ending| ending == "log"));
@@ -216,6 +221,20 @@ impl Lab {
             if !end.is_empty() {
                 text.push_str(&format!("--- {}\n{end}\n", log.display()));
             }
+        }
+        text
+    }
+
+    /// What the daemon says about itself, where one listens.
+    fn ask_the_daemon(&self) -> String {
+        let socket = self.dir().join(CONTROL_SOCKET);
+        let mut text = String::new();
+        let Ok(bgpctl) = binary("bgpctl") else { return text };
+        for question in ["neighbors", "routes", "fib", "nexthops"].iter().filter(|_| socket.exists()) {
+            let mut command = self.host.command(&bgpctl);
+            command.arg("--socket").arg(&socket).args(["--timeout", "2", "show", question]);
+            let answer = run(&mut command).unwrap_or_else(|error| format!("{error:#}\n"));
+            text.push_str(&format!("host# bgpctl show {question}\n{answer}"));
         }
         text
     }
