@@ -166,10 +166,13 @@ impl Routes {
     /// Every slot in use, scattered: the kernel's IPv4 table takes five times as long for sorted deletions as for
     /// unsorted ones, and dumps are sorted.
     pub(crate) fn scattered(&self) -> Vec<u32> {
-        const STRIDE: u64 = 2_654_435_761;
         let len = u64::try_from(self.slots.len()).unwrap_or(0);
-        // STRIDE is prime and larger than any table, so it has no factor in common with the length.
-        let slots = (0..len).filter_map(|step| u32::try_from(step.wrapping_mul(STRIDE) % len).ok());
+        // Steps of about the golden section, without a factor in common with the length: every slot once.
+        let mut stride = (len * 618 / 1000) | 1;
+        while gcd(stride, len) > 1 {
+            stride += 2;
+        }
+        let slots = (0..len).filter_map(|step| u32::try_from(step.wrapping_mul(stride) % len).ok());
         slots.filter(|slot| self.get(*slot).is_some()).collect()
     }
 
@@ -181,4 +184,8 @@ impl Routes {
             .map(|(slot, _)| slot)
             .collect()
     }
+}
+
+fn gcd(a: u64, b: u64) -> u64 {
+    if b == 0 { a } else { gcd(b, a % b) }
 }

@@ -91,7 +91,9 @@ impl Fib {
             }
             Err(_) if doubt => hop.held = Held::Doubt,
             Err(error) if is_congestion(&error) => hop.held = Held::Doubt,
-            Err(error) if error.errno == errno::EOPNOTSUPP && self.objects_work.is_none() => self.fall_back(),
+            Err(error) if error.errno == errno::EOPNOTSUPP && self.objects_work != Some(true) => {
+                self.fall_back();
+            }
             Err(error) if error.errno == errno::EEXIST && exclusive => self.id_taken(id),
             Err(error) => {
                 let trouble = Trouble::refused(self.refusals.get(&via), error.clone(), now);
@@ -127,7 +129,8 @@ impl Fib {
             Err(error) => {
                 let same = group.wanted == members;
                 let trouble = Trouble::refused(group.trouble.as_ref(), error.clone(), now);
-                if same && members.iter().all(|member| self.objects.available(*member)) {
+                let works = self.objects_work != Some(false);
+                if works && same && members.iter().all(|member| self.objects.available(*member)) {
                     self.object_trouble(id, trouble);
                     self.ask_dump(Kind::Nexthops);
                     self.notice(Notice::NexthopFailed { id, error });
