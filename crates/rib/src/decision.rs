@@ -125,7 +125,9 @@ impl Contest<'_> {
         for at in 0..self.alive {
             let Some(candidate) = self.candidates.get_mut(at) else { break };
             if stays(candidate) {
-                self.candidates.swap(kept, at);
+                if kept < at {
+                    self.candidates.swap(kept, at);
+                }
                 kept += 1;
             } else {
                 candidate.lost = Some(self.step);
@@ -138,7 +140,14 @@ impl Contest<'_> {
     }
 
     fn keep_min<K: Ord>(&mut self, key: impl Fn(&Candidate) -> K) {
-        if let Some(best) = self.alive().iter().map(&key).min() {
+        let mut keys = self.alive().iter().map(&key);
+        let Some(first) = keys.next() else { return };
+        let (best, same) = keys.fold((first, true), |(best, same), key| {
+            let equal = key == best;
+            (best.min(key), same && equal)
+        });
+        // Most rounds take nobody out.
+        if !same {
             self.retain(|candidate| key(candidate) == best);
         }
     }
