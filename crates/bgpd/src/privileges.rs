@@ -150,9 +150,13 @@ fn keep_only_needed() -> Result<(), PrivilegeError> {
     let permitted = step("read capabilities", caps::read(None, CapSet::Permitted))?;
     let kept: CapsHashSet = permitted.intersection(&needed()).copied().collect();
     step("clear ambient capabilities", caps::clear(None, CapSet::Ambient))?;
-    step("clear inheritable capabilities", caps::clear(None, CapSet::Inheritable))?;
-    step("set effective capabilities", caps::set(None, CapSet::Effective, &kept))?;
-    step("set permitted capabilities", caps::set(None, CapSet::Permitted, &kept))?;
+    // A unit that gives only what is needed may forbid capset(2) as well. What is inheritable then stays, but without
+    // ambient capabilities and with `no_new_privs` nothing can inherit it.
+    if kept != permitted {
+        step("clear inheritable capabilities", caps::clear(None, CapSet::Inheritable))?;
+        step("set effective capabilities", caps::set(None, CapSet::Effective, &kept))?;
+        step("set permitted capabilities", caps::set(None, CapSet::Permitted, &kept))?;
+    }
     let root_again = setresuid(Uid::from_raw(0), Uid::from_raw(0), Uid::from_raw(0)).is_ok()
         || (!nix::unistd::getgid().eq(&Gid::from_raw(0)) && setgid(Gid::from_raw(0)).is_ok());
     if root_again { Err(PrivilegeError::NotGivenUp) } else { Ok(()) }
