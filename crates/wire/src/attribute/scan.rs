@@ -84,21 +84,20 @@ pub(crate) enum Fatal {
 
 impl<'a> Scan<'a> {
     /// Walks over `list`, a slice of `body`.
-    pub(crate) fn run(list: &'a [u8], body: &Bytes, cx: &DecodeContext) -> Result<Self, Fatal> {
-        let mut scan = Self::default();
+    pub(crate) fn run(&mut self, list: &'a [u8], body: &Bytes, cx: &DecodeContext) -> Result<(), Fatal> {
         let mut rest = list;
         while !rest.is_empty() {
             let Ok((after, attribute)) = header::attribute(rest) else {
-                scan.overrun(rest, body)?;
+                self.overrun(rest, body)?;
                 break;
             };
-            if scan.judge(&attribute, body, cx)? {
+            if self.judge(&attribute, body, cx)? {
                 let end = list.len().saturating_sub(after.len());
-                scan.keep(end.saturating_sub(attribute.octets.len())..end);
+                self.keep(end.saturating_sub(attribute.octets.len())..end);
             }
             rest = after;
         }
-        Ok(scan)
+        Ok(())
     }
 
     /// Whether an attribute of this type code was there, well formed or not.
@@ -194,7 +193,7 @@ impl<'a> Scan<'a> {
     }
 
     /// What stays, as one run of octets: of `body` itself where nothing had to be taken out of the middle of `list`.
-    pub(crate) fn into_bytes(self, list: &[u8], body: &Bytes) -> AttributeBytes {
+    pub(crate) fn to_bytes(&self, list: &[u8], body: &Bytes) -> AttributeBytes {
         let runs = self.kept.iter().filter_map(|range| list.get(range.clone()));
         if let ([_], None) = (self.kept.as_slice(), self.two_octet.as_path) {
             return AttributeBytes::new(runs.map(|run| share(body, run)).next().unwrap_or_default());

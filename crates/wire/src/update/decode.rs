@@ -69,38 +69,41 @@ pub fn decode(body: &Bytes, cx: &DecodeContext) -> Result<Update, UpdateFault> {
         reason: "the lengths of the sections do not fit the message",
         octets: Bytes::new(),
     })?;
-    let withdrawn = classic(sections.withdrawn, body, cx, "the withdrawn routes cannot be read")?;
-    let mut scan = Scan::run(sections.attributes, body, cx)?;
+    let mut update = Update::default();
+    gather(
+        &mut update.withdrawn,
+        classic(sections.withdrawn, body, cx, "the withdrawn routes cannot be read")?,
+    );
+    let mut scan = Scan::default();
+    scan.run(sections.attributes, body, cx)?;
     let reach = scan.mp_reach.map(|mp| read_mp(mp, body, cx, mp::reach)).transpose()?;
     let unreach = scan.mp_unreach.map(|mp| read_mp(mp, body, cx, mp::unreach)).transpose()?;
     let unreach = unreach.and_then(|unreach| unreach.nlri);
     let announced = classic(sections.nlri, body, cx, "the announced routes cannot be read")?;
 
-    let end_of_rib = end_of_rib(&sections, &scan, unreach.as_ref(), cx);
+    update.end_of_rib = end_of_rib(&sections, &scan, unreach.as_ref(), cx);
+    gather(&mut update.withdrawn, unreach);
     look_for_missing(&mut scan, &sections, reach.as_ref());
-    let mut update = Update { end_of_rib, ..Update::default() };
-    update.withdrawn.extend([withdrawn, unreach].into_iter().flatten().filter(|nlri| !nlri.is_empty()));
-    let reachable = !sections.nlri.is_empty() || reach.as_ref().is_some_and(|reach| reach.reachable);
-    let strongest = scan.faults.iter().map(|fault| fault.remedy).max();
-    let announced = announcements(announced, scan.next_hop, reach);
-    if strongest >= Some(Remedy::TreatAsWithdraw) {
+    let gone = scan.faults.iter().any(|fault| fault.remedy >= Remedy::TreatAsWithdraw);
+    if gone {
+        let reachable = !sections.nlri.is_empty() || reach.as_ref().is_some_and(|reach| reach.reachable);
         refuse_missing_nlri(&scan, reachable)?;
-        update.withdrawn.extend(announced.into_iter().map(|(nlri, _)| nlri));
-        update.faults = scan.faults;
-        return Ok(update);
+        gather(&mut update.withdrawn, announced);
+        gather(&mut update.withdrawn, reach.and_then(|reach| reach.nlri));
+    } else {
+        announce(&mut update, announced, scan.next_hop.map(NextHop::V4));
+        if let Some(reach) = reach {
+            announce(&mut update, reach.nlri, reach.next_hop);
+        }
+        if !update.announced.is_empty() {
+            update.attributes = Some(scan.to_bytes(sections.attributes, body));
+        }
     }
-    update.announced = announced
-        .into_iter()
-        .filter_map(|(nlri, next_hop)| next_hop.map(|next_hop| Announcement { nlri, next_hop }))
-        .collect();
-    update.faults = std::mem::take(&mut scan.faults);
-    if !update.announced.is_empty() {
-        update.attributes = Some(scan.into_bytes(sections.attributes, body));
-    }
+    update.faults = scan.faults;
     Ok(update)
 }
 
-/// The IPv4 routes of a section; `None` where the family is not spoken.
+/// The IPv4 routes of a section; `None` where there are none or the family is not spoken.
 fn classic(
     octets: &[u8],
     body: &Bytes,
@@ -108,6 +111,9 @@ fn classic(
     reason: &'static str,
 ) -> Result<Option<Nlri>, UpdateFault> {
     let family = Family::Ipv4Unicast;
+    if octets.is_empty() {
+        return Ok(None);
+    }
     match Nlri::check(family, cx.add_path[family], share(body, octets)) {
         Some(nlri) => Ok(cx.families[family].then_some(nlri)),
         // RFC 7606 section 5.3 leaves NLRI that cannot be read to RFC 4271 section 6.3: "the Error Subcode MUST be set
@@ -116,15 +122,18 @@ fn classic(
     }
 }
 
-/// Announced NLRI, none empty, with next hops.
-fn announcements(
-    classic: Option<Nlri>,
-    next_hop: Option<std::net::Ipv4Addr>,
-    reach: Option<Reach>,
-) -> SmallVec<[(Nlri, Option<NextHop>); 2]> {
-    let classic = classic.map(|nlri| (nlri, next_hop.map(NextHop::V4)));
-    let mp = reach.and_then(|reach| reach.nlri.map(|nlri| (nlri, reach.next_hop)));
-    [classic, mp].into_iter().flatten().filter(|(nlri, _)| !nlri.is_empty()).collect()
+/// Adds NLRI to a list, unless there are none.
+fn gather(list: &mut SmallVec<[Nlri; 1]>, nlri: Option<Nlri>) {
+    if let Some(nlri) = nlri.filter(|nlri| !nlri.is_empty()) {
+        list.push(nlri);
+    }
+}
+
+/// Announces NLRI, unless there are none.
+fn announce(update: &mut Update, nlri: Option<Nlri>, next_hop: Option<NextHop>) {
+    if let (Some(nlri), Some(next_hop)) = (nlri.filter(|nlri| !nlri.is_empty()), next_hop) {
+        update.announced.push(Announcement { nlri, next_hop });
+    }
 }
 
 /// RFC 7606 section 3 (d): "If any of the well-known mandatory attributes are not present in an UPDATE message, then
