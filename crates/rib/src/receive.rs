@@ -4,6 +4,7 @@
 //! that change wait for the decision. The attribute set is interned and checked once for each UPDATE.
 
 use bgp_wire::{Announcement, AttributeBytes, Family, Nlri, ScopedNextHop, Update};
+use smallvec::SmallVec;
 
 use crate::attributes::AttributeSets;
 use crate::checks;
@@ -65,8 +66,10 @@ impl Rib {
         }
         if let Some(attributes) = &update.attributes {
             for announcement in &update.announced {
+                let over_before = received.over_limit;
                 self.announce(place, attributes, announcement, &mut received);
-                self.check_limit(place, announcement.nlri.family(), &mut received);
+                let over = received.over_limit > over_before;
+                received.limits.extend(self.limits_reached(place, announcement.nlri.family(), over));
             }
         }
         if let Some(family) = update.end_of_rib {
@@ -149,20 +152,23 @@ impl Rib {
         self.sets.release(set_id, &mut self.hops);
     }
 
-    fn check_limit(&mut self, place: usize, family: Family, received: &mut Received) {
-        let Some(Some(peer)) = self.peers.get_mut(place) else { return };
-        let Some(limit) = peer.settings.maximum_prefix[family] else { return };
+    /// What is to be said about the limit of a family, now that more has come; `over` where not all of it was stored.
+    fn limits_reached(&mut self, place: usize, family: Family, over: bool) -> SmallVec<[LimitReached; 2]> {
+        let mut said = SmallVec::new();
+        let Some(Some(peer)) = self.peers.get_mut(place) else { return said };
+        let Some(limit) = peer.settings.maximum_prefix[family] else { return said };
         let state = &mut peer.families[family];
         let count = u64::try_from(state.received.len()).unwrap_or(u64::MAX);
-        let mut reached = |level| received.limits.push(LimitReached { family, limit, count, level });
+        let mut say = |level| said.push(LimitReached { family, limit, count, level });
         if limit.warning_level().is_some_and(|level| count >= u64::from(level)) && !state.warned {
             state.warned = true;
-            reached(LimitLevel::Warning);
+            say(LimitLevel::Warning);
         }
-        if (count > u64::from(limit.limit) || received.over_limit > 0) && !state.exceeded {
+        if (over || count > u64::from(limit.limit)) && !state.exceeded {
             state.exceeded = true;
-            reached(LimitLevel::Exceeded);
+            say(LimitLevel::Exceeded);
         }
+        said
     }
 }
 

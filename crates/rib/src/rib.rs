@@ -81,6 +81,7 @@ impl Rib {
             if let Some(peer) = self.peer_mut(place) {
                 let state = &mut peer.families[family];
                 state.end_of_rib_received = false;
+                (state.warned, state.exceeded) = (false, false);
                 state.out.end_of_rib = if spoken { EndOfRib::Due } else { EndOfRib::Never };
             }
             if !spoken {

@@ -320,6 +320,26 @@ fn limits_are_said_once_and_bound_what_is_stored() {
 }
 
 #[test]
+fn a_limit_of_one_family_says_nothing_about_the_other() {
+    let mut rib = Rib::new(config());
+    let limit = MaximumPrefix { limit: 1, action: MaximumPrefixAction::Restart, warn_at: None };
+    let mut settings = external(64512, NODES[0]);
+    settings.maximum_prefix = bgp_wire::PerFamily { ipv4: Some(limit), ipv6: Some(limit) };
+    rib.add_peer(PeerId(2), settings.clone());
+    let mut both = announce(&path(&[64512]), NODES[0], &["10.0.0.0/8", "11.0.0.0/8"]);
+    both.announced.extend(announce(&path(&[64512]), NODES[0], &[SERVICE]).announced);
+    for _ in 0..2 {
+        let received = rib.receive_update(PeerId(2), &both);
+        let said: Vec<_> = received.limits.iter().map(|reached| (reached.family, reached.level)).collect();
+        assert_eq!(said, [(Family::Ipv4Unicast, LimitLevel::Exceeded)]);
+        assert_eq!(received.over_limit, 1);
+        // A new session starts anew, also over routes that were kept.
+        rib.mark_stale(PeerId(2));
+        rib.add_peer(PeerId(2), settings.clone());
+    }
+}
+
+#[test]
 fn what_is_announced_carries_our_as_and_does_not_go_back() {
     let mut rib = Rib::new(config());
     let export = Some(Policy::All);
