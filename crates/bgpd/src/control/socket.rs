@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt};
 use std::path::Path;
 
 use anyhow::{Context, bail};
@@ -45,6 +45,8 @@ pub fn bind(path: &Path, group: Option<&str>) -> anyhow::Result<UnixListener> {
 /// A missing group costs its members the access, not the daemon its start.
 fn give_to_group(path: &Path, group: &str) {
     match Group::from_name(group) {
+        // It is in the daemon's own group from the start, and the unit forbids chown(2).
+        Ok(Some(found)) if fs::metadata(path).is_ok_and(|file| file.gid() == found.gid.as_raw()) => {}
         Ok(Some(found)) => {
             if let Err(error) = chown(path, None, Some(found.gid)) {
                 warn!(path = %path.display(), group, %error, "the control socket cannot be given to the group");

@@ -48,7 +48,10 @@ fn every_key_is_in_the_reference_and_in_the_shipped_configuration() {
 fn every_default_that_is_shown_is_the_default() {
     let shipped = read("config/bgpd-rs.toml");
     let bare = good("[bgp]\nasn = 64513\n").config;
-    assert_eq!(good(&shipped).config, bare, "what is not commented out is a default");
+    let mut chosen = good(&shipped).config;
+    assert_eq!(chosen.metrics.listen.take(), Some("127.0.0.1:9273".parse().unwrap()));
+    assert_eq!(chosen.control.group.take().as_deref(), Some("bgpd-rs"));
+    assert_eq!(chosen, bare, "what else is not commented out is a default");
     // Uncommented, every line still loads; those below a peer need the peer.
     let peers = shipped.find("# A peer group:").unwrap();
     let kernel = shipped.find("[kernel]").unwrap();
