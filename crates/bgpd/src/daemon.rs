@@ -49,6 +49,8 @@ struct Tasks {
     requests: mpsc::Sender<Request>,
     orders: mpsc::Sender<Order>,
     control: Arc<Control>,
+    /// Whether the kernel's routes outlive the daemon.
+    keep_routes: bool,
 }
 
 /// Runs until a signal ends it.
@@ -101,6 +103,7 @@ fn spawn(start: Start, router_id: RouterId, listeners: Arc<Listeners>) -> anyhow
     let (kernel, events) =
         Kernel::start(KernelConfig { table: config.kernel.table, ..KernelConfig::default() })
             .context("cannot speak with the kernel by netlink (is CAP_NET_ADMIN missing?)")?;
+    let keep_routes = config.kernel.keep_routes_on_stop;
     let rib = Rib::new(RibConfig {
         local_asn: config.bgp.asn,
         router_id,
@@ -135,7 +138,7 @@ fn spawn(start: Start, router_id: RouterId, listeners: Arc<Listeners>) -> anyhow
         started: Instant::now(),
         path: socket,
     });
-    Ok(Tasks { supervisor, routing, requests, orders, control })
+    Ok(Tasks { supervisor, routing, requests, orders, control, keep_routes })
 }
 
 fn fib_config(config: &Config) -> FibConfig {
@@ -194,27 +197,38 @@ async fn live(tasks: &mut Tasks, signals: &mut Signals) -> anyhow::Result<()> {
     }
 }
 
-async fn stop(tasks: &mut Tasks, why: &str) -> anyhow::Result<()> {
+async fn stop(tasks: &Tasks, why: &str) -> anyhow::Result<()> {
     info!("{why}: stopping");
     service::stopping(STOP_AT_MOST);
-    let (reply, sessions_closed) = oneshot::channel();
-    if tasks.requests.send(Request::Stop(reply)).await.is_ok() && sessions_closed.await.is_err() {
-        warn!("the supervisor has ended before the sessions were closed");
-    }
-    let (reply, kernel_left) = oneshot::channel();
-    if tasks.orders.send(Order::Stop(reply)).await.is_ok() {
-        match tokio::time::timeout(KERNEL_PATIENCE, kernel_left).await {
-            Ok(Ok(())) => info!("the kernel's table is left as configured"),
-            Ok(Err(_)) => {
-                warn!("the routing task has ended before the kernel's table was left as configured")
-            }
-            Err(_) => {
-                warn!("the kernel takes too long; routes may stay, the next start adopts or removes them")
-            }
-        }
+    if tasks.keep_routes {
+        // Before the sessions: their ends must not take the routes along.
+        leave_kernel(tasks).await;
+        close_sessions(tasks).await;
+    } else {
+        close_sessions(tasks).await;
+        leave_kernel(tasks).await;
     }
     info!("stopped");
     Ok(())
+}
+
+async fn close_sessions(tasks: &Tasks) {
+    let (reply, closed) = oneshot::channel();
+    if tasks.requests.send(Request::Stop(reply)).await.is_ok() && closed.await.is_err() {
+        warn!("the supervisor has ended before the sessions were closed");
+    }
+}
+
+async fn leave_kernel(tasks: &Tasks) {
+    let (reply, left) = oneshot::channel();
+    if tasks.orders.send(Order::Stop(reply)).await.is_err() {
+        return;
+    }
+    match tokio::time::timeout(KERNEL_PATIENCE, left).await {
+        Ok(Ok(())) => info!("the kernel's table is left as configured"),
+        Ok(Err(_)) => warn!("the routing task has ended before the kernel's table was left as configured"),
+        Err(_) => warn!("the kernel takes too long; routes may stay, the next start adopts or removes them"),
+    }
 }
 
 /// Tells the service manager that we live, as long as supervisor and routing answer.

@@ -185,18 +185,36 @@ impl DownReason {
         Some((error.code, error.subcode))
     }
 
+    /// Every word of [`DownReason::label`].
+    pub const LABELS: [&'static str; 11] = [
+        "connection-closed",
+        "deconfigured",
+        "hold-timer-expired",
+        "leaving",
+        "maximum-prefix",
+        "notification-received",
+        "notification-sent",
+        "replaced",
+        "reset",
+        "send-hold-timer-expired",
+        "shutdown",
+    ];
+
     /// A short word of a closed set, for metrics.
     pub fn label(&self) -> &'static str {
         match self {
-            Self::Received(_) => "notification_received",
-            Self::Sent(_) | Self::Fault { .. } => "notification_sent",
-            Self::ConnectionClosed(_) => "connection_closed",
-            Self::SendHoldTimerExpired => "send_hold_timer",
+            Self::Received(_) => "notification-received",
+            Self::Sent(notification) if *notification == Notification::hold_timer_expired() => {
+                "hold-timer-expired"
+            }
+            Self::Sent(_) | Self::Fault { .. } => "notification-sent",
+            Self::ConnectionClosed(_) => "connection-closed",
+            Self::SendHoldTimerExpired => "send-hold-timer-expired",
             Self::Replaced => "replaced",
             Self::Shutdown(_) => "shutdown",
             Self::Reset(_) => "reset",
             Self::Deconfigured => "deconfigured",
-            Self::MaximumPrefix(_) => "maximum_prefix",
+            Self::MaximumPrefix(_) => "maximum-prefix",
             Self::Leaving => "leaving",
         }
     }

@@ -1,5 +1,6 @@
 //! `bgpctl show neighbors`: what the configuration, the session and the RIB know of each peer, put together.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
@@ -28,7 +29,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// The reply to a query.
 pub(super) async fn reply(control: &Control, query: &NeighborQuery) -> Result<NeighborsReply, ErrorReply> {
     let wanted = query.address.as_deref().map(parse_address).transpose()?;
-    let neighbors = views(control, wanted).await?;
+    let neighbors: Vec<_> = views(control, wanted).await?.into_iter().map(|seen| seen.neighbor).collect();
     match wanted {
         Some(address) if neighbors.is_empty() => Err(supervisor::unknown(address)),
         _ => Ok(NeighborsReply { neighbors }),
@@ -41,11 +42,20 @@ pub(super) fn parse_address(text: &str) -> Result<IpAddr, ErrorReply> {
     address.parse().map_err(|_| ErrorReply::new(ErrorCode::BadRequest, format!("{text:?} is no IP address")))
 }
 
+/// One peer, for views and metrics.
+#[derive(Clone, Debug)]
+pub struct Seen {
+    /// As it is shown.
+    pub neighbor: Neighbor,
+    /// Ends of established sessions by reason.
+    pub downs: BTreeMap<&'static str, u64>,
+}
+
 /// Every peer, or the one with this address.
 ///
 /// # Errors
 /// The daemon stops, or is too busy.
-pub async fn views(control: &Control, wanted: Option<IpAddr>) -> Result<Vec<Neighbor>, ErrorReply> {
+pub async fn views(control: &Control, wanted: Option<IpAddr>) -> Result<Vec<Seen>, ErrorReply> {
     let (peers, summary, counters) = tokio::try_join!(
         ask(&control.supervisor, supervisor::Request::Peers),
         ask(&control.supervisor, supervisor::Request::Summary),
@@ -65,7 +75,8 @@ pub async fn views(control: &Control, wanted: Option<IpAddr>) -> Result<Vec<Neig
         // A peer that has gone in between is no peer any more.
         if let Some(status) = status {
             let counted = counters.iter().find(|(id, _)| *id == peer.id).map(|(_, counters)| *counters);
-            found.push(view(&peer, &status, counted, summary.asn.0, now));
+            let neighbor = view(&peer, &status, counted, summary.asn.0, now);
+            found.push(Seen { neighbor, downs: status.downs });
         }
     }
     Ok(found)

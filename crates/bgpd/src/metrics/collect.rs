@@ -66,10 +66,16 @@ pub(super) async fn collect(control: &Control) {
     gauge!("bgpd_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1.0);
     let now = jiff::Timestamp::now().as_second() as f64;
     if let Ok(neighbors) = neighbor_views(control, None).await {
-        let waiting: u64 = neighbors.iter().flat_map(|n| &n.families).map(|family| family.pending_out).sum();
+        let families = neighbors.iter().flat_map(|seen| &seen.neighbor.families);
+        let waiting: u64 = families.map(|family| family.pending_out).sum();
         gauge!("bgpd_queue_depth", "queue" => "peer-out").set(waiting as f64);
-        for neighbor in &neighbors {
-            peer(neighbor, now);
+        for seen in &neighbors {
+            peer(&seen.neighbor, now);
+            for reason in bgp_session::DownReason::LABELS {
+                let count = seen.downs.get(reason).copied().unwrap_or(0);
+                counter!("bgpd_peer_flaps_total", "peer" => seen.neighbor.address.clone(), "reason" => reason)
+                    .absolute(count);
+            }
         }
     }
     if let Ok(routes) = crate::control::ask(&control.routing, routing::Query::Summary).await {

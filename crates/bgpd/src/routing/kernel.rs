@@ -48,15 +48,16 @@ impl Routing {
         });
     }
 
-    pub(super) fn is_stopped(&mut self) -> bool {
-        if self.stopping.is_none() || !self.fib.is_settled() {
-            return false;
-        }
-        if let Some(reply) = self.stopping.take() {
+    /// Says that the kernel is as it is to be left, once it is. Routing goes on until the daemon ends: sessions may still
+    /// be closing.
+    pub(super) fn report_stop(&mut self) {
+        if self.stopping.is_some()
+            && self.fib.is_settled()
+            && let Some(reply) = self.stopping.take()
+        {
             // The daemon may have lost its patience.
             reply.send(()).ok();
         }
-        true
     }
 
     pub(super) fn take_notices(&mut self) {

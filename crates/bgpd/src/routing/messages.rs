@@ -16,9 +16,20 @@ use crate::config::Settings;
 use crate::local::LocalEnd;
 use crate::peer::ToPeer;
 
-/// A message of a peer task.
+/// A message of a peer task, or of the supervisor about a peer: one channel, because their order means something.
 #[derive(Debug)]
 pub enum FromPeer {
+    /// There is a peer, or its settings have changed.
+    Settings {
+        /// Which peer.
+        peer: PeerId,
+        /// Its address.
+        address: IpAddr,
+        /// What applies to it.
+        settings: Arc<Settings>,
+        /// Where its task is reached.
+        inbox: mpsc::Sender<ToPeer>,
+    },
     /// The session is Established.
     Up {
         /// Which peer.
@@ -68,17 +79,6 @@ pub enum FromPeer {
 /// An order of the supervisor.
 #[derive(Debug)]
 pub enum Order {
-    /// There is a peer, or its settings have changed.
-    Peer {
-        /// Its number.
-        id: PeerId,
-        /// Its address.
-        address: IpAddr,
-        /// What applies to it.
-        settings: Arc<Settings>,
-        /// Where its task is reached.
-        inbox: mpsc::Sender<ToPeer>,
-    },
     /// How many equally good paths are used, and whether their AS_PATHs may differ.
     Multipath {
         /// At most so many.

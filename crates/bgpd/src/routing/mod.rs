@@ -118,9 +118,7 @@ impl Routing {
             self.waiting = inputs.peers.len();
             self.tick(Instant::now());
             self.settle();
-            if self.is_stopped() {
-                return;
-            }
+            self.report_stop();
             if self.more {
                 tokio::task::yield_now().await;
             }

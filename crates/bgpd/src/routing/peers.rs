@@ -30,6 +30,9 @@ pub(super) struct PeerEntry {
 impl Routing {
     pub(super) fn on_peer(&mut self, message: FromPeer) {
         match message {
+            FromPeer::Settings { peer, address, settings, inbox } => {
+                self.on_settings(peer, address, settings, inbox)
+            }
             FromPeer::Up { peer, negotiated, local, chunks } => self.on_up(peer, &negotiated, local, chunks),
             FromPeer::Updates { peer, updates, received } => {
                 let oldest = self.received.get_or_insert(received);
@@ -53,7 +56,6 @@ impl Routing {
 
     pub(super) fn on_order(&mut self, order: Order) {
         match order {
-            Order::Peer { id, address, settings, inbox } => self.on_settings(id, address, settings, inbox),
             Order::Networks(networks) => self.on_networks(&networks),
             Order::Multipath { maximum_paths, relax } => self.rib.set_multipath(maximum_paths, relax),
             Order::Stop(reply) => {

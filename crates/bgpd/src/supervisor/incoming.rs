@@ -8,12 +8,15 @@ use tracing::{debug, info, warn};
 
 use super::Supervisor;
 use super::peers::Entry;
+use bgp_rib::PeerId;
 use bgp_wire::Prefix;
+use tokio::sync::mpsc;
 
 use crate::config::{Group, Mode, Neighbor, Settings};
 use crate::net::Accepted;
 use crate::peer::{self, Identity, ToPeer};
-use crate::{routing, session_config};
+use crate::routing::FromPeer;
+use crate::session_config;
 
 impl Supervisor {
     /// Starts every neighbour that is configured by address.
@@ -85,8 +88,13 @@ impl Supervisor {
         Some((*range, group))
     }
 
-    async fn start_peer(&self, address: IpAddr, settings: Arc<Settings>, interface: Option<String>) -> Entry {
-        let id = self.peers.free_id();
+    async fn start_peer(
+        &mut self,
+        address: IpAddr,
+        settings: Arc<Settings>,
+        interface: Option<String>,
+    ) -> Entry {
+        let id = self.peers.next_id();
         let passive = !self.config.neighbors.contains_key(&address);
         let config = session_config::session(
             &self.config.bgp,
@@ -99,18 +107,25 @@ impl Supervisor {
         let dial = session_config::dial(address, interface.as_deref(), &settings);
         let identity = Identity { id, address };
         let handle = peer::spawn(identity, session, dial, self.routing.clone(), self.hub.clone());
-        self.order(routing::Order::Peer {
-            id,
-            address,
-            settings: Arc::clone(&settings),
-            inbox: handle.inbox.clone(),
-        })
-        .await;
+        self.tell_settings(id, address, Arc::clone(&settings), handle.inbox.clone()).await;
         if passive && settings.session.mode == Mode::Active {
             warn!(peer = %address, "a listen range needs `mode` passive or both; the peer's connections are taken all the same");
         }
         let shutdown = session_config::shutdown(&settings).is_some();
         Entry { id, handle, settings, group: None, interface, range: None, seen: Instant::now(), shutdown }
+    }
+
+    /// Tells routing what applies to a peer; before its task has anything to say.
+    pub(super) async fn tell_settings(
+        &self,
+        peer: PeerId,
+        address: IpAddr,
+        settings: Arc<Settings>,
+        inbox: mpsc::Sender<ToPeer>,
+    ) {
+        if self.routing.send(FromPeer::Settings { peer, address, settings, inbox }).await.is_err() {
+            warn!("the routing task is gone");
+        }
     }
 
     /// Lets peers of listen ranges go that have been away for long.

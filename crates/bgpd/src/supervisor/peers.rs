@@ -55,16 +55,15 @@ pub struct PeerInfo {
 #[derive(Debug, Default)]
 pub(super) struct Peers {
     entries: BTreeMap<IpAddr, Entry>,
+    next_id: u32,
 }
 
 impl Peers {
-    /// The smallest number that no peer has: columns of the RIB are indexed by it.
-    pub(super) fn free_id(&self) -> PeerId {
-        let mut used: Vec<u32> = self.entries.values().map(|entry| entry.id.0).collect();
-        used.sort_unstable();
-        let free =
-            (0..).zip(&used).find(|(candidate, used)| candidate != *used).map(|(candidate, _)| candidate);
-        PeerId(free.unwrap_or_else(|| u32::try_from(used.len()).unwrap_or(u32::MAX - 1)))
+    /// A number that no peer has had: what an earlier peer's task still says must not meet a later peer.
+    pub(super) fn next_id(&mut self) -> PeerId {
+        let id = PeerId(self.next_id);
+        self.next_id = self.next_id.wrapping_add(1) % PeerId::LOCAL.0;
+        id
     }
 
     pub(super) fn get(&self, address: IpAddr) -> Option<&Entry> {

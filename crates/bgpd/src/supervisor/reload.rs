@@ -188,7 +188,7 @@ impl Supervisor {
                 warn!(peer = %address, "the peer's task is too busy for its new settings");
             }
         }
-        self.order(routing::Order::Peer { id, address, settings, inbox }).await;
+        self.tell_settings(id, address, settings, inbox).await;
     }
 
     /// Brings the TCP MD5 keys of the listening sockets in line: what is new or different is set, what is gone is removed.
