@@ -34,6 +34,7 @@ pub fn session(
         hold_time: session.hold_time,
         keepalive: session.keepalive.map(|seconds| std::time::Duration::from_secs(seconds.into())),
         connect_retry: session.connect_retry,
+        send_hold: session.send_hold,
         families: session.families,
         graceful_restart: graceful_restart(settings),
         hostname: hostname.map(str::to_owned),

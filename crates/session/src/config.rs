@@ -27,6 +27,8 @@ pub struct PeerConfig {
     /// The longest pause between two dials, ConnectRetryTime of RFC 4271 section 8; shorter ones, from a second
     /// on, come first.
     pub connect_retry: Duration,
+    /// How long the peer may leave our octets untaken, RFC 9687.
+    pub send_hold: SendHold,
     /// Families that we offer.
     pub families: PerFamily<bool>,
     /// What we say about graceful restart.
@@ -49,10 +51,34 @@ impl PeerConfig {
             hold_time: HoldTime::new(90).unwrap_or(HoldTime::Off),
             keepalive: None,
             connect_retry: Duration::from_secs(60),
+            send_hold: SendHold::Recommended,
             families: PerFamily { ipv4: true, ipv6: true },
             graceful_restart: GracefulRestartMode::Helper,
             hostname: None,
             shutdown: None,
+        }
+    }
+}
+
+/// How long a peer may leave our octets untaken before its session ends, RFC 9687.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SendHold {
+    /// 8 minutes or twice the negotiated hold time, whichever is longer (section 3); for ever where that is off.
+    Recommended,
+    /// So long, whatever the hold time is.
+    After(Duration),
+    /// For ever.
+    Off,
+}
+
+impl SendHold {
+    /// The time, under the negotiated hold time.
+    pub(crate) fn time(self, hold: Option<Duration>) -> Option<Duration> {
+        const LEAST: Duration = Duration::from_secs(8 * 60);
+        match self {
+            Self::Recommended => hold.map(|hold| (hold * 2).max(LEAST)),
+            Self::After(time) => Some(time),
+            Self::Off => None,
         }
     }
 }

@@ -9,9 +9,6 @@ use std::time::{Duration, Instant};
 
 use bgp_wire::framer::Framer;
 
-/// RFC 9687 section 3: the least send hold time.
-const SEND_HOLD_MIN: Duration = Duration::from_secs(8 * 60);
-
 /// The daemon's name for a TCP connection; never used twice for one peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ConnectionId(pub u64);
@@ -65,11 +62,10 @@ impl Connection {
         Self { id, direction, endpoints, framer: Framer::new(), send_hold: None }
     }
 
-    /// The peer leaves our octets untaken: they may wait for 8 minutes or twice the hold time, whichever is longer
-    /// (RFC 9687 section 3); without an end where the hold timer is off.
-    pub(crate) fn blocked(&mut self, hold: Option<Duration>, now: Instant) {
-        if let (None, Some(hold)) = (self.send_hold, hold) {
-            self.send_hold = Some(now + (hold * 2).max(SEND_HOLD_MIN));
+    /// The peer leaves our octets untaken: they may wait for `time`, without an end where there is none.
+    pub(crate) fn blocked(&mut self, time: Option<Duration>, now: Instant) {
+        if let (None, Some(time)) = (self.send_hold, time) {
+            self.send_hold = Some(now + time);
         }
     }
 }

@@ -116,6 +116,7 @@ impl Peer {
         let kept = PeerConfig {
             mode: old.mode,
             connect_retry: old.connect_retry,
+            send_hold: old.send_hold,
             shutdown: old.shutdown.clone(),
             ..self.config.clone()
         };
@@ -202,10 +203,11 @@ impl Peer {
 
     /// Octets wait and the socket takes none: the send hold timer runs, if it does not already.
     pub fn send_blocked(&mut self, id: ConnectionId, now: Instant) {
+        let send_hold = self.config.send_hold;
         if let Some(machine) = self.machine(id) {
             let hold = machine.negotiated().and_then(crate::negotiated::Negotiated::hold);
             if let Some(connection) = machine.connection_mut() {
-                connection.blocked(hold, now);
+                connection.blocked(send_hold.time(hold), now);
             }
         }
     }

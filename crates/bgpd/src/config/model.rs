@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bgp_policy::{Policy, PrefixList};
+use bgp_session::SendHold;
 use bgp_wire::open::HoldTime;
 use bgp_wire::{Asn, PerFamily, Prefix, RouterId};
 
@@ -171,8 +172,8 @@ pub struct Session {
     pub keepalive: Option<u16>,
     /// Between two attempts to connect.
     pub connect_retry: Duration,
-    /// How long the peer may take nothing before the session ends, RFC 9687; `None`: off.
-    pub send_hold: Option<Duration>,
+    /// How long the peer may take nothing before the session ends.
+    pub send_hold: SendHold,
     /// RFC 4724.
     pub graceful_restart: GracefulRestart,
     /// Whether it is kept down.

@@ -8,6 +8,7 @@ mod robust;
 use std::time::Duration;
 
 use bgp_policy::Policy;
+use bgp_session::SendHold;
 use bgp_wire::open::HoldTime;
 use bgp_wire::{Asn, PerFamily};
 
@@ -60,7 +61,7 @@ fn a_neighbor_takes_from_its_group_and_then_from_bgp() {
     assert_eq!(first.settings.remote_asn, RemoteAsn::Exactly(Asn(64512)));
     assert_eq!(first.settings.session.hold_time, HoldTime::new(30).unwrap());
     assert_eq!(first.settings.session.keepalive, Some(5));
-    assert_eq!(first.settings.session.send_hold, Some(Duration::from_secs(100)));
+    assert_eq!(first.settings.session.send_hold, SendHold::After(Duration::from_secs(100)));
     assert_eq!(first.settings.session.password.as_ref().unwrap().expose(), b"x");
     assert_eq!(first.settings.session.ttl, Ttl::Multihop(3));
     assert_eq!(first.settings.import, Some(Policy::All));

@@ -2,9 +2,8 @@
 //!
 //! The names are those of the file, and the TOML form is a configuration that loads again, passwords apart.
 
-use std::time::Duration;
-
 use bgp_policy::{Policy, PrefixList};
+use bgp_session::SendHold;
 use bgp_wire::Asn;
 use serde_json::{Map, Value, json};
 
@@ -123,7 +122,11 @@ fn session(session: &Session, external: bool) -> Value {
         "hold-time": session.hold_time.as_secs(),
         "keepalive": session.keepalive,
         "connect-retry-time": session.connect_retry.as_secs(),
-        "send-hold-time": session.send_hold.as_ref().map_or(0, Duration::as_secs),
+        "send-hold-time": match session.send_hold {
+            SendHold::Recommended => None,
+            SendHold::After(time) => Some(time.as_secs()),
+            SendHold::Off => Some(0),
+        },
         "graceful-restart": {
             "mode": match restart.mode {
                 GracefulRestartMode::Off => "off",

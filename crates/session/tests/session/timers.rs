@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bgp_session::{
-    Command, Direction, DownReason, Exceeded, MessageKind, Mode, Output, PeerConfig, StateName,
+    Command, Direction, DownReason, Exceeded, MessageKind, Mode, Output, PeerConfig, SendHold, StateName,
 };
 use bgp_wire::Family;
 use bgp_wire::message::{self, Message};
@@ -143,6 +143,30 @@ fn send_hold_timer() {
         assert_eq!(hand.now, blocked + secs(2 + expected));
         assert_eq!(hand.take_down().unwrap().reason, DownReason::SendHoldTimerExpired);
     }
+}
+
+#[test]
+fn a_configured_send_hold_time_counts_whatever_the_hold_time_is() {
+    for hold_time in [HoldTime::Off, HoldTime::new(90).unwrap()] {
+        let config = PeerConfig { send_hold: SendHold::After(secs(100)), hold_time, ..passive() };
+        let (mut hand, id) = Hand::established(config, &Open { hold_time, ..open() });
+        hand.peer.send_blocked(id, hand.now);
+        hand.pass(secs(80));
+        hand.say(id, &message::keepalive());
+        hand.pass(secs(20) - MILLI);
+        assert_eq!(hand.state(), StateName::Established);
+        hand.take();
+        hand.pass(MILLI);
+        assert_eq!(hand.take_down().unwrap().reason, DownReason::SendHoldTimerExpired);
+    }
+    let config = PeerConfig { send_hold: SendHold::Off, ..passive() };
+    let (mut hand, id) = Hand::established(config, &open());
+    hand.peer.send_blocked(id, hand.now);
+    for _ in 0..100 {
+        hand.pass(secs(60));
+        hand.say(id, &message::keepalive());
+    }
+    assert_eq!(hand.state(), StateName::Established);
 }
 
 #[test]

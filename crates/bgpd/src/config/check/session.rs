@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use bgp_session::SendHold;
 use bgp_wire::open::HoldTime;
 use toml::Spanned;
 
@@ -14,7 +15,7 @@ pub(super) struct Resolved {
     pub(super) hold_time: HoldTime,
     pub(super) keepalive: Option<u16>,
     pub(super) connect_retry: Duration,
-    pub(super) send_hold: Option<Duration>,
+    pub(super) send_hold: SendHold,
 }
 
 /// The faults that a level of timers has by itself, whoever inherits from it.
@@ -84,22 +85,19 @@ fn check_keepalive(
     });
 }
 
-/// RFC 9687 section 6: the greater of 8 minutes and twice the hold time by default, and not less than the hold time.
-fn send_hold(typed: Option<&Spanned<Number<0, 65535>>>, hold: HoldTime, sink: &mut Sink) -> Option<Duration> {
-    let hold = hold.as_secs();
-    let seconds = match typed {
-        None => 480_u32.max(2 * u32::from(hold)),
-        Some(typed) => typed.get_ref().get(),
-    };
-    if let Some(typed) = typed
-        && seconds != 0
-        && seconds <= u32::from(hold)
-    {
+/// RFC 9687: never shorter than the hold time, or the send hold timer would end sessions that the hold timer keeps.
+fn send_hold(typed: Option<&Spanned<Number<0, 65535>>>, hold: HoldTime, sink: &mut Sink) -> SendHold {
+    let Some(typed) = typed else { return SendHold::Recommended };
+    let (seconds, hold) = (typed.get_ref().get::<u16>(), hold.as_secs());
+    if seconds != 0 && seconds <= hold {
         let title = format!("`send-hold-time` must be more than `hold-time`, which is {hold}");
         let fault = Fault::error(typed.span(), title).label(format!("0 (off) or more than {hold}"));
-        sink.push(fault.help("RFC 9687 section 6 recommends 480 or twice the hold time, whichever is more"));
+        sink.push(fault.help("RFC 9687 section 3 recommends 480 or twice the hold time, whichever is more"));
     }
-    (seconds != 0).then(|| Duration::from_secs(seconds.into()))
+    match seconds {
+        0 => SendHold::Off,
+        seconds => SendHold::After(Duration::from_secs(seconds.into())),
+    }
 }
 
 /// RFC 4724, each key from the innermost level that says it.

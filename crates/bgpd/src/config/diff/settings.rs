@@ -59,7 +59,7 @@ impl Change {
         self.add("hold-time", Effect::Reset, old.hold_time != new.hold_time);
         self.add("keepalive", Effect::Reset, old.keepalive != new.keepalive);
         self.add("connect-retry-time", Effect::Soft, old.connect_retry != new.connect_retry);
-        self.add("send-hold-time", Effect::Reset, old.send_hold != new.send_hold);
+        self.add("send-hold-time", Effect::Soft, old.send_hold != new.send_hold);
         self.add("graceful-restart", Effect::Reset, old.graceful_restart != new.graceful_restart);
         self.add("shutdown", Effect::Reset, old.shutdown != new.shutdown);
     }
