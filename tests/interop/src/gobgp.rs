@@ -79,6 +79,7 @@ pub struct Gobgp {
     namespace: String,
     node: String,
     config: PathBuf,
+    restart: GracefulRestart,
     dir: PathBuf,
 }
 
@@ -88,12 +89,13 @@ impl Gobgp {
         installed("gobgpd", "gobgpd")?;
         let config = lab.dir().join(format!("gobgpd-{}.toml", node.name));
         fs::write(&config, config_text(settings)).with_context(|| config.display().to_string())?;
-        let process = spawn(&node.namespace, &node.name, &config, lab.dir())?;
+        let process = spawn(&node.namespace, &node.name, &config, settings.graceful_restart, lab.dir())?;
         let mut speaker = Self {
             process,
             namespace: node.namespace.name().to_owned(),
             node: node.name.clone(),
             config,
+            restart: settings.graceful_restart,
             dir: lab.dir().to_owned(),
         };
         speaker.wait_for_api()?;
@@ -151,7 +153,7 @@ impl Gobgp {
         if node.name != self.node {
             bail!("{} is not {}", node.name, self.node);
         }
-        self.process = spawn(&node.namespace, &node.name, &self.config, &self.dir)?;
+        self.process = spawn(&node.namespace, &node.name, &self.config, self.restart, &self.dir)?;
         self.wait_for_api()
     }
 
@@ -169,9 +171,19 @@ impl Gobgp {
     }
 }
 
-fn spawn(namespace: &Namespace, node: &str, config: &Path, dir: &Path) -> Result<Process> {
+fn spawn(
+    namespace: &Namespace,
+    node: &str,
+    config: &Path,
+    restart: GracefulRestart,
+    dir: &Path,
+) -> Result<Process> {
     let mut command = namespace.command("gobgpd");
     command.arg("--config-file").arg(config).args(["--log-plain", "--api-hosts", "127.0.0.1:50051"]);
+    if restart == GracefulRestart::On {
+        // As Cilium: R and F set in the first OPEN of each process.
+        command.arg("--graceful-restart");
+    }
     Process::start(&format!("gobgpd-{node}"), &mut command, dir)
 }
 

@@ -30,8 +30,12 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts a program whose output goes to `DIR/NAME.log`. It dies with the thread that started it.
+    /// Starts a program whose output goes to `DIR/NAME.log`. It dies with the thread that started it, unless programs
+    /// may outlive it.
     pub fn start(name: &str, command: &mut Command, dir: &Path) -> Result<Self> {
+        if OUTLIVE.load(Ordering::Relaxed) {
+            return Self::start_detached(name, command, dir);
+        }
         // SAFETY: prctl is async-signal-safe and touches nothing of the parent.
         unsafe {
             command

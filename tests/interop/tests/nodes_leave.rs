@@ -57,7 +57,11 @@ fn graceful_restart_keeps_the_leg_until_the_agent_is_back() -> Result<()> {
     assert_eq!(daemon.path("2004::1/128", &node)?["stale"], false);
     assert_eq!(gateways(&lab.host, "2004::1")?.len(), 3);
     let changes = watch.log();
-    assert!(!changes.lines().any(|line| line.contains("2004::1 ")), "2004::1 did not move: {changes}");
+    assert!(
+        !changes.lines().any(|line| line.contains("2004::1 ")),
+        "2004::1 moved: {changes}\n{}",
+        daemon.log()
+    );
     Ok(())
 }
 

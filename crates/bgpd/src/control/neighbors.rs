@@ -47,6 +47,8 @@ pub(super) fn parse_address(text: &str) -> Result<IpAddr, ErrorReply> {
 pub struct Seen {
     /// As it is shown.
     pub neighbor: Neighbor,
+    /// The operator keeps it down.
+    pub shut_down: bool,
     /// Ends of established sessions by reason.
     pub downs: BTreeMap<&'static str, u64>,
 }
@@ -76,7 +78,8 @@ pub async fn views(control: &Control, wanted: Option<IpAddr>) -> Result<Vec<Seen
         if let Some(status) = status {
             let counted = counters.iter().find(|(id, _)| *id == peer.id).map(|(_, counters)| *counters);
             let neighbor = view(&peer, &status, counted, summary.asn.0, now);
-            found.push(Seen { neighbor, downs: status.downs });
+            let shut_down = matches!(status.session.waiting, Waiting::Operator(_));
+            found.push(Seen { neighbor, shut_down, downs: status.downs });
         }
     }
     Ok(found)
@@ -134,7 +137,7 @@ fn view(
         families: Family::ALL.into_iter().map(|f| family(f, settings, session, counters)).collect(),
         capabilities: capabilities::views(settings, session),
         graceful_restart: graceful_restart(session, counters, now),
-        warnings: [&policy.import.note, &policy.export.note].into_iter().flatten().cloned().collect(),
+        warnings: Vec::new(),
         policy,
     }
 }
@@ -177,10 +180,12 @@ fn last_down(session: &Status, now: Instant) -> Option<LastDown> {
 }
 
 fn next_step(session: &Status, now: Instant) -> Option<String> {
-    if matches!(session.waiting, Waiting::Nothing) {
-        return None;
-    }
-    let words = session.waiting.to_string();
+    let words = match &session.waiting {
+        Waiting::Nothing => return None,
+        // The reason stands beside it already.
+        Waiting::Operator(_) => "stays down until it is started".to_owned(),
+        waiting => waiting.to_string(),
+    };
     Some(match session.next_attempt {
         Some(at) => format!("{words}; next attempt in {} s", at.saturating_duration_since(now).as_secs()),
         None => words,

@@ -71,6 +71,7 @@ pub(super) async fn collect(control: &Control) {
         gauge!("bgpd_queue_depth", "queue" => "peer-out").set(waiting as f64);
         for seen in &neighbors {
             peer(&seen.neighbor, now);
+            gauge!("bgpd_peer_admin_down", "peer" => seen.neighbor.address.clone()).set(flag(seen.shut_down));
             for reason in bgp_session::DownReason::LABELS {
                 let count = seen.downs.get(reason).copied().unwrap_or(0);
                 counter!("bgpd_peer_flaps_total", "peer" => seen.neighbor.address.clone(), "reason" => reason)
@@ -96,9 +97,6 @@ fn peer(neighbor: &Neighbor, now: f64) {
     let remote_as = neighbor.remote_as.map(|asn| asn.to_string()).unwrap_or_default();
     let up = neighbor.state == SessionState::Established;
     gauge!("bgpd_peer_up", "peer" => peer.clone(), "group" => group, "remote_as" => remote_as).set(flag(up));
-    let shut =
-        neighbor.next_step.as_deref().is_some_and(|step| step.starts_with("administratively shut down"));
-    gauge!("bgpd_peer_admin_down", "peer" => peer.clone()).set(flag(shut));
     for state in SessionState::ALL {
         gauge!("bgpd_peer_state", "peer" => peer.clone(), "state" => state_label(state))
             .set(flag(state == neighbor.state));

@@ -60,6 +60,17 @@ impl Fib {
         self.tracker.next_hops().map(|next_hop| self.hop_view(next_hop)).collect()
     }
 
+    /// One next hop, as the RIB names it; `None` where it is neither watched nor used.
+    pub fn next_hop(&self, next_hop: &ScopedNextHop) -> Option<HopView> {
+        let tracked = canonical(*next_hop);
+        self.tracker.next_hops().any(|known| *known == tracked).then(|| self.hop_view(&tracked))
+    }
+
+    /// How far each prefix has come, in no order; cheaper than [`Fib::routes`].
+    pub fn route_states(&self) -> impl Iterator<Item = (Prefix, RouteState)> + '_ {
+        self.routes.iter().map(|route| (route.prefix, self.state_of(route)))
+    }
+
     /// Every group of ours in the kernel, sorted by id.
     pub fn groups(&self) -> Vec<GroupView> {
         let groups = self.objects.groups.iter().filter_map(|(id, group)| match &group.held {

@@ -46,9 +46,9 @@ impl Routing {
     fn fib_sizes(&self) -> PerFamily<FibSize> {
         let mut sizes =
             PerFamily::from_fn(|family| FibSize { family: family.to_string(), ..FibSize::default() });
-        for route in self.fib.routes() {
-            let size = &mut sizes[route.prefix.family()];
-            let counted = match route.state {
+        for (prefix, state) in self.fib.route_states() {
+            let size = &mut sizes[prefix.family()];
+            let counted = match state {
                 RouteState::Installed => &mut size.installed,
                 RouteState::Pending | RouteState::Leftover | RouteState::Paused { .. } => &mut size.pending,
                 RouteState::Removing => &mut size.removing,
@@ -88,7 +88,7 @@ impl Routing {
 
     /// A next hop as the FIB knows it.
     fn hop(&self, next_hop: &ScopedNextHop) -> Option<HopView> {
-        self.fib.next_hops().into_iter().find(|hop| hop.next_hop == *next_hop)
+        self.fib.next_hop(next_hop)
     }
 
     /// The address of a peer.
