@@ -153,33 +153,33 @@ impl Objects {
     }
 
     /// The group for these members, needed once more. `old` is the group the caller has claimed so far: where nobody else
-    /// needs it, its routes all change together, so it changes in place; else it is released.
+    /// needs it, its routes all change together, so it changes in place (one message, however many routes, even where
+    /// another group comes to the same members); else it is released.
     pub(crate) fn claim_group(&mut self, members: &[u32], old: Option<u32>) -> u32 {
-        let existing = self.by_members.get(members).copied();
-        if let (Some(id), true) = (old, existing == old) {
-            return id;
-        }
-        if let Some(id) = existing {
-            if let Some(group) = self.groups.get_mut(&id) {
-                group.claims += 1;
-                group.leftover = false;
+        let claimed = old.and_then(|id| Some((id, self.groups.get(&id)?)));
+        if let Some((id, group)) = claimed {
+            if group.wanted == members {
+                return id;
             }
-            old.into_iter().for_each(|old| self.release(old));
-            self.work.insert(id);
-            return id;
-        }
-        if let Some(id) = old.filter(|id| self.groups.get(id).is_some_and(|group| group.claims == 1)) {
-            self.rename_group(id, members);
-            return id;
+            if group.claims == 1 {
+                self.rename_group(id, members);
+                return id;
+            }
         }
         old.into_iter().for_each(|old| self.release(old));
-        let id = free_id(&GROUP_IDS, &mut self.next_group_id, |id| {
-            self.groups.contains_key(&id) || self.taken.contains(&id)
-        });
-        let mut group = Object::new(members.to_vec());
-        group.claims = 1;
-        self.groups.insert(id, group);
-        self.by_members.insert(members.to_vec(), id);
+        let id = match self.by_members.get(members) {
+            Some(id) => *id,
+            None => {
+                let id = free_id(&GROUP_IDS, &mut self.next_group_id, |id| {
+                    self.groups.contains_key(&id) || self.taken.contains(&id)
+                });
+                self.by_members.insert(members.to_vec(), id);
+                id
+            }
+        };
+        let group = self.groups.entry(id).or_insert_with(|| Object::new(members.to_vec()));
+        group.claims += 1;
+        group.leftover = false;
         self.work.insert(id);
         id
     }

@@ -244,6 +244,19 @@ fn a_mapped_next_hop_becomes_the_nodes_ipv6_address_and_counts_once() {
 }
 
 #[test]
+fn a_search_that_succeeds_at_once_is_told_as_its_success() {
+    let mut host = Host::lab();
+    let mut notices = Vec::new();
+    host.fib.take_notices(&mut notices);
+    notices.clear();
+    host.want(SERVICE, &["::ffff:172.50.0.2"]);
+    host.run();
+    host.fib.take_notices(&mut notices);
+    let how = "::ffff:172.50.0.2 is 2001:3200:3200::2 (same MAC 02:42:ac:32:00:02 at br-5)".to_owned();
+    assert_eq!(notices, [bgp_fib::Notice::Mapped { how }]);
+}
+
+#[test]
 fn an_address_with_another_mac_is_never_used() {
     let mut host = Host::lab();
     // Somebody else has the address that the numbering suggests.

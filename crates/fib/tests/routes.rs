@@ -103,6 +103,22 @@ fn a_set_that_changes_as_a_whole_changes_in_place_and_one_prefix_alone_moves() {
 }
 
 #[test]
+fn a_set_shrinks_in_place_even_where_another_group_comes_to_the_same() {
+    let mut host = Host::lab();
+    for number in 1..=5 {
+        host.want(&format!("2004::{number}/128"), &NODES);
+    }
+    host.want("2004::9/128", &NODES[..2]);
+    host.run();
+    host.take_log();
+    host.kernel.set_neighbor(BRIDGE, address(NODES[2]), None, bgp_fib::NeighborState::Failed);
+    host.kernel.alive.remove(&(BRIDGE, address(NODES[2])));
+    host.run();
+    assert_eq!(kinds(&host.take_log()), ["hop del"]);
+    assert_eq!(host.gateways("2004::5/128"), &NODES[..2]);
+}
+
+#[test]
 fn from_two_next_hops_to_one_there_is_never_no_route() {
     let mut host = Host::lab();
     host.want(SERVICE, &NODES[..2]);

@@ -22,7 +22,7 @@ use crate::objects::{Flight, Held, Object, Objects};
 use crate::op::OpId;
 use crate::routes::{Body, Routes};
 use crate::sets::{Sets, Target};
-use crate::tracking::{Tracker, canonical};
+use crate::tracking::{Change, Tracker, canonical};
 use crate::view::{Notice, Reachability, Via};
 
 /// Notices that nobody takes are dropped beyond this number.
@@ -369,24 +369,26 @@ impl Fib {
 
     /// Resolves next hops whose facts have changed, then the sets with them.
     fn settle(&mut self) {
-        for next_hop in self.tracker.settle(self.now) {
+        for Change { next_hop, news } in self.tracker.settle(self.now) {
             self.sets.mark(&next_hop);
-            let watchers: Vec<ScopedNextHop> =
-                self.watched.keys().filter(|watched| canonical(**watched) == next_hop).copied().collect();
-            let reachability = self.tracker.reachability(&next_hop);
-            if next_hop.next_hop.mapped_ipv4().is_some()
-                && let Some(how) = self.tracker.how(&next_hop)
-            {
-                let how = how.to_owned();
-                self.notice(Notice::Mapped { how });
-            } else {
-                self.notice(Notice::NextHop { next_hop, reachability });
-            }
+            let watchers = self.watched.keys().filter(|watched| canonical(**watched) == next_hop);
             self.changes.extend(watchers);
+            if news {
+                self.say(next_hop);
+            }
         }
         while let Some(id) = self.sets.dirty.pop_first() {
             self.evaluate(id);
         }
+    }
+
+    fn say(&mut self, next_hop: ScopedNextHop) {
+        let mapped = next_hop.next_hop.mapped_ipv4().and(self.tracker.how(&next_hop));
+        let notice = match mapped {
+            Some(how) => Notice::Mapped { how: how.to_owned() },
+            None => Notice::NextHop { next_hop, reachability: self.tracker.reachability(&next_hop) },
+        };
+        self.notice(notice);
     }
 
     /// Works out where the routes of a set should point; queues them where that has changed.
@@ -451,6 +453,9 @@ impl Fib {
 
     /// Routes that point to objects which the kernel has dropped are gone with them, or may be.
     fn routes_gone_with(&mut self, objects: &[u32], held: &Held<Body>) {
+        if objects.is_empty() {
+            return;
+        }
         let points = |body: &Body| body.nexthop_id().is_some_and(|id| objects.contains(&id));
         let hit = self.routes.slots_where(|route| {
             matches!(&route.held, Held::Present(body) if points(body))

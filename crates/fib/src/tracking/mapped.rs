@@ -37,11 +37,13 @@ pub(crate) struct Look {
     pub(crate) way: Result<Way, String>,
     pub(crate) needs: Vec<(NeighborKey, Pace)>,
     pub(crate) wake: Option<Instant>,
+    /// Questions are out that may still be answered: no news yet.
+    pub(crate) searching: bool,
 }
 
 impl Look {
     fn failed(why: String) -> Self {
-        Self { way: Err(why), needs: Vec::new(), wake: None }
+        Self { way: Err(why), needs: Vec::new(), wake: None, searching: false }
     }
 
     fn need(mut self, key: NeighborKey, pace: Pace) -> Self {
@@ -75,8 +77,10 @@ impl Mapped {
         }
         let Some(mac) = self.mac else {
             let name = facts.link_name(link);
-            let why = if failed.contains(&key) { "does not answer" } else { "is being asked for" };
-            return Look::failed(format!("{v4} {why} at {name}")).need(key, Pace::Seek);
+            let silent = failed.contains(&key);
+            let why = if silent { "does not answer" } else { "is being asked for" };
+            let look = Look::failed(format!("{v4} {why} at {name}")).need(key, Pace::Seek);
+            return Look { searching: !silent, ..look };
         };
         let pace = if held.is_some() { Pace::Recheck } else { Pace::Seek };
         self.choose(&Node { facts, failed, link, mac, v4 }, now).need(key, pace)
@@ -91,12 +95,7 @@ impl Mapped {
             Some(best) => self.prefer_global(node, best, now),
             None => {
                 self.in_use = None;
-                let mut look =
-                    Look::failed(format!("no IPv6 address with MAC {} found at {}", node.mac, node.name()));
-                look.needs =
-                    node.derived().map(|address| ((node.link, address.into()), Pace::Seek)).collect();
-                look.needs.push(((node.link, eui64_link_local(node.mac).into()), Pace::Seek));
-                look
+                node.search()
             }
         }
     }
@@ -111,7 +110,7 @@ impl Mapped {
         } else {
             let mut look = Look::failed(format!("global IPv6 address is being asked for at {}", node.name()));
             look.wake = Some(asked_at + GLOBAL_FIRST);
-            look
+            Look { searching: true, ..look }
         };
         look.needs.extend(node.derived().map(|address| ((node.link, address.into()), Pace::Seek)));
         look
@@ -164,8 +163,29 @@ impl Node<'_> {
             self.facts.link_name(self.link)
         );
         let via = Via { gateway: address.into(), ifindex: self.link };
-        let look = Look { way: Ok(Way { via, metric: 0, how }), needs: Vec::new(), wake: None };
+        let way = Ok(Way { via, metric: 0, how });
+        let look = Look { way, needs: Vec::new(), wake: None, searching: false };
         look.need(key, if held { Pace::Recheck } else { Pace::Seek })
+    }
+
+    /// Asks for every address that the node may have.
+    fn search(&self) -> Look {
+        let derived = self.derived().chain([eui64_link_local(self.mac)]);
+        let keys: Vec<NeighborKey> = derived.map(|address| (self.link, address.into())).collect();
+        let unanswered = |key: &NeighborKey| {
+            !self.failed.contains(key)
+                && self.facts.neighbors.get(key).is_none_or(|neighbor| !neighbor.state.is_valid())
+        };
+        let searching = keys.iter().any(unanswered);
+        let mac = self.mac;
+        let name = self.name();
+        let why = if searching {
+            format!("the IPv6 address of {mac} is being asked for at {name}")
+        } else {
+            format!("no IPv6 address with MAC {mac} found at {name}")
+        };
+        let needs = keys.into_iter().map(|key| (key, Pace::Seek)).collect();
+        Look { way: Err(why), needs, wake: None, searching }
     }
 
     /// Global addresses that the node may have.

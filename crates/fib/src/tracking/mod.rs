@@ -48,6 +48,16 @@ struct Hop {
     state: Result<Way, Arc<str>>,
     needs: Vec<(NeighborKey, Pace)>,
     wake: Option<Instant>,
+    /// Whether it could be used when that was last worth saying.
+    said: Option<bool>,
+}
+
+/// A next hop whose way or reason has changed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Change {
+    pub(crate) next_hop: ScopedNextHop,
+    /// Worth saying: it can be used now and could not be, or the other way round, or it has another way.
+    pub(crate) news: bool,
 }
 
 /// The tracker.
@@ -104,6 +114,7 @@ impl Tracker {
             state: Err("not looked at yet".into()),
             needs: Vec::new(),
             wake: None,
+            said: None,
         });
         hop.refs += 1;
         if hop.refs == 1 {
@@ -319,8 +330,8 @@ impl Tracker {
         });
     }
 
-    /// Resolves what is marked; returns the next hops whose way or reason has changed.
-    pub(crate) fn settle(&mut self, now: Instant) -> Vec<ScopedNextHop> {
+    /// Resolves what is marked; returns those whose way or reason has changed.
+    pub(crate) fn settle(&mut self, now: Instant) -> Vec<Change> {
         for (next_hop, hop) in &self.hops {
             if hop.wake.is_some_and(|wake| wake <= now) {
                 self.dirty.insert(*next_hop);
@@ -343,8 +354,12 @@ impl Tracker {
                 hop.needs.push(((via.ifindex, via.gateway), Pace::Seek));
             }
             if hop.state != state {
+                let news = !look.searching && (state.is_ok() || hop.said != Some(false));
+                if news {
+                    hop.said = Some(state.is_ok());
+                }
                 hop.state = state;
-                changed.push(next_hop);
+                changed.push(Change { next_hop, news });
             }
         }
         self.schedule_probes(now);
@@ -394,7 +409,7 @@ fn look(
     resolve_mapped: bool,
     now: Instant,
 ) -> Look {
-    let plain = |way| Look { way, needs: Vec::new(), wake: None };
+    let plain = |way| Look { way, needs: Vec::new(), wake: None, searching: false };
     let global = |mapped: &mut Mapped, address: IpAddr| match address {
         IpAddr::V6(v6) => match v6.to_ipv4_mapped() {
             Some(v4) if resolve_mapped => mapped.look(facts, failed, v4, now),
