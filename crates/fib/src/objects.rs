@@ -43,7 +43,7 @@ pub(crate) struct Object<T> {
     pub(crate) claims: u32,
     /// Found at start and never claimed.
     pub(crate) leftover: bool,
-    /// Number of the dump in which it was last changed, or seen.
+    /// Last changed after the dump with this number was asked for; last seen in the one with that.
     pub(crate) touched: u64,
     pub(crate) seen: u64,
     /// The kernel says its id is taken; the next dump will tell.
@@ -255,21 +255,23 @@ impl Objects {
         }
     }
 
-    /// The kernel has dropped a hop. Groups lose it; returns the ids whose routes have vanished with them.
-    pub(crate) fn hop_gone(&mut self, id: u32, dump: u64) -> Vec<u32> {
+    /// The kernel has dropped a hop. Groups lose it; returns the ids whose routes have vanished with them, and those
+    /// whose routes may have.
+    pub(crate) fn hop_gone(&mut self, id: u32, touch: u64) -> (Vec<u32>, Vec<u32>) {
         let mut vanished = vec![id];
         if let Some(hop) = self.hops.get_mut(&id) {
             hop.held = Held::Absent;
-            hop.touched = dump;
+            hop.touched = touch;
             hop.doubt |= hop.flight.is_some();
             self.work.insert(id);
         }
-        vanished.extend(self.shrink_groups(id, dump));
-        vanished
+        vanished.extend(self.shrink_groups(id, touch));
+        let doubtful = self.groups.iter().filter(|(_, group)| matches!(group.held, Held::Doubt));
+        (vanished, doubtful.map(|(id, _)| *id).collect())
     }
 
     /// Takes a hop out of the groups that hold it; returns those that have become empty and so are gone.
-    pub(crate) fn shrink_groups(&mut self, id: u32, dump: u64) -> Vec<u32> {
+    pub(crate) fn shrink_groups(&mut self, id: u32, touch: u64) -> Vec<u32> {
         let mut emptied = Vec::new();
         for (group_id, group) in &mut self.groups {
             if matches!(&group.flight, Some(Flight::Put(members)) if members.contains(&id)) {
@@ -279,9 +281,12 @@ impl Objects {
             let before = members.len();
             members.retain(|member| *member != id);
             if members.len() != before {
-                group.touched = dump;
+                group.touched = touch;
                 self.work.insert(*group_id);
-                if members.is_empty() {
+                if members.is_empty() && group.flight.is_some() {
+                    // Which came first, nobody can tell; the answer to what is in flight ends the doubt.
+                    group.doubt = true;
+                } else if members.is_empty() {
                     group.held = Held::Absent;
                     emptied.push(*group_id);
                 }
@@ -314,14 +319,24 @@ impl Objects {
     /// Whether a hop can be deleted without taking a route along that is still needed.
     pub(crate) fn hop_is_free(&self, id: u32) -> bool {
         self.users(id) == 0
-            && self.groups.values().all(|group| match (&group.flight, &group.held) {
-                (Some(Flight::Del), _) => true,
-                (Some(Flight::Put(members)), _) => !members.contains(&id),
-                (None, Held::Present(members)) => {
-                    !members.contains(&id) || (members.len() > 1 && !group.leftover)
+            && self.groups.values().all(|group| {
+                let in_flight = match &group.flight {
+                    Some(Flight::Del) => return true,
+                    Some(Flight::Put(members)) => {
+                        if members.contains(&id) {
+                            return false;
+                        }
+                        true
+                    }
+                    None => false,
+                };
+                match &group.held {
+                    Held::Present(members) if members.contains(&id) => {
+                        members.len() > 1 && !group.leftover && !in_flight
+                    }
+                    Held::Present(_) | Held::Absent => true,
+                    Held::Doubt => false,
                 }
-                (None, Held::Absent) => true,
-                (None, Held::Doubt) => false,
             })
     }
 }

@@ -63,18 +63,19 @@ impl Fib {
         let Some(dump) = self.dumps.get_mut(&kind) else { return };
         dump.in_flight = false;
         if result.is_err() {
+            dump.expected = false;
             dump.running = false;
             self.ask_dump(kind);
         }
     }
 
     fn hop_put(&mut self, id: u32, exclusive: bool, result: Answer) {
-        let dump = self.nexthop_dump;
+        let touch = self.nexthop_dump.touch;
         let now = self.now;
         let Some(hop) = self.objects.hops.get_mut(&id) else { return };
         let via = hop.wanted;
         hop.flight = None;
-        hop.touched = dump;
+        hop.touched = touch;
         let doubt = std::mem::take(&mut hop.doubt);
         self.objects.work.insert(id);
         self.sets.mark_object(id);
@@ -105,17 +106,17 @@ impl Fib {
 
     fn group_put(&mut self, id: u32, exclusive: bool, result: Answer) {
         let now = self.now;
-        let dump = self.nexthop_dump;
+        let touch = self.nexthop_dump.touch;
         let Some(group) = self.objects.groups.get_mut(&id) else { return };
         let Some(Flight::Put(members)) = group.flight.take() else { return };
-        group.touched = dump;
+        group.touched = touch;
         let doubt = std::mem::take(&mut group.doubt);
         self.objects.work.insert(id);
         let unclaimed = self.objects.hops.iter().filter(|(_, hop)| hop.claims == 0).map(|(id, _)| *id);
         self.objects.work.extend(unclaimed);
         self.sets.mark_object(id);
         match result {
-            Ok(()) if doubt => {
+            Ok(()) | Err(_) if doubt => {
                 group.held = Held::Doubt;
                 self.routes_gone_with(&[id], &Held::Doubt);
             }
@@ -123,7 +124,6 @@ impl Fib {
                 group.trouble = None;
                 group.held = Held::Present(members);
             }
-            Err(_) if doubt => group.held = Held::Doubt,
             Err(error) if is_congestion(&error) => group.held = Held::Doubt,
             Err(error) if error.errno == errno::EEXIST && exclusive => self.id_taken(id),
             Err(error) => {
@@ -154,16 +154,16 @@ impl Fib {
             Ok(()) => true,
             Err(error) => matches!(error.errno, errno::ENOENT | errno::ESRCH),
         };
-        let dump = self.nexthop_dump;
+        let touch = self.nexthop_dump.touch;
         if let Some(hop) = self.objects.hops.get_mut(&id) {
             hop.flight = None;
             hop.doubt = false;
-            hop.touched = dump;
+            hop.touched = touch;
             hop.held = if gone { Held::Absent } else { Held::Doubt };
         } else if let Some(group) = self.objects.groups.get_mut(&id) {
             group.flight = None;
             group.doubt = false;
-            group.touched = dump;
+            group.touched = touch;
             group.held = if gone { Held::Absent } else { Held::Doubt };
         }
         if let Err(error) = result
@@ -210,10 +210,10 @@ impl Fib {
     }
 
     fn route_put(&mut self, slot: u32, result: Answer) -> Option<Installed> {
-        let dump = self.route_dump;
+        let touch = self.route_dump.touch;
         let route = self.routes.get_mut(slot)?;
         let Some(Flight::Put(body)) = route.flight.take() else { return None };
-        route.touched = dump;
+        route.touched = touch;
         let (prefix, wanted_at) = (route.prefix, route.wanted_at);
         let doubt = std::mem::take(&mut route.doubt);
         let used = body.nexthop_id();
@@ -284,10 +284,10 @@ impl Fib {
 
     fn route_deleted(&mut self, slot: u32, result: Answer) -> Option<Installed> {
         let now = self.now;
-        let dump = self.route_dump;
+        let touch = self.route_dump.touch;
         let route = self.routes.get_mut(slot)?;
         route.flight = None;
-        route.touched = dump;
+        route.touched = touch;
         let doubt = std::mem::take(&mut route.doubt);
         let reached = Installed { prefix: route.prefix, wanted_at: route.wanted_at };
         let removed = route.set.is_none();
@@ -321,10 +321,10 @@ impl Fib {
 
     fn extra_deleted(&mut self, slot: u32, body: Body, result: Answer) {
         let now = self.now;
-        let dump = self.route_dump;
+        let touch = self.route_dump.touch;
         let Some(route) = self.routes.get_mut(slot) else { return };
         route.flight = None;
-        route.touched = dump;
+        route.touched = touch;
         if let Err(error) = result
             && !matches!(error.errno, errno::ENOENT | errno::ESRCH)
         {

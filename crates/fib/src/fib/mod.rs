@@ -29,6 +29,8 @@ use crate::view::{Notice, Reachability, Via};
 const NOTICES: usize = 1024;
 /// Two dumps of one kind are at least this far apart.
 const DUMP_INTERVAL: Duration = Duration::from_secs(1);
+/// No dump takes longer.
+const DUMP_AT_MOST: Duration = Duration::from_secs(60);
 /// How often everything is read again without a reason.
 const AUDIT_INTERVAL: Duration = Duration::from_secs(300);
 
@@ -55,9 +57,34 @@ struct Dump {
     /// Wanted, not before this time.
     due: Option<Instant>,
     in_flight: bool,
+    /// Asked for, and its beginning not yet reported: the answer may overtake the reports.
+    expected: bool,
+    /// Begun, and its end not yet reported.
     running: bool,
-    complete_once: bool,
+    /// Read to its end since the start, or since reports were lost.
+    complete: bool,
+    /// Reports were lost since it was asked for: it does not count.
+    too_early: bool,
     last: Option<Instant>,
+}
+
+impl Dump {
+    /// Another one can be asked for. One whose end has not come within a minute has failed, and its answer has overtaken
+    /// its beginning.
+    fn is_idle(&self, now: Instant) -> bool {
+        let running = self.running && self.last.is_some_and(|last| now < last + DUMP_AT_MOST);
+        !self.in_flight && !self.expected && !running
+    }
+}
+
+/// Where we are in the dumps of one kind.
+#[derive(Clone, Copy, Debug, Default)]
+struct Epoch {
+    /// Counts the times a dump began, also anew: what carries the present number has been seen.
+    scan: u64,
+    /// Counts the times a dump was asked for. From then on its entries may be older than what is done and reported: what
+    /// carries the present number is left alone by them.
+    touch: u64,
 }
 
 /// The forwarding table as wanted and as installed. Owned by one task.
@@ -72,9 +99,8 @@ pub struct Fib {
     flights: HashMap<OpId, What>,
     next_op: u64,
     dumps: BTreeMap<Kind, Dump>,
-    /// Numbers of the dumps of next-hop objects and routes.
-    nexthop_dump: u64,
-    route_dump: u64,
+    nexthop_dump: Epoch,
+    route_dump: Epoch,
     audit_at: Option<Instant>,
     /// Prefixes and objects to be looked at again at a time.
     route_timers: BTreeSet<(Instant, u32)>,
@@ -107,8 +133,8 @@ impl Fib {
             flights: HashMap::new(),
             next_op: 0,
             dumps: Kind::ALL.into_iter().map(|kind| (kind, due())).collect(),
-            nexthop_dump: 0,
-            route_dump: 0,
+            nexthop_dump: Epoch::default(),
+            route_dump: Epoch::default(),
             audit_at: None,
             route_timers: BTreeSet::new(),
             object_timers: BTreeSet::new(),
@@ -223,7 +249,7 @@ impl Fib {
         let refusals = self.refusals.values().map(|trouble| trouble.until).filter(|until| *until > self.now);
         let congested =
             self.congested.as_ref().map(|trouble| trouble.until).filter(|until| *until > self.now);
-        let free = self.dumps.values().filter(|dump| !dump.in_flight && !dump.running && !self.stopping);
+        let free = self.dumps.values().filter(|dump| dump.is_idle(self.now) && !self.stopping);
         let dumps = free.filter_map(|dump| dump.due).map(|due| congested.map_or(due, |until| due.max(until)));
         refusals
             .chain(congested)
@@ -302,9 +328,9 @@ impl Fib {
         self.notices.push_back(notice);
     }
 
-    /// Every kind has been read once (or the kernel does not have it): we know what is there.
+    /// Every kind has been read (or the kernel does not have it): we know what is there.
     fn is_ready(&self) -> bool {
-        self.dumps.values().all(|dump| dump.complete_once)
+        self.dumps.values().all(|dump| dump.complete)
     }
 
     fn startup(&self) -> bool {
@@ -317,6 +343,15 @@ impl Fib {
         let dump = self.dumps.entry(kind).or_default();
         let earliest = dump.last.map_or(now, |last| now.max(last + DUMP_INTERVAL));
         dump.due = Some(dump.due.map_or(earliest, |due| due.min(earliest)));
+    }
+
+    /// A dump is asked for.
+    fn touch(&mut self, kind: Kind) {
+        match kind {
+            Kind::Nexthops => self.nexthop_dump.touch += 1,
+            Kind::Routes => self.route_dump.touch += 1,
+            Kind::Links | Kind::Addresses | Kind::Neighbors => {}
+        }
     }
 
     /// Moves a prefix to another set, or to none.
@@ -377,7 +412,10 @@ impl Fib {
                 self.say(next_hop);
             }
         }
-        while let Some(id) = self.sets.dirty.pop_first() {
+        // Ids are drawn when it is known which are in use.
+        while self.is_ready()
+            && let Some(id) = self.sets.dirty.pop_first()
+        {
             self.evaluate(id);
         }
     }
@@ -463,7 +501,7 @@ impl Fib {
         });
         for slot in hit {
             let Some(route) = self.routes.get_mut(slot) else { continue };
-            route.touched = self.route_dump;
+            route.touched = self.route_dump.touch;
             if matches!(&route.flight, Some(Flight::Put(body)) if points(body)) {
                 route.doubt = true;
             }

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use crate::config::{GROUP_IDS, HOP_IDS, MAIN_TABLE};
 use crate::event::{Event, Kind, Seen};
-use crate::fib::{AUDIT_INTERVAL, Fib};
+use crate::fib::{AUDIT_INTERVAL, Epoch, Fib};
 use crate::guard::Trouble;
 use crate::kernel::{KernelNexthop, KernelRoute};
 use crate::objects::{Flight, Held};
@@ -53,7 +53,12 @@ impl Fib {
                 self.dump_end(kind);
             }
             Event::Overrun => {
+                // What is not read back is not known: nothing is written before.
                 self.notice(Notice::Resync);
+                for dump in self.dumps.values_mut() {
+                    dump.complete = false;
+                    dump.too_early = dump.expected || dump.running;
+                }
                 Kind::ALL.into_iter().for_each(|kind| self.ask_dump(kind));
             }
         }
@@ -64,8 +69,7 @@ impl Fib {
             LinkChange::Down(ifindex) => {
                 let on_link = self.objects.hops.iter().filter(|(_, hop)| hop.wanted.ifindex == ifindex);
                 for id in on_link.map(|(id, _)| *id).collect::<Vec<u32>>() {
-                    let vanished = self.objects.hop_gone(id, self.nexthop_dump);
-                    self.routes_gone_with(&vanished, &Held::Absent);
+                    self.vanish(id);
                 }
                 self.doubt_inline_routes(ifindex);
                 let blocked = self.routes.slots_where(|route| route.blocked.is_some());
@@ -152,12 +156,12 @@ impl Fib {
     }
 
     fn own_route_dumped(&mut self, slot: u32, body: Body) {
-        let dump = self.route_dump;
+        let Epoch { scan, touch } = self.route_dump;
         let startup = self.startup();
         let Some(route) = self.routes.get_mut(slot) else { return };
-        let first = route.seen < dump;
-        route.seen = dump;
-        if route.flight.is_some() || route.touched == dump {
+        let first = route.seen < scan;
+        route.seen = scan;
+        if route.flight.is_some() || route.touched == touch {
             return;
         }
         if first {
@@ -171,10 +175,10 @@ impl Fib {
     }
 
     fn own_route_changed(&mut self, slot: u32, body: Body, seen: Seen) {
-        let dump = self.route_dump;
+        let Epoch { scan, touch } = self.route_dump;
         let startup = self.startup();
         let Some(route) = self.routes.get_mut(slot) else { return };
-        route.seen = dump;
+        route.seen = scan;
         match &route.flight {
             Some(Flight::Put(put)) if *put == body => return,
             Some(_) => {
@@ -183,7 +187,7 @@ impl Fib {
             }
             None => {}
         }
-        route.touched = dump;
+        route.touched = touch;
         if route.held.is(&body) {
             return;
         }
@@ -201,7 +205,7 @@ impl Fib {
 
     /// A route of ours is gone; `None` where somebody else's has taken its place.
     fn own_route_gone(&mut self, slot: u32, body: Option<&Body>) {
-        let dump = self.route_dump;
+        let touch = self.route_dump.touch;
         let Some(route) = self.routes.get_mut(slot) else { return };
         if let Some(place) = route.extra.iter().position(|extra| Some(extra) == body) {
             route.extra.swap_remove(place);
@@ -215,7 +219,7 @@ impl Fib {
             Some(Flight::Del) => return,
             None => {}
         }
-        route.touched = dump;
+        route.touched = touch;
         match (&route.held, body) {
             (Held::Absent, _) => return,
             (Held::Present(_), None) => {
@@ -280,21 +284,21 @@ impl Fib {
     }
 
     fn hop_seen(&mut self, id: u32, via: Via, seen: Seen) {
-        let dump = self.nexthop_dump;
+        let Epoch { scan, touch } = self.nexthop_dump;
         let startup = self.startup();
         let is_new = !self.objects.hops.contains_key(&id);
         let hop = self.objects.found_hop(id, via);
-        hop.seen = dump;
+        hop.seen = scan;
         match &hop.flight {
             Some(flight) => {
                 hop.doubt |= seen != Seen::Dump && *flight != Flight::Put(via);
                 return;
             }
-            None if seen == Seen::Dump && hop.touched == dump && !is_new => return,
+            None if seen == Seen::Dump && hop.touched == touch && !is_new => return,
             None => {}
         }
         if seen != Seen::Dump {
-            hop.touched = dump;
+            hop.touched = touch;
         }
         hop.leftover |= is_new && startup;
         let known = hop.held.is(&via);
@@ -306,22 +310,22 @@ impl Fib {
     }
 
     fn group_seen(&mut self, id: u32, members: Vec<u32>, equal_weights: bool, seen: Seen) {
-        let dump = self.nexthop_dump;
+        let Epoch { scan, touch } = self.nexthop_dump;
         let startup = self.startup();
         let is_new = !self.objects.groups.contains_key(&id);
         let group = self.objects.found_group(id, members.clone());
-        group.seen = dump;
+        group.seen = scan;
         match &group.flight {
             Some(Flight::Put(put)) if *put == members => return,
             Some(_) => {
                 group.doubt |= seen != Seen::Dump;
                 return;
             }
-            None if seen == Seen::Dump && group.touched == dump && !is_new => return,
+            None if seen == Seen::Dump && group.touched == touch && !is_new => return,
             None => {}
         }
         if seen != Seen::Dump {
-            group.touched = dump;
+            group.touched = touch;
         }
         group.leftover |= is_new && startup;
         let known = group.held.is(&members) && equal_weights;
@@ -358,13 +362,14 @@ impl Fib {
 
     /// The kernel no longer holds an object of ours.
     fn vanish(&mut self, id: u32) {
-        let dump = self.nexthop_dump;
+        let touch = self.nexthop_dump.touch;
         if self.objects.hops.contains_key(&id) {
-            let vanished = self.objects.hop_gone(id, dump);
+            let (vanished, doubtful) = self.objects.hop_gone(id, touch);
             self.routes_gone_with(&vanished, &Held::Absent);
+            self.routes_gone_with(&doubtful, &Held::Doubt);
         } else if let Some(group) = self.objects.groups.get_mut(&id) {
             group.held = Held::Absent;
-            group.touched = dump;
+            group.touched = touch;
             group.doubt |= group.flight.is_some();
             self.objects.work.insert(id);
             self.routes_gone_with(&[id], &Held::Absent);
@@ -372,16 +377,18 @@ impl Fib {
     }
 
     fn dump_start(&mut self, kind: Kind) {
-        if let Some(dump) = self.dumps.get_mut(&kind) {
-            dump.running = true;
-            if !dump.in_flight {
-                dump.due = None;
-            }
-            dump.last = Some(self.now);
+        let Some(dump) = self.dumps.get_mut(&kind) else { return };
+        let unasked = !dump.expected && !dump.running;
+        dump.expected = false;
+        dump.running = true;
+        dump.last = Some(self.now);
+        if unasked {
+            dump.due = None;
+            self.touch(kind);
         }
         match kind {
-            Kind::Nexthops => self.nexthop_dump += 1,
-            Kind::Routes => self.route_dump += 1,
+            Kind::Nexthops => self.nexthop_dump.scan += 1,
+            Kind::Routes => self.route_dump.scan += 1,
             Kind::Links | Kind::Addresses | Kind::Neighbors => {}
         }
         self.tracker.begin_dump(kind);
@@ -392,7 +399,7 @@ impl Fib {
         match self.dumps.get_mut(&kind) {
             Some(dump) if dump.running => {
                 dump.running = false;
-                dump.complete_once = true;
+                dump.complete = !std::mem::take(&mut dump.too_early);
             }
             Some(_) | None => return,
         }
@@ -405,7 +412,7 @@ impl Fib {
                 }
             }
         }
-        if !was_ready && self.is_ready() {
+        if !was_ready && self.is_ready() && self.audit_at.is_none() {
             self.audit_at = Some(self.now + AUDIT_INTERVAL);
             let routes = self.routes.iter().filter(|route| route.leftover).count();
             let found = |leftover: bool| usize::from(leftover);
@@ -418,14 +425,14 @@ impl Fib {
     }
 
     fn sweep_objects(&mut self) {
-        let dump = self.nexthop_dump;
+        let Epoch { scan, touch } = self.nexthop_dump;
         self.tracker.end_dump(Kind::Nexthops);
         let missing_hops = self.objects.hops.iter().filter(|(_, hop)| {
-            let shown = hop.seen == dump || hop.touched == dump;
+            let shown = hop.seen == scan || hop.touched == touch;
             !shown && hop.flight.is_none() && !matches!(hop.held, Held::Absent)
         });
         let missing_groups = self.objects.groups.iter().filter(|(_, group)| {
-            let shown = group.seen == dump || group.touched == dump;
+            let shown = group.seen == scan || group.touched == touch;
             !shown && group.flight.is_none() && !matches!(group.held, Held::Absent)
         });
         let missing: Vec<u32> =
@@ -455,9 +462,9 @@ impl Fib {
     }
 
     fn sweep_routes(&mut self) {
-        let dump = self.route_dump;
+        let Epoch { scan, touch } = self.route_dump;
         let missing = self.routes.slots_where(|route| {
-            let shown = route.seen == dump || route.touched == dump;
+            let shown = route.seen == scan || route.touched == touch;
             !shown && route.flight.is_none() && !matches!(route.held, Held::Absent)
         });
         for slot in missing {

@@ -58,11 +58,14 @@ impl Fib {
         for kind in Kind::ALL {
             let now = self.now;
             let Some(dump) = self.dumps.get_mut(&kind) else { continue };
-            let due = dump.due.is_some_and(|due| due <= now) && !dump.in_flight && !dump.running;
+            let due = dump.due.is_some_and(|due| due <= now) && dump.is_idle(now);
             if due && out.len() < end {
                 dump.due = None;
                 dump.in_flight = true;
+                dump.expected = true;
+                dump.too_early = false;
                 dump.last = Some(now);
+                self.touch(kind);
                 self.emit(Op::Dump(kind), What::Dump(kind), out);
             }
         }
@@ -163,7 +166,7 @@ impl Fib {
         if let Some(hop) = self.objects.hops.get_mut(&id) {
             hop.flight = Some(Flight::Del);
         }
-        let emptied = self.objects.shrink_groups(id, self.nexthop_dump);
+        let emptied = self.objects.shrink_groups(id, self.nexthop_dump.touch);
         self.routes_gone_with(&emptied, &Held::Absent);
         self.emit(Op::NexthopDel { id }, What::DelHop { id }, out);
     }
