@@ -66,6 +66,8 @@ pub async fn run(start: Start) -> anyhow::Result<()> {
     }
     host::log(&host::checks(config.kernel.set_multipath_hash_policy));
 
+    warn_of_unused_table(config.kernel.table).await;
+
     let listeners = Arc::new(Listeners::bind(&config.bgp.listen)?);
     for (prefix, key) in session_config::keys(config) {
         listeners.set_key(prefix, Some(&key));
@@ -95,6 +97,23 @@ pub async fn run(start: Start) -> anyhow::Result<()> {
         warn!(path = %socket_path.display(), %error, "the control socket cannot be removed");
     }
     outcome
+}
+
+/// Routes in a table that no policy rule leads to forward nothing.
+async fn warn_of_unused_table(table: u32) {
+    match bgp_netlink::rules::consulted(table).await {
+        Ok(consulted) => {
+            for (family, _) in consulted.iter().filter(|(_, consulted)| !**consulted) {
+                warn!(
+                    table,
+                    %family,
+                    "no policy rule leads to kernel.table: its routes forward nothing; `ip rule add lookup {table}`, \
+                     with -6 for IPv6"
+                );
+            }
+        }
+        Err(error) => warn!(table, %error, "policy rules cannot be read"),
+    }
 }
 
 fn spawn(start: Start, router_id: RouterId, listeners: Arc<Listeners>) -> anyhow::Result<Tasks> {

@@ -7,6 +7,26 @@ pub struct Counters {
     pub received: MessageCounts,
     /// To the peer.
     pub sent: MessageCounts,
+    /// Octets of those in `received`, headers included.
+    pub received_octets: MessageCounts,
+    /// Octets of those in `sent`.
+    pub sent_octets: MessageCounts,
+}
+
+impl Counters {
+    pub(crate) fn received(&mut self, kind: MessageKind, octets: usize) {
+        self.received.add(kind, 1);
+        self.received_octets.add(kind, count(octets));
+    }
+
+    pub(crate) fn sent(&mut self, kind: MessageKind, n: u64, octets: usize) {
+        self.sent.add(kind, n);
+        self.sent_octets.add(kind, count(octets));
+    }
+}
+
+fn count(octets: usize) -> u64 {
+    u64::try_from(octets).unwrap_or(u64::MAX)
 }
 
 /// Messages by type.
@@ -45,7 +65,7 @@ impl MessageCounts {
         self.open + self.update + self.notification + self.keepalive + self.route_refresh
     }
 
-    pub(crate) fn add(&mut self, kind: MessageKind, n: u64) {
+    fn add(&mut self, kind: MessageKind, n: u64) {
         let count = match kind {
             MessageKind::Open => &mut self.open,
             MessageKind::Update => &mut self.update,

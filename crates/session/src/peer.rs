@@ -6,7 +6,7 @@
 use std::time::Instant;
 
 use bgp_wire::context::DecodeContext;
-use bgp_wire::framer::Next;
+use bgp_wire::framer::{HEADER_LEN, Next};
 use bgp_wire::message::{self, Message, MessageFault};
 use bytes::BytesMut;
 
@@ -212,9 +212,10 @@ impl Peer {
         }
     }
 
-    /// The caller has written `n` messages of its own to the session: they count, and an UPDATE does for a KEEPALIVE.
-    pub fn note_sent(&mut self, kind: MessageKind, n: u64, now: Instant) {
-        self.record.counters.sent.add(kind, n);
+    /// The caller has written `n` messages of its own, of so many octets, to the session: they count, and an UPDATE does
+    /// for a KEEPALIVE.
+    pub fn note_sent(&mut self, kind: MessageKind, n: u64, octets: usize, now: Instant) {
+        self.record.counters.sent(kind, n, octets);
         if let (MessageKind::Update, State::Established(session)) = (kind, &mut self.main) {
             session.timers.spoke(&session.negotiated, &mut self.pace, now);
         }
@@ -254,7 +255,7 @@ impl Peer {
             Ok(Message::RouteRefresh(refresh)) => (MessageKind::RouteRefresh, Event::RouteRefresh(refresh)),
             Err(fault) => return Some(fault_event(fault)),
         };
-        self.record.counters.received.add(kind, 1);
+        self.record.counters.received(kind, frame.body.len().saturating_add(HEADER_LEN));
         Some(event)
     }
 

@@ -47,6 +47,8 @@ pub(super) fn parse_address(text: &str) -> Result<IpAddr, ErrorReply> {
 pub struct Seen {
     /// As it is shown.
     pub neighbor: Neighbor,
+    /// Messages and octets by type.
+    pub counters: bgp_session::Counters,
     /// The operator keeps it down.
     pub shut_down: bool,
     /// Ends of established sessions by reason.
@@ -79,7 +81,7 @@ pub async fn views(control: &Control, wanted: Option<IpAddr>) -> Result<Vec<Seen
             let counted = counters.iter().find(|(id, _)| *id == peer.id).map(|(_, counters)| *counters);
             let neighbor = view(&peer, &status, counted, summary.asn.0, now);
             let shut_down = matches!(status.session.waiting, Waiting::Operator(_));
-            found.push(Seen { neighbor, shut_down, downs: status.downs });
+            found.push(Seen { neighbor, counters: status.session.counters, shut_down, downs: status.downs });
         }
     }
     Ok(found)

@@ -1,6 +1,7 @@
 //! What is, as gauges and counters: peers, RIB, FIB, host, process.
 
-use bgp_api::{CheckState, FibSize, MessageCounts, Neighbor, SessionState};
+use bgp_api::{CheckState, FibSize, Neighbor, SessionState};
+use bgp_session::MessageCounts;
 use bgp_wire::Family;
 use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge};
 
@@ -71,6 +72,9 @@ pub(super) async fn collect(control: &Control) {
         gauge!("bgpd_queue_depth", "queue" => "peer-out").set(waiting as f64);
         for seen in &neighbors {
             peer(&seen.neighbor, now);
+            let counted = &seen.counters;
+            messages(&seen.neighbor.address, "received", counted.received, counted.received_octets);
+            messages(&seen.neighbor.address, "sent", counted.sent, counted.sent_octets);
             gauge!("bgpd_peer_admin_down", "peer" => seen.neighbor.address.clone()).set(flag(seen.shut_down));
             for reason in bgp_session::DownReason::LABELS {
                 let count = seen.downs.get(reason).copied().unwrap_or(0);
@@ -106,9 +110,6 @@ fn peer(neighbor: &Neighbor, now: f64) {
         _ => 0.0,
     };
     gauge!("bgpd_peer_established_timestamp_seconds", "peer" => peer.clone()).set(since);
-    for (direction, counts) in [("received", neighbor.messages.received), ("sent", neighbor.messages.sent)] {
-        messages(&peer, direction, counts);
-    }
     for family in &neighbor.families {
         for (kind, value) in [
             ("received", family.received),
@@ -123,19 +124,20 @@ fn peer(neighbor: &Neighbor, now: f64) {
     }
 }
 
-fn messages(peer: &str, direction: &'static str, counts: MessageCounts) {
-    for (kind, value) in [
-        ("open", counts.open),
-        ("update", counts.update),
-        ("notification", counts.notification),
-        ("keepalive", counts.keepalive),
-        ("route-refresh", counts.route_refresh),
+fn messages(peer: &str, direction: &'static str, counts: MessageCounts, octets: MessageCounts) {
+    for (kind, count, octets) in [
+        ("open", counts.open, octets.open),
+        ("update", counts.update, octets.update),
+        ("notification", counts.notification, octets.notification),
+        ("keepalive", counts.keepalive, octets.keepalive),
+        ("route-refresh", counts.route_refresh, octets.route_refresh),
     ] {
-        counter!("bgpd_peer_messages_total", "peer" => peer.to_owned(), "direction" => direction, "type" => kind)
-            .absolute(value);
+        let peer = peer.to_owned();
+        counter!("bgpd_peer_messages_total", "peer" => peer.clone(), "direction" => direction, "type" => kind)
+            .absolute(count);
+        counter!("bgpd_peer_bytes_total", "peer" => peer, "direction" => direction, "type" => kind)
+            .absolute(octets);
     }
-    counter!("bgpd_peer_bytes_total", "peer" => peer.to_owned(), "direction" => direction)
-        .absolute(counts.bytes);
 }
 
 fn routing_figures(routes: &routing::Summary) {

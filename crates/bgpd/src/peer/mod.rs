@@ -275,7 +275,7 @@ impl Task {
             return;
         };
         let Some(id) = self.established else { return };
-        self.session.note_sent(MessageKind::Update, messages_in(&chunk), Instant::now());
+        self.session.note_sent(MessageKind::Update, messages_in(&chunk), chunk.len(), Instant::now());
         self.queue(id, chunk);
     }
 

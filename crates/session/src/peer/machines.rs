@@ -65,8 +65,9 @@ impl Peer {
     }
 
     fn reject(&mut self, id: ConnectionId, out: &mut Vec<Output>) {
-        self.record.counters.sent.add(MessageKind::Notification, 1);
-        out.push(Output::Send(id, collision::rejected().encode()));
+        let octets = collision::rejected().encode();
+        self.record.counters.sent(MessageKind::Notification, 1, octets.len());
+        out.push(Output::Send(id, octets));
         out.push(Output::Close(id));
         let reason = "the configuration has us dial, not the peer".to_owned();
         out.push(Output::Note(Note::Refused { connection: id, reason }));

@@ -256,7 +256,7 @@ impl Timers {
 
 impl Context<'_> {
     fn send(&mut self, connection: ConnectionId, kind: MessageKind, octets: Bytes) {
-        self.record.counters.sent.add(kind, 1);
+        self.record.counters.sent(kind, 1, octets.len());
         self.out.push(Output::Send(connection, octets));
     }
 

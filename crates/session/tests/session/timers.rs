@@ -94,7 +94,7 @@ fn an_update_of_ours_puts_the_keepalive_off() {
     let (mut hand, _) = Hand::established(passive(), &open());
     hand.pass(secs(20));
     hand.take();
-    hand.peer.note_sent(MessageKind::Update, 3, hand.now);
+    hand.peer.note_sent(MessageKind::Update, 3, 90, hand.now);
     hand.pass(secs(22));
     assert_eq!(keepalives(&mut hand), 0);
     assert_eq!(hand.peer.status().counters.sent.update, 3);
