@@ -57,7 +57,7 @@ fn an_agent_that_dies_is_back_at_its_next_dial() {
     sim.run(Duration::from_millis(100));
     assert!(up(&sim));
     let reasons: Vec<&str> = sim.sides[HOST].downs.iter().map(|down| down.reason.label()).collect();
-    assert_eq!(reasons, ["connection_closed"]);
+    assert_eq!(reasons, ["connection-closed"]);
 }
 
 #[test]
