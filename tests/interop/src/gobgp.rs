@@ -178,7 +178,9 @@ fn spawn(
     restart: GracefulRestart,
     dir: &Path,
 ) -> Result<Process> {
-    let mut command = namespace.command("gobgpd");
+    // With the node's name as host name, which it tells in its FQDN capability; every step is an exec, the pid stays.
+    let mut command = namespace.command("unshare");
+    command.args(["--uts", "sh", "-c", "hostname \"$0\" && exec gobgpd \"$@\"", node]);
     command.arg("--config-file").arg(config).args(["--log-plain", "--api-hosts", "127.0.0.1:50051"]);
     if restart == GracefulRestart::On {
         // As Cilium: R and F set in the first OPEN of each process.
