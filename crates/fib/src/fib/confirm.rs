@@ -59,16 +59,6 @@ impl Fib {
         self.ask_dump(Kind::Routes);
     }
 
-    fn dump_answered(&mut self, kind: Kind, result: &Answer) {
-        let Some(dump) = self.dumps.get_mut(&kind) else { return };
-        dump.in_flight = false;
-        if result.is_err() {
-            dump.expected = false;
-            dump.running = false;
-            self.ask_dump(kind);
-        }
-    }
-
     fn hop_put(&mut self, id: u32, exclusive: bool, result: Answer) {
         let touch = self.nexthop_dump.touch;
         let now = self.now;

@@ -5,6 +5,7 @@
 //! to the group leave together, and the kernel takes them in this order.
 
 mod confirm;
+mod dumps;
 mod observe;
 mod plan;
 mod show;
@@ -17,6 +18,7 @@ use bgp_wire::{NextHop, Prefix, ScopedNextHop};
 
 use crate::config::FibConfig;
 use crate::event::Kind;
+use crate::fib::dumps::{Dump, Epoch};
 use crate::guard::Trouble;
 use crate::objects::{Flight, Held, Object, Objects};
 use crate::op::OpId;
@@ -27,10 +29,6 @@ use crate::view::{Notice, Reachability, Via};
 
 /// Notices that nobody takes are dropped beyond this number.
 const NOTICES: usize = 1024;
-/// Two dumps of one kind are at least this far apart.
-const DUMP_INTERVAL: Duration = Duration::from_secs(1);
-/// No dump takes longer.
-const DUMP_AT_MOST: Duration = Duration::from_secs(60);
 /// How often everything is read again without a reason.
 const AUDIT_INTERVAL: Duration = Duration::from_secs(300);
 
@@ -49,42 +47,6 @@ enum What {
     DelExtra { slot: u32, body: Body },
     Probe,
     Dump(Kind),
-}
-
-/// State of the dumps of one kind.
-#[derive(Debug, Default)]
-struct Dump {
-    /// Wanted, not before this time.
-    due: Option<Instant>,
-    in_flight: bool,
-    /// Asked for, and its beginning not yet reported: the answer may overtake the reports.
-    expected: bool,
-    /// Begun, and its end not yet reported.
-    running: bool,
-    /// Read to its end since the start, or since reports were lost.
-    complete: bool,
-    /// Reports were lost since it was asked for: it does not count.
-    too_early: bool,
-    last: Option<Instant>,
-}
-
-impl Dump {
-    /// Another one can be asked for. One whose end has not come within a minute has failed, and its answer has overtaken
-    /// its beginning.
-    fn is_idle(&self, now: Instant) -> bool {
-        let running = self.running && self.last.is_some_and(|last| now < last + DUMP_AT_MOST);
-        !self.in_flight && !self.expected && !running
-    }
-}
-
-/// Where we are in the dumps of one kind.
-#[derive(Clone, Copy, Debug, Default)]
-struct Epoch {
-    /// Counts the times a dump began, also anew: what carries the present number has been seen.
-    scan: u64,
-    /// Counts the times a dump was asked for. From then on its entries may be older than what is done and reported: what
-    /// carries the present number is left alone by them.
-    touch: u64,
 }
 
 /// The forwarding table as wanted and as installed. Owned by one task.
@@ -328,30 +290,8 @@ impl Fib {
         self.notices.push_back(notice);
     }
 
-    /// Every kind has been read (or the kernel does not have it): we know what is there.
-    fn is_ready(&self) -> bool {
-        self.dumps.values().all(|dump| dump.complete)
-    }
-
     fn startup(&self) -> bool {
         self.startup_until.is_some()
-    }
-
-    /// Has a kind read again, soon.
-    fn ask_dump(&mut self, kind: Kind) {
-        let now = self.now;
-        let dump = self.dumps.entry(kind).or_default();
-        let earliest = dump.last.map_or(now, |last| now.max(last + DUMP_INTERVAL));
-        dump.due = Some(dump.due.map_or(earliest, |due| due.min(earliest)));
-    }
-
-    /// A dump is asked for.
-    fn touch(&mut self, kind: Kind) {
-        match kind {
-            Kind::Nexthops => self.nexthop_dump.touch += 1,
-            Kind::Routes => self.route_dump.touch += 1,
-            Kind::Links | Kind::Addresses | Kind::Neighbors => {}
-        }
     }
 
     /// Moves a prefix to another set, or to none.

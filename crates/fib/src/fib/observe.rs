@@ -7,7 +7,8 @@ use std::time::Instant;
 
 use crate::config::{GROUP_IDS, HOP_IDS, MAIN_TABLE};
 use crate::event::{Event, Kind, Seen};
-use crate::fib::{AUDIT_INTERVAL, Epoch, Fib};
+use crate::fib::Fib;
+use crate::fib::dumps::Epoch;
 use crate::guard::Trouble;
 use crate::kernel::{KernelNexthop, KernelRoute};
 use crate::objects::{Flight, Held};
@@ -64,7 +65,7 @@ impl Fib {
         }
     }
 
-    fn link_changed(&mut self, change: LinkChange) {
+    pub(super) fn link_changed(&mut self, change: LinkChange) {
         match change {
             LinkChange::Down(ifindex) => {
                 let on_link = self.objects.hops.iter().filter(|(_, hop)| hop.wanted.ifindex == ifindex);
@@ -101,7 +102,7 @@ impl Fib {
         }
     }
 
-    fn unblock(&mut self, slot: u32) {
+    pub(super) fn unblock(&mut self, slot: u32) {
         if let Some(route) = self.routes.get_mut(slot)
             && route.blocked.take().is_some()
         {
@@ -361,7 +362,7 @@ impl Fib {
     }
 
     /// The kernel no longer holds an object of ours.
-    fn vanish(&mut self, id: u32) {
+    pub(super) fn vanish(&mut self, id: u32) {
         let touch = self.nexthop_dump.touch;
         if self.objects.hops.contains_key(&id) {
             let (vanished, doubtful) = self.objects.hop_gone(id, touch);
@@ -373,118 +374,6 @@ impl Fib {
             group.doubt |= group.flight.is_some();
             self.objects.work.insert(id);
             self.routes_gone_with(&[id], &Held::Absent);
-        }
-    }
-
-    fn dump_start(&mut self, kind: Kind) {
-        let Some(dump) = self.dumps.get_mut(&kind) else { return };
-        let unasked = !dump.expected && !dump.running;
-        dump.expected = false;
-        dump.running = true;
-        dump.last = Some(self.now);
-        if unasked {
-            dump.due = None;
-            self.touch(kind);
-        }
-        match kind {
-            Kind::Nexthops => self.nexthop_dump.scan += 1,
-            Kind::Routes => self.route_dump.scan += 1,
-            Kind::Links | Kind::Addresses | Kind::Neighbors => {}
-        }
-        self.tracker.begin_dump(kind);
-    }
-
-    fn dump_end(&mut self, kind: Kind) {
-        let was_ready = self.is_ready();
-        match self.dumps.get_mut(&kind) {
-            Some(dump) if dump.running => {
-                dump.running = false;
-                dump.complete = !std::mem::take(&mut dump.too_early);
-            }
-            Some(_) | None => return,
-        }
-        match kind {
-            Kind::Nexthops => self.sweep_objects(),
-            Kind::Routes => self.sweep_routes(),
-            Kind::Links | Kind::Addresses | Kind::Neighbors => {
-                for change in self.tracker.end_dump(kind) {
-                    self.link_changed(change);
-                }
-            }
-        }
-        if !was_ready && self.is_ready() && self.audit_at.is_none() {
-            self.audit_at = Some(self.now + AUDIT_INTERVAL);
-            let routes = self.routes.iter().filter(|route| route.leftover).count();
-            let found = |leftover: bool| usize::from(leftover);
-            let nexthops = self.objects.hops.values().map(|hop| found(hop.leftover)).sum::<usize>()
-                + self.objects.groups.values().map(|group| found(group.leftover)).sum::<usize>();
-            if routes + nexthops > 0 {
-                self.notice(Notice::Found { routes, nexthops });
-            }
-        }
-    }
-
-    fn sweep_objects(&mut self) {
-        let Epoch { scan, touch } = self.nexthop_dump;
-        self.tracker.end_dump(Kind::Nexthops);
-        let missing_hops = self.objects.hops.iter().filter(|(_, hop)| {
-            let shown = hop.seen == scan || hop.touched == touch;
-            !shown && hop.flight.is_none() && !matches!(hop.held, Held::Absent)
-        });
-        let missing_groups = self.objects.groups.iter().filter(|(_, group)| {
-            let shown = group.seen == scan || group.touched == touch;
-            !shown && group.flight.is_none() && !matches!(group.held, Held::Absent)
-        });
-        let missing: Vec<u32> =
-            missing_hops.map(|(id, _)| *id).chain(missing_groups.map(|(id, _)| *id)).collect();
-        missing.into_iter().for_each(|id| self.vanish(id));
-        let ours = |id: &u32| HOP_IDS.contains(id) || GROUP_IDS.contains(id);
-        self.objects.taken = self.tracker.facts.nexthops.iter().map(|(id, _)| *id).filter(ours).collect();
-        let mut looked = Vec::new();
-        for (id, hop) in &mut self.objects.hops {
-            if std::mem::take(&mut hop.look) {
-                looked.push(*id);
-            }
-        }
-        for (id, group) in &mut self.objects.groups {
-            if std::mem::take(&mut group.look) {
-                looked.push(*id);
-            }
-        }
-        for id in looked {
-            if self.objects.taken.contains(&id) {
-                self.give_up_id(id);
-            } else {
-                self.objects.work.insert(id);
-                self.sets.mark_object(id);
-            }
-        }
-    }
-
-    fn sweep_routes(&mut self) {
-        let Epoch { scan, touch } = self.route_dump;
-        let missing = self.routes.slots_where(|route| {
-            let shown = route.seen == scan || route.touched == touch;
-            !shown && route.flight.is_none() && !matches!(route.held, Held::Absent)
-        });
-        for slot in missing {
-            if let Some(route) = self.routes.get_mut(slot) {
-                route.extra.clear();
-            }
-            self.set_held(slot, Held::Absent);
-            self.routes.enqueue(slot);
-        }
-        for slot in self.routes.slots_where(|route| route.look) {
-            if let Some(route) = self.routes.get_mut(slot) {
-                route.look = false;
-            }
-            self.routes.enqueue(slot);
-        }
-        for prefix in self.tracker.facts.routes.end_dump() {
-            self.tracker.route_changed(prefix);
-            if let Some(slot) = self.routes.slot_of(&prefix) {
-                self.unblock(slot);
-            }
         }
     }
 }

@@ -3,7 +3,6 @@
 //! Failed members first, by deleting their hop (one message, however many routes: the kernel takes it out of its groups),
 //! then hops, groups, routes, and last what nobody needs any more.
 
-use crate::event::Kind;
 use crate::fib::{Fib, What, is_held_back};
 use crate::kernel::KernelHop;
 use crate::objects::{Flight, Held};
@@ -44,31 +43,11 @@ impl Fib {
         (self.is_ready() || self.stopping) && !congested && !keep
     }
 
-    fn emit(&mut self, op: Op, what: What, out: &mut Vec<(OpId, Op)>) {
+    pub(super) fn emit(&mut self, op: Op, what: What, out: &mut Vec<(OpId, Op)>) {
         let id = OpId(self.next_op);
         self.next_op += 1;
         self.flights.insert(id, what);
         out.push((id, op));
-    }
-
-    fn plan_dumps(&mut self, end: usize, out: &mut Vec<(OpId, Op)>) {
-        if self.stopping || self.congested.as_ref().is_some_and(|trouble| trouble.holds(self.now)) {
-            return;
-        }
-        for kind in Kind::ALL {
-            let now = self.now;
-            let Some(dump) = self.dumps.get_mut(&kind) else { continue };
-            let due = dump.due.is_some_and(|due| due <= now) && dump.is_idle(now);
-            if due && out.len() < end {
-                dump.due = None;
-                dump.in_flight = true;
-                dump.expected = true;
-                dump.too_early = false;
-                dump.last = Some(now);
-                self.touch(kind);
-                self.emit(Op::Dump(kind), What::Dump(kind), out);
-            }
-        }
     }
 
     /// Hops before groups, for a group needs its hops; removals of groups before those of hops, which they may hold.

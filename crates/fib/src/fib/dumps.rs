@@ -1,0 +1,221 @@
+//! Reading the kernel's tables: when a dump is asked for, what it shows, and what it has not shown.
+//!
+//! An entry of a dump may be older than what was done or reported since the dump was asked for. Reports and answers come
+//! on different ways, and either may overtake the other.
+
+use std::time::{Duration, Instant};
+
+use crate::config::{GROUP_IDS, HOP_IDS};
+use crate::event::Kind;
+use crate::fib::{AUDIT_INTERVAL, Fib, What};
+use crate::kernel::KernelError;
+use crate::objects::Held;
+use crate::op::{Op, OpId};
+use crate::view::Notice;
+
+/// Two dumps of one kind are at least this far apart.
+const DUMP_INTERVAL: Duration = Duration::from_secs(1);
+/// No dump takes longer.
+const DUMP_AT_MOST: Duration = Duration::from_secs(60);
+
+/// State of the dumps of one kind.
+#[derive(Debug, Default)]
+pub(super) struct Dump {
+    /// Wanted, not before this time.
+    pub(super) due: Option<Instant>,
+    pub(super) in_flight: bool,
+    /// Asked for, and its beginning not yet reported: the answer may overtake the reports.
+    pub(super) expected: bool,
+    /// Begun, and its end not yet reported.
+    pub(super) running: bool,
+    /// Read to its end since the start, or since reports were lost.
+    pub(super) complete: bool,
+    /// Reports were lost since it was asked for: it does not count.
+    pub(super) too_early: bool,
+    pub(super) last: Option<Instant>,
+}
+
+impl Dump {
+    /// Another one can be asked for. One whose end has not come within a minute has failed, and its answer has overtaken
+    /// its beginning.
+    pub(super) fn is_idle(&self, now: Instant) -> bool {
+        let running = self.running && self.last.is_some_and(|last| now < last + DUMP_AT_MOST);
+        !self.in_flight && !self.expected && !running
+    }
+}
+
+/// Where we are in the dumps of one kind.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Epoch {
+    /// Counts the times a dump began, also anew: what carries the present number has been seen.
+    pub(super) scan: u64,
+    /// Counts the times a dump was asked for. From then on its entries may be older than what is done and reported: what
+    /// carries the present number is left alone by them.
+    pub(super) touch: u64,
+}
+
+impl Fib {
+    pub(super) fn plan_dumps(&mut self, end: usize, out: &mut Vec<(OpId, Op)>) {
+        if self.stopping || self.congested.as_ref().is_some_and(|trouble| trouble.holds(self.now)) {
+            return;
+        }
+        for kind in Kind::ALL {
+            let now = self.now;
+            let Some(dump) = self.dumps.get_mut(&kind) else { continue };
+            let due = dump.due.is_some_and(|due| due <= now) && dump.is_idle(now);
+            if due && out.len() < end {
+                dump.due = None;
+                dump.in_flight = true;
+                dump.expected = true;
+                dump.too_early = false;
+                dump.last = Some(now);
+                self.touch(kind);
+                self.emit(Op::Dump(kind), What::Dump(kind), out);
+            }
+        }
+    }
+
+    pub(super) fn dump_answered(&mut self, kind: Kind, result: &Result<(), KernelError>) {
+        let Some(dump) = self.dumps.get_mut(&kind) else { return };
+        dump.in_flight = false;
+        if result.is_err() {
+            dump.expected = false;
+            dump.running = false;
+            self.ask_dump(kind);
+        }
+    }
+
+    /// Has a kind read again, soon.
+    pub(super) fn ask_dump(&mut self, kind: Kind) {
+        let now = self.now;
+        let dump = self.dumps.entry(kind).or_default();
+        let earliest = dump.last.map_or(now, |last| now.max(last + DUMP_INTERVAL));
+        dump.due = Some(dump.due.map_or(earliest, |due| due.min(earliest)));
+    }
+
+    /// A dump is asked for.
+    fn touch(&mut self, kind: Kind) {
+        match kind {
+            Kind::Nexthops => self.nexthop_dump.touch += 1,
+            Kind::Routes => self.route_dump.touch += 1,
+            Kind::Links | Kind::Addresses | Kind::Neighbors => {}
+        }
+    }
+
+    /// Every kind has been read (or the kernel does not have it): we know what is there.
+    pub(super) fn is_ready(&self) -> bool {
+        self.dumps.values().all(|dump| dump.complete)
+    }
+
+    pub(super) fn dump_start(&mut self, kind: Kind) {
+        let Some(dump) = self.dumps.get_mut(&kind) else { return };
+        let unasked = !dump.expected && !dump.running;
+        dump.expected = false;
+        dump.running = true;
+        dump.last = Some(self.now);
+        if unasked {
+            dump.due = None;
+            self.touch(kind);
+        }
+        match kind {
+            Kind::Nexthops => self.nexthop_dump.scan += 1,
+            Kind::Routes => self.route_dump.scan += 1,
+            Kind::Links | Kind::Addresses | Kind::Neighbors => {}
+        }
+        self.tracker.begin_dump(kind);
+    }
+
+    pub(super) fn dump_end(&mut self, kind: Kind) {
+        let was_ready = self.is_ready();
+        match self.dumps.get_mut(&kind) {
+            Some(dump) if dump.running => {
+                dump.running = false;
+                dump.complete = !std::mem::take(&mut dump.too_early);
+            }
+            Some(_) | None => return,
+        }
+        match kind {
+            Kind::Nexthops => self.sweep_objects(),
+            Kind::Routes => self.sweep_routes(),
+            Kind::Links | Kind::Addresses | Kind::Neighbors => {
+                for change in self.tracker.end_dump(kind) {
+                    self.link_changed(change);
+                }
+            }
+        }
+        if !was_ready && self.is_ready() && self.audit_at.is_none() {
+            self.audit_at = Some(self.now + AUDIT_INTERVAL);
+            let routes = self.routes.iter().filter(|route| route.leftover).count();
+            let found = |leftover: bool| usize::from(leftover);
+            let nexthops = self.objects.hops.values().map(|hop| found(hop.leftover)).sum::<usize>()
+                + self.objects.groups.values().map(|group| found(group.leftover)).sum::<usize>();
+            if routes + nexthops > 0 {
+                self.notice(Notice::Found { routes, nexthops });
+            }
+        }
+    }
+
+    fn sweep_objects(&mut self) {
+        let Epoch { scan, touch } = self.nexthop_dump;
+        self.tracker.end_dump(Kind::Nexthops);
+        let missing_hops = self.objects.hops.iter().filter(|(_, hop)| {
+            let shown = hop.seen == scan || hop.touched == touch;
+            !shown && hop.flight.is_none() && !matches!(hop.held, Held::Absent)
+        });
+        let missing_groups = self.objects.groups.iter().filter(|(_, group)| {
+            let shown = group.seen == scan || group.touched == touch;
+            !shown && group.flight.is_none() && !matches!(group.held, Held::Absent)
+        });
+        let missing: Vec<u32> =
+            missing_hops.map(|(id, _)| *id).chain(missing_groups.map(|(id, _)| *id)).collect();
+        missing.into_iter().for_each(|id| self.vanish(id));
+        let ours = |id: &u32| HOP_IDS.contains(id) || GROUP_IDS.contains(id);
+        self.objects.taken = self.tracker.facts.nexthops.iter().map(|(id, _)| *id).filter(ours).collect();
+        let mut looked = Vec::new();
+        for (id, hop) in &mut self.objects.hops {
+            if std::mem::take(&mut hop.look) {
+                looked.push(*id);
+            }
+        }
+        for (id, group) in &mut self.objects.groups {
+            if std::mem::take(&mut group.look) {
+                looked.push(*id);
+            }
+        }
+        for id in looked {
+            if self.objects.taken.contains(&id) {
+                self.give_up_id(id);
+            } else {
+                self.objects.work.insert(id);
+                self.sets.mark_object(id);
+            }
+        }
+    }
+
+    fn sweep_routes(&mut self) {
+        let Epoch { scan, touch } = self.route_dump;
+        let missing = self.routes.slots_where(|route| {
+            let shown = route.seen == scan || route.touched == touch;
+            !shown && route.flight.is_none() && !matches!(route.held, Held::Absent)
+        });
+        for slot in missing {
+            if let Some(route) = self.routes.get_mut(slot) {
+                route.extra.clear();
+            }
+            self.set_held(slot, Held::Absent);
+            self.routes.enqueue(slot);
+        }
+        for slot in self.routes.slots_where(|route| route.look) {
+            if let Some(route) = self.routes.get_mut(slot) {
+                route.look = false;
+            }
+            self.routes.enqueue(slot);
+        }
+        for prefix in self.tracker.facts.routes.end_dump() {
+            self.tracker.route_changed(prefix);
+            if let Some(slot) = self.routes.slot_of(&prefix) {
+                self.unblock(slot);
+            }
+        }
+    }
+}
