@@ -72,7 +72,8 @@ pub fn watch_routes(lab: &Lab, namespace: &Namespace) -> Result<Process> {
     let watch = Process::start("watch-routes", &mut command, lab.dir())?;
     // What it reports shows that it listens; the probe is a route of nobody.
     lab.until("ip monitor listens", seconds(5), || {
-        namespace.ip("route replace blackhole 192.0.2.255/32")?;
+        namespace.ip("route add blackhole 192.0.2.255/32")?;
+        namespace.ip("route del blackhole 192.0.2.255/32")?;
         Ok(watch.log().contains("192.0.2.255"))
     })?;
     Ok(watch)
