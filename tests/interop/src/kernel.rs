@@ -44,7 +44,19 @@ pub struct Nexthop {
 pub fn routes_to(namespace: &Namespace, prefix: &str) -> Result<Vec<Route>> {
     let family = if prefix.contains(':') { "-6" } else { "-4" };
     let listed = namespace.ip_json(&format!("{family} route show exact {prefix}"))?;
-    Ok(listed.iter().map(route).collect())
+    let mut routes: Vec<_> = listed.iter().map(route).collect();
+    // With net.ipv4.nexthop_compat_mode=0 a route shows the number of its object alone.
+    for route in routes.iter_mut().filter(|route| route.gateways.is_empty() && route.nexthop_id.is_some()) {
+        route.gateways = gateways_of(&nexthops(namespace)?, route.nexthop_id);
+    }
+    Ok(routes)
+}
+
+/// The gateways behind a nexthop object.
+fn gateways_of(objects: &[Nexthop], id: Option<u64>) -> BTreeSet<String> {
+    let Some(object) = objects.iter().find(|object| Some(object.id) == id) else { return BTreeSet::new() };
+    let members = objects.iter().filter(|other| object.members.contains(&other.id));
+    members.chain([object]).filter_map(|object| object.gateway.clone()).collect()
 }
 
 /// All routes of both families with this protocol.

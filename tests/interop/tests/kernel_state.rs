@@ -68,7 +68,10 @@ fn what_is_flushed_by_hand_comes_back() -> Result<()> {
     let _nodes = Gobgp::start_all(&lab, &settings, &["2004::1/128", "198.18.0.1/32"])?;
     lab.expect_all_nodes("2004::1", seconds(30))?;
     lab.expect_all_nodes("198.18.0.1", seconds(5))?;
-    let damages = ["-6 route flush proto bgp", "-4 route flush proto bgp", "nexthop flush"];
+    // In the compatible mode of nexthop objects the kernel refuses what `ip route flush` of iproute2 6.1 sends.
+    lab.host.sysctl("net.ipv4.nexthop_compat_mode", "0")?;
+    let damages =
+        ["-6 route flush proto bgp", "-4 route flush proto bgp", "nexthop flush", "-6 route del 2004::1"];
     for damage in damages {
         lab.host.ip(damage)?;
         lab.expect_all_nodes("2004::1", seconds(2))?;
