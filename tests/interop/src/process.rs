@@ -34,18 +34,18 @@ impl Process {
     /// may outlive it.
     pub fn start(name: &str, command: &mut Command, dir: &Path) -> Result<Self> {
         if OUTLIVE.load(Ordering::Relaxed) {
-            return Self::start_detached(name, command, dir);
+            // In a process group of its own: Ctrl-C and the end of the terminal are meant for the demo.
+            return Self::start_logged(name, command.process_group(0), dir);
         }
         // SAFETY: prctl is async-signal-safe and touches nothing of the parent.
         unsafe {
             command
                 .pre_exec(|| nix::sys::prctl::set_pdeathsig(Signal::SIGKILL).map_err(std::io::Error::from));
         }
-        Self::start_detached(name, command, dir)
+        Self::start_logged(name, command, dir)
     }
 
-    /// Starts a program that may outlive the lab's process (`--keep`).
-    pub fn start_detached(name: &str, command: &mut Command, dir: &Path) -> Result<Self> {
+    fn start_logged(name: &str, command: &mut Command, dir: &Path) -> Result<Self> {
         let log = dir.join(format!("{name}.log"));
         let out = File::options()
             .create(true)

@@ -48,6 +48,7 @@ fn ipv6_transport_with_the_same_router_id_everywhere() -> Result<()> {
         assert_eq!(peer["state"], "established", "{peer}");
         assert_eq!(peer["remote_as"], 64512, "{peer}");
         assert_eq!(peer["negotiated"]["router_id"], "172.50.0.1", "{peer}");
+        assert_eq!(peer["negotiated"]["hostname"], node.name.as_str(), "{peer}");
         assert_eq!(peer["listen_range"], "2001:3200:3200::/64", "{peer}");
     }
     assert_all_answer(&lab, &curl(&lab.host, "http://[2004::1]/", 90)?);
