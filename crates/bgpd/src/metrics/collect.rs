@@ -21,7 +21,6 @@ pub(super) fn describe() {
         Unit::Seconds,
         "Time from an UPDATE on the socket to the kernel's confirmation of its route."
     );
-    gauge!("bgpd_config_reload_success").set(1.0);
 }
 
 const GAUGES: &[(&str, &str)] = &[
@@ -87,6 +86,12 @@ pub(super) async fn collect(control: &Control) {
         routing_figures(&routes);
     }
     if let Ok(peers) = crate::control::ask(&control.supervisor, supervisor::Request::Summary).await {
+        gauge!("bgpd_config_reload_success").set(flag(peers.config.last_reload_error.is_none()));
+        for (reason, count) in
+            [("unknown", peers.refused.unknown), ("listen-limit", peers.refused.listen_limit)]
+        {
+            counter!("bgpd_connections_refused_total", "reason" => reason).absolute(count);
+        }
         gauge!("bgpd_config_last_reload_timestamp_seconds").set(now - peers.config.loaded_seconds as f64);
         for check in host::checks(peers.set_hash_policy) {
             gauge!("bgpd_host_check", "check" => check.name).set(flag(check.state == CheckState::Ok));
@@ -156,6 +161,9 @@ fn routing_figures(routes: &routing::Summary) {
         ] {
             gauge!("bgpd_fib_routes", "family" => name.clone(), "state" => state).set(value as f64);
         }
+    }
+    for (errno, count) in &routes.errors {
+        counter!("bgpd_netlink_errors_total", "errno" => errno.clone()).absolute(*count);
     }
     gauge!("bgpd_fib_nexthops", "kind" => "nexthop").set(routes.nexthops as f64);
     gauge!("bgpd_fib_nexthops", "kind" => "group").set(routes.groups as f64);

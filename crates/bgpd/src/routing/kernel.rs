@@ -5,7 +5,7 @@ use std::time::Instant;
 use bgp_api::{EventKind, NexthopState};
 use bgp_fib::{Notice, Reachability};
 use bgp_netlink::Report;
-use metrics::{counter, histogram};
+use metrics::histogram;
 use tracing::{debug, error, info, warn};
 
 use super::Routing;
@@ -24,8 +24,7 @@ impl Routing {
                 self.in_flight = self.in_flight.saturating_sub(answers.len());
                 for (id, result) in answers {
                     if let Err(refused) = &result {
-                        counter!("bgpd_netlink_errors_total", "errno" => errno_name(refused.errno))
-                            .increment(1);
+                        *self.errors.entry(refused.errno).or_default() += 1;
                     }
                     if let Some(installed) = self.fib.confirm(id, result, now) {
                         let took = now.saturating_duration_since(installed.wanted_at);
@@ -147,7 +146,7 @@ fn log_notice(notice: &Notice) {
 }
 
 /// The symbolic name of an error number, or the number.
-fn errno_name(errno: i32) -> String {
+pub(super) fn errno_name(errno: i32) -> String {
     match nix::errno::Errno::from_raw(errno) {
         nix::errno::Errno::UnknownErrno => errno.to_string(),
         known => format!("{known:?}"),

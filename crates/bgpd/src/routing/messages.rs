@@ -134,6 +134,8 @@ pub struct Summary {
     pub in_flight: u64,
     /// Messages of peers that wait for routing.
     pub waiting: u64,
+    /// Refusals of the kernel by the name of the error.
+    pub errors: Vec<(String, u64)>,
 }
 
 /// Counters of one peer.

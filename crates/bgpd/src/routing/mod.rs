@@ -52,6 +52,8 @@ pub struct Routing {
     more: bool,
     /// Messages of peers that wait, for the metrics.
     waiting: usize,
+    /// Refusals of the kernel by error number.
+    errors: BTreeMap<i32, u64>,
     /// Operations that the kernel has not answered yet, for the queue metric.
     in_flight: usize,
     /// Lent to the FIB.
@@ -98,6 +100,7 @@ impl Routing {
             networks: Vec::new(),
             more: false,
             waiting: 0,
+            errors: BTreeMap::new(),
             in_flight: 0,
             ops: Vec::new(),
             stopping: None,

@@ -58,7 +58,7 @@ impl Supervisor {
     async fn admit(&mut self, address: IpAddr) -> bool {
         let Some((range, group)) = self.range_for(address) else {
             debug!(peer = %address, "connection refused: no neighbour and no listen range has this address");
-            metrics::counter!("bgpd_connections_refused_total", "reason" => "unknown").increment(1);
+            self.refused.unknown += 1;
             return false;
         };
         let (name, limit, settings) =
@@ -66,7 +66,7 @@ impl Supervisor {
         if self.peers.dynamic_of(&name) >= usize::try_from(limit).unwrap_or(usize::MAX) {
             let Some(absent) = self.peers.longest_absent(&name) else {
                 warn!(peer = %address, group = name, limit, "connection refused: listen-limit is reached");
-                metrics::counter!("bgpd_connections_refused_total", "reason" => "listen_limit").increment(1);
+                self.refused.listen_limit += 1;
                 return false;
             };
             self.end_peer(absent, peer::deconfigured()).await;

@@ -82,6 +82,17 @@ pub struct Summary {
     pub config: ConfigState,
     /// Whether the configuration asks for the hash policy to be set.
     pub set_hash_policy: bool,
+    /// Connections that were refused before a session.
+    pub refused: Refused,
+}
+
+/// Connections that were refused before a session, by reason.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Refused {
+    /// Neither a neighbour nor in a listen range.
+    pub unknown: u64,
+    /// Its listen range is full.
+    pub listen_limit: u64,
 }
 
 /// Everything the supervisor owns.
@@ -91,6 +102,7 @@ pub struct Supervisor {
     config_path: PathBuf,
     loaded: Instant,
     last_reload_error: Option<String>,
+    refused: Refused,
     router_id: RouterId,
     hostname: Option<String>,
     peers: Peers,
@@ -129,6 +141,7 @@ impl Supervisor {
             config_path: parts.config_path,
             loaded: Instant::now(),
             last_reload_error: None,
+            refused: Refused::default(),
             router_id: parts.router_id,
             hostname: parts.hostname,
             peers: Peers::default(),
@@ -196,6 +209,7 @@ impl Supervisor {
                 last_reload_error: self.last_reload_error.clone(),
             },
             set_hash_policy: self.config.kernel.set_multipath_hash_policy,
+            refused: self.refused,
         }
     }
 

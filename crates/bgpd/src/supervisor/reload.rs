@@ -39,7 +39,6 @@ impl Supervisor {
                     .with_hint("nothing was changed; put the file right and reload again"))
             }
         };
-        metrics::gauge!("bgpd_config_reload_success").set(if outcome.is_ok() { 1.0 } else { 0.0 });
         self.hub.publish(|| EventKind::ConfigReload {
             applied: outcome.is_ok(),
             message: match &outcome {

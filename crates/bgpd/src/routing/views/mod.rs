@@ -14,6 +14,7 @@ use bgp_rib::PeerId;
 use bgp_wire::{Family, PerFamily, Prefix, ScopedNextHop};
 use tokio::sync::oneshot;
 
+use super::kernel::errno_name;
 use super::messages::{PeerCounters, Summary};
 use super::{Query, Routing};
 
@@ -40,6 +41,7 @@ impl Routing {
             groups: count(stats.groups),
             in_flight: count(stats.in_flight),
             waiting: count(self.waiting),
+            errors: self.errors.iter().map(|(errno, times)| (errno_name(*errno), *times)).collect(),
         }
     }
 
