@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Instant;
 
 use bgp_rib::PeerId;
@@ -9,6 +10,7 @@ use bgp_session::{Command, PeerConfig, Status};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 
+use crate::config::Settings;
 use crate::net::DialOptions;
 
 /// Who a peer task is.
@@ -28,11 +30,22 @@ pub enum ToPeer {
     /// The operator, or a limit, wants something.
     Command(Command),
     /// The settings changed in a way that the session can take.
-    Configure(Box<PeerConfig>, DialOptions),
+    Configure(Box<Configure>),
     /// How is it?
     Status(oneshot::Sender<PeerStatus>),
     /// End the session with this command, deliver its NOTIFICATION, end the task.
     End(Command, oneshot::Sender<()>),
+}
+
+/// Changed settings of a peer.
+#[derive(Debug)]
+pub struct Configure {
+    /// For the session.
+    pub config: PeerConfig,
+    /// For the next dial.
+    pub dial: DialOptions,
+    /// For routing.
+    pub settings: Arc<Settings>,
 }
 
 /// A peer task's answer to [`ToPeer::Status`].

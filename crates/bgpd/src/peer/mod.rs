@@ -25,9 +25,10 @@ use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tracing::{Instrument, debug, info_span};
 
-pub use messages::{Identity, PeerStatus, ToPeer};
+pub use messages::{Configure, Identity, PeerStatus, ToPeer};
 
 use self::connection::{Connection, Read, Ready, ready};
+use crate::config::Settings;
 use crate::events::Hub;
 use crate::net::{DialOptions, dial};
 use crate::routing::FromPeer;
@@ -51,24 +52,33 @@ pub struct Handle {
     pub established: Arc<AtomicBool>,
 }
 
-/// Starts the task of a peer.
+/// Whom a peer task speaks with.
+#[derive(Clone, Debug)]
+pub struct Links {
+    /// Where UPDATEs go.
+    pub routing: mpsc::Sender<FromPeer>,
+    /// Where events go.
+    pub hub: Hub,
+}
+
+/// Starts the task of a peer. The first thing that routing hears of it are its settings.
 pub fn spawn(
     identity: Identity,
     session: Peer,
     dial_options: DialOptions,
-    routing: mpsc::Sender<FromPeer>,
-    hub: Hub,
+    settings: Arc<Settings>,
+    links: Links,
 ) -> Handle {
     let (inbox, messages) = mpsc::channel(INBOX);
     let established = Arc::new(AtomicBool::new(false));
     let span = info_span!("peer", peer = %identity.address);
-    let task = Task {
+    let mut task = Task {
         handle: Handle { inbox: inbox.clone(), established: Arc::clone(&established) },
         identity,
         session,
         dial_options,
-        routing,
-        hub,
+        routing: links.routing,
+        hub: links.hub,
         connections: Vec::new(),
         next_connection: 0,
         dial: None,
@@ -84,6 +94,7 @@ pub fn spawn(
         chunks: None,
         credit: false,
     };
+    task.pending.push(task.settings_message(settings));
     tokio::spawn(task.run(messages).instrument(span));
     Handle { inbox, established }
 }
@@ -309,6 +320,16 @@ impl Task {
         if backlog < BACKLOG {
             self.credit = true;
             self.pending.push(FromPeer::Ready { peer: self.identity.id });
+        }
+    }
+
+    /// What applies to the peer, for routing.
+    fn settings_message(&self, settings: Arc<Settings>) -> FromPeer {
+        FromPeer::Settings {
+            peer: self.identity.id,
+            address: self.identity.address,
+            settings,
+            inbox: self.handle.inbox.clone(),
         }
     }
 

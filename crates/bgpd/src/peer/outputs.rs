@@ -9,7 +9,7 @@ use bgp_wire::Family;
 use tokio::sync::mpsc;
 use tracing::{debug, info};
 
-use super::{BATCH, Connection, PeerStatus, Task, ToPeer, dial};
+use super::{BATCH, Configure, Connection, PeerStatus, Task, ToPeer, dial};
 use crate::local::local_end;
 use crate::routing::FromPeer;
 
@@ -108,11 +108,13 @@ impl Task {
             ToPeer::Command(command) => {
                 self.with_session(|session, now, outputs| session.command(command, now, outputs));
             }
-            ToPeer::Configure(config, dial_options) => {
-                self.dial_options = dial_options;
+            ToPeer::Configure(changed) => {
+                let Configure { config, dial, settings } = *changed;
+                self.dial_options = dial;
+                self.pending.push(self.settings_message(settings));
                 // What counts only from the next session on, the supervisor asks for by a reset.
                 self.with_session(|session, now, outputs| {
-                    session.set_config(*config, now, outputs);
+                    session.set_config(config, now, outputs);
                 });
             }
             ToPeer::Status(reply) => {

@@ -16,7 +16,7 @@ use crate::config::Settings;
 use crate::local::LocalEnd;
 use crate::peer::ToPeer;
 
-/// A message of a peer task, or of the supervisor about a peer: one channel, because their order means something.
+/// A message of a peer task.
 #[derive(Debug)]
 pub enum FromPeer {
     /// There is a peer, or its settings have changed.

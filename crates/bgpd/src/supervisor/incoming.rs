@@ -4,40 +4,38 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use tracing::{debug, info, warn};
+use tracing::{debug, error, info, warn};
 
 use super::Supervisor;
 use super::peers::Entry;
-use bgp_rib::PeerId;
 use bgp_wire::Prefix;
-use tokio::sync::mpsc;
 
 use crate::config::{Group, Mode, Neighbor, Settings};
 use crate::net::Accepted;
-use crate::peer::{self, Identity, ToPeer};
+use crate::peer::{self, Identity, Links, ToPeer};
 use crate::routing::FromPeer;
 use crate::session_config;
 
 impl Supervisor {
     /// Starts every neighbour that is configured by address.
-    pub(super) async fn start_configured(&mut self) {
+    pub(super) fn start_configured(&mut self) {
         let neighbors: Vec<_> = self.config.neighbors.values().cloned().collect();
         for neighbor in neighbors {
-            self.start_neighbor(&neighbor).await;
+            self.start_neighbor(&neighbor);
         }
     }
 
     /// Starts one neighbour that is configured by address.
-    pub(super) async fn start_neighbor(&mut self, neighbor: &Neighbor) {
-        let entry = self
-            .start_peer(neighbor.address, Arc::new(neighbor.settings.clone()), neighbor.interface.clone())
-            .await;
+    pub(super) fn start_neighbor(&mut self, neighbor: &Neighbor) {
+        let settings = Arc::new(neighbor.settings.clone());
+        let entry = self.start_peer(neighbor.address, settings, neighbor.interface.clone());
         self.peers.insert(neighbor.address, Entry { group: neighbor.group.clone(), ..entry });
     }
 
     /// A connection: of a known peer, of one that a listen range lets in, or of nobody.
     pub(super) async fn on_incoming(&mut self, accepted: Accepted) {
         let address = accepted.remote.ip().to_canonical();
+        self.replace_if_dead(address).await;
         if self.peers.get(address).is_none() && !self.admit(address).await {
             return;
         }
@@ -51,6 +49,22 @@ impl Supervisor {
         // A peer task that does not even take a message is refused the connection, not the supervisor its time.
         if inbox.try_send(ToPeer::Incoming(accepted.stream)).is_err() {
             warn!(peer = %address, "connection refused: the peer's task is too busy");
+        }
+    }
+
+    /// A peer whose task has ended by itself, which only a defect of ours can do, costs that peer its session and no more:
+    /// it is taken out, and begins anew.
+    async fn replace_if_dead(&mut self, address: IpAddr) {
+        let Some(entry) = self.peers.get(address).filter(|entry| entry.handle.inbox.is_closed()) else {
+            return;
+        };
+        error!(peer = %address, "the peer's task has ended by itself; the peer begins anew");
+        if self.routing.send(FromPeer::Removed { peer: entry.id }).await.is_err() {
+            return;
+        }
+        self.peers.remove(address);
+        if let Some(neighbor) = self.config.neighbors.get(&address).cloned() {
+            self.start_neighbor(&neighbor);
         }
     }
 
@@ -72,7 +86,7 @@ impl Supervisor {
             self.end_peer(absent, peer::deconfigured()).await;
         }
         info!(peer = %address, group = name, %range, "new peer by listen range");
-        let entry = self.start_peer(address, settings, None).await;
+        let entry = self.start_peer(address, settings, None);
         self.peers.insert(address, Entry { group: Some(name), range: Some(range), ..entry });
         true
     }
@@ -88,12 +102,7 @@ impl Supervisor {
         Some((*range, group))
     }
 
-    async fn start_peer(
-        &mut self,
-        address: IpAddr,
-        settings: Arc<Settings>,
-        interface: Option<String>,
-    ) -> Entry {
+    fn start_peer(&mut self, address: IpAddr, settings: Arc<Settings>, interface: Option<String>) -> Entry {
         let id = self.peers.next_id();
         let passive = !self.config.neighbors.contains_key(&address);
         let config = session_config::session(
@@ -106,8 +115,8 @@ impl Supervisor {
         let session = bgp_session::Peer::new(config, crate::random::seed(), Instant::now());
         let dial = session_config::dial(address, interface.as_deref(), &settings);
         let identity = Identity { id, address };
-        let handle = peer::spawn(identity, session, dial, self.routing.clone(), self.hub.clone());
-        self.tell_settings(id, address, Arc::clone(&settings), handle.inbox.clone()).await;
+        let links = Links { routing: self.routing.clone(), hub: self.hub.clone() };
+        let handle = peer::spawn(identity, session, dial, Arc::clone(&settings), links);
         if passive && settings.session.mode == Mode::Active {
             warn!(peer = %address, "a listen range needs `mode` passive or both; the peer's connections are taken all the same");
         }
@@ -115,21 +124,12 @@ impl Supervisor {
         Entry { id, handle, settings, group: None, interface, range: None, seen: Instant::now(), shutdown }
     }
 
-    /// Tells routing what applies to a peer; before its task has anything to say.
-    pub(super) async fn tell_settings(
-        &self,
-        peer: PeerId,
-        address: IpAddr,
-        settings: Arc<Settings>,
-        inbox: mpsc::Sender<ToPeer>,
-    ) {
-        if self.routing.send(FromPeer::Settings { peer, address, settings, inbox }).await.is_err() {
-            warn!("the routing task is gone");
-        }
-    }
-
-    /// Lets peers of listen ranges go that have been away for long.
+    /// Lets peers of listen ranges go that have been away for long, and replaces peers whose task is dead.
     pub(super) async fn let_absent_peers_go(&mut self) {
+        let all: Vec<_> = self.peers.iter().map(|(address, _)| address).collect();
+        for address in all {
+            self.replace_if_dead(address).await;
+        }
         for address in self.peers.absent(Instant::now()) {
             info!(peer = %address, "forgotten: no session for 10 minutes; it is welcome again any time");
             self.end_peer(address, peer::deconfigured()).await;

@@ -155,7 +155,7 @@ impl Supervisor {
     /// Starts the configured peers, then works on requests until told to stop.
     pub async fn run(mut self, mut requests: mpsc::Receiver<Request>) {
         self.order(routing::Order::Networks(self.config.bgp.networks.clone())).await;
-        self.start_configured().await;
+        self.start_configured();
         let mut sweep = tokio::time::interval(SWEEP);
         loop {
             tokio::select! {

@@ -11,7 +11,7 @@ use tracing::{error, info, warn};
 use super::Supervisor;
 use crate::config::diff::{Change, Diff, Effect};
 use crate::config::{self, Config, Settings};
-use crate::peer::{self, ToPeer};
+use crate::peer::{self, Configure, ToPeer};
 use crate::{host, log, routing, service, session_config};
 
 /// What the peer is told when its session is reset for a new configuration.
@@ -70,7 +70,7 @@ impl Supervisor {
             // A peer that a listen range let in becomes a configured one.
             self.end_peer(*address, peer::deconfigured()).await;
             if let Some(neighbor) = self.config.neighbors.get(address).cloned() {
-                self.start_neighbor(&neighbor).await;
+                self.start_neighbor(&neighbor);
             }
         }
         self.update_keys(&old);
@@ -162,7 +162,7 @@ impl Supervisor {
         );
         entry.settings = Arc::clone(&settings);
         let dynamic = entry.range.is_some();
-        let (id, inbox, interface) = (entry.id, entry.handle.inbox.clone(), entry.interface.clone());
+        let (inbox, interface) = (entry.handle.inbox.clone(), entry.interface.clone());
         let config = session_config::session(
             &self.config.bgp,
             self.router_id,
@@ -171,7 +171,8 @@ impl Supervisor {
             dynamic,
         );
         let dial = session_config::dial(address, interface.as_deref(), &settings);
-        let mut messages = vec![ToPeer::Configure(Box::new(config), dial)];
+        let mut messages =
+            vec![ToPeer::Configure(Box::new(Configure { config, dial, settings: Arc::clone(&settings) }))];
         // Shutting down and starting again are part of the settings themselves.
         if let Some(entry) = self.peers.get_mut(address) {
             entry.shutdown = if was_down == is_down { entry.shutdown } else { is_down };
@@ -187,7 +188,6 @@ impl Supervisor {
                 warn!(peer = %address, "the peer's task is too busy for its new settings");
             }
         }
-        self.tell_settings(id, address, settings, inbox).await;
     }
 
     /// Brings the TCP MD5 keys of the listening sockets in line: what is new or different is set, what is gone is removed.
