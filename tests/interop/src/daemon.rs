@@ -87,7 +87,7 @@ impl Daemon {
         Ok(())
     }
 
-    /// Writes another configuration into its file; it takes effect by [`Daemon::reload`] or SIGHUP.
+    /// Writes another configuration into its file; it takes effect by `bgpctl reload` or [`Daemon::hang_up`].
     pub fn write_config(&self, text: &str) -> Result<()> {
         fs::write(&self.config, text).with_context(|| self.config.display().to_string())
     }

@@ -1,6 +1,6 @@
 //! The configuration: from TOML text to values that cannot be wrong.
 //!
-//! Road in: [`load`] reads a file; [`file`] is what was typed, key by key with its place in the text; [`check`] makes
+//! Road in: [`load`] reads a file; `file` is what was typed, key by key with its place in the text; `check` makes
 //! the values of [`model`] and collects every fault, not only the first. Road out: a [`Config`], or [`Faults`] that
 //! print like a compiler's. [`diff`] says what a reload changes, as data; only such a diff touches a running daemon.
 //!
