@@ -121,6 +121,31 @@ impl Table {
         self.lines.push(Line::Note(Cell::toned(text, tone)));
     }
 
+    /// Drops those of the columns `names` in which no row has anything to say: what a daemon does not keep is no column.
+    #[must_use]
+    pub(crate) fn without_empty(mut self, names: &[&str]) -> Self {
+        for name in names {
+            let Some(at) = self.columns.iter().position(|(column, _)| column == name) else { continue };
+            let says = |line: &Line| match line {
+                Line::Row { cells, .. } => {
+                    cells.get(at).is_some_and(|cell| !matches!(cell.text.as_str(), "" | "-"))
+                }
+                Line::Note(_) => false,
+            };
+            if !self.lines.iter().any(says) {
+                self.columns.remove(at);
+                for line in &mut self.lines {
+                    if let Line::Row { cells, .. } = line
+                        && at < cells.len()
+                    {
+                        cells.remove(at);
+                    }
+                }
+            }
+        }
+        self
+    }
+
     /// The whole table, a line end after each line.
     pub(crate) fn render(&self, painter: Painter) -> String {
         let widths = self.widths();
@@ -195,6 +220,15 @@ mod tests {
             .row_with_tail(vec!["long-name".into()], Cell::toned("a remark that widens nothing", Tone::Warn));
         table.note("below", Tone::Plain);
         table
+    }
+
+    #[test]
+    fn a_column_that_says_nothing_is_dropped_only_where_it_may_be() {
+        let mut table = Table::new(&[("A", Align::Left), ("B", Align::Right), ("C", Align::Left)]);
+        table.row(vec!["1".into(), "-".into(), "-".into()]);
+        table.row(vec!["2".into(), "".into(), "-".into()]);
+        let painter = Painter { color: false };
+        assert_eq!(table.without_empty(&["A", "B"]).render(painter), "A  C\n1  -\n2  -\n");
     }
 
     #[test]

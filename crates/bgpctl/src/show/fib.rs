@@ -27,7 +27,7 @@ pub(crate) fn render(reply: &FibReply, style: Style) -> String {
         add(&mut table, route);
     }
     text.push('\n');
-    text.push_str(&table.render(style.painter));
+    text.push_str(&table.without_empty(&["SINCE"]).render(style.painter));
     if reply.more {
         let total = reply.total.map(|total| format!(" of {total}")).unwrap_or_default();
         text.push_str(&format!("{}{total} shown; a higher --limit shows more\n", reply.routes.len()));

@@ -48,7 +48,7 @@ fn nexthops(reply: &NexthopsReply, style: Style) -> String {
             table.note(error.clone(), Tone::Bad);
         }
     }
-    table.render(style.painter)
+    table.without_empty(&["SINCE", "PATHS"]).render(style.painter)
 }
 
 fn groups(reply: &NexthopsReply, style: Style) -> String {

@@ -42,6 +42,7 @@ impl Supervisor {
         self.hub.publish(|| EventKind::ConfigReload {
             applied: outcome.is_ok(),
             message: match &outcome {
+                Ok(reply) if reply.changes.is_empty() => "nothing changed".to_owned(),
                 Ok(reply) => reply.changes.join("; "),
                 Err(reply) => reply.error.message.clone(),
             },
