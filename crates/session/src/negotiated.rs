@@ -43,7 +43,7 @@ pub struct Negotiated {
     pub families: PerFamily<bool>,
     /// AS numbers travel as four octets, RFC 6793.
     pub four_octet_as: bool,
-    /// Messages of up to 65535 octets both ways, RFC 8654.
+    /// The peer takes messages of up to 65535 octets, RFC 8654; we always do.
     pub extended_message: bool,
     /// The peer answers ROUTE-REFRESH, RFC 2918.
     pub route_refresh: bool,

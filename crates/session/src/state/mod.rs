@@ -220,6 +220,9 @@ impl State {
     }
 }
 
+/// RFC 4271 section 4.4.
+const SHORTEST_KEEPALIVE: Duration = Duration::from_secs(1);
+
 /// HoldTimer and KeepaliveTimer of a connection whose OPENs agree; neither runs where the hold time is off.
 #[derive(Clone, Debug)]
 pub(crate) struct Timers {
@@ -242,7 +245,9 @@ impl Timers {
 
     /// KEEPALIVE or UPDATE went: the keepalive timer begins anew, with jitter.
     pub(crate) fn spoke(&mut self, negotiated: &Negotiated, pace: &mut Pace, now: Instant) {
-        self.keepalive = negotiated.keepalive.map(|time| now + pace.jittered(time));
+        // "KEEPALIVE messages MUST NOT be sent more frequently than one per second", RFC 4271 section 4.4: jitter may
+        // not bring them below that where the hold time is three seconds.
+        self.keepalive = negotiated.keepalive.map(|time| now + pace.jittered(time).max(SHORTEST_KEEPALIVE));
     }
 
     fn running(&self, connection: &Connection) -> [Option<(Instant, Event)>; 3] {

@@ -21,9 +21,8 @@ impl OpenConfirm {
     /// Answers the OPEN with a KEEPALIVE.
     pub(super) fn enter(mut connection: Connection, negotiated: Negotiated, cx: &mut Context<'_>) -> State {
         cx.send_keepalive(connection.id);
-        if negotiated.extended_message {
-            connection.framer.allow_extended();
-        }
+        // Our OPEN offers Extended Messages, so the peer may send them whatever its own says: RFC 8654 section 4.
+        connection.framer.allow_extended();
         let mut timers = Timers::start(&negotiated, cx);
         // Ours: with the hold timer negotiated away, a peer that falls silent here would be waited for without end.
         timers.hold = timers.hold.or(Some(cx.now + LARGE_HOLD));

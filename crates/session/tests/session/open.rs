@@ -269,7 +269,7 @@ fn messages_out_of_place() {
     assert_eq!(hand.take_down().map(|down| down.reason), Some(DownReason::Sent(expected)));
 }
 
-/// RFC 8654: long messages may come once both have said so, and not before.
+/// RFC 8654 section 4: we always offer long messages, so they may come whatever the peer's OPEN says, but not before it.
 #[test]
 fn extended_messages() {
     let long = |length: u16| {
@@ -279,18 +279,22 @@ fn extended_messages() {
         octets.resize(usize::from(length), 0);
         octets
     };
-    for (extended, received) in
-        [(true, "the peer sent"), (false, "we sent Message Header Error/Bad Message Length")]
-    {
+    for extended in [true, false] {
         let mut theirs = open();
         if extended {
             theirs.capabilities.push(Capability::ExtendedMessage);
         }
         let (mut hand, id) = Hand::established(config(), &theirs);
+        assert_eq!(hand.negotiated().encode().max_len, if extended { 65535 } else { 4096 });
         hand.say(id, &long(5000));
         let reason = hand.take_down().unwrap().reason.to_string();
-        assert!(reason.starts_with(received), "{reason}");
+        assert!(reason.starts_with("the peer sent"), "{reason}");
     }
+    let mut hand = Hand::new(config());
+    let id = hand.connect(Direction::Incoming);
+    hand.take();
+    hand.say(id, &long(5000));
+    assert_eq!(hand.take_notification(), Some(Notification::bad_message_length(5000)));
 }
 
 #[test]

@@ -89,6 +89,20 @@ fn keepalives_come_at_a_third_of_the_hold_time_less_jitter() {
     }
 }
 
+/// RFC 4271 section 4.4: not more often than once a second, jitter or not.
+#[test]
+fn the_shortest_hold_time_brings_one_keepalive_a_second() {
+    let hold_time = HoldTime::new(3).unwrap();
+    let (mut hand, id) = Hand::established(passive(), &Open { hold_time, ..open() });
+    hand.take();
+    for _ in 0..20 {
+        assert_eq!(hand.due(), Some(secs(1)));
+        hand.pass(secs(1));
+        assert_eq!(keepalives(&mut hand), 1);
+        hand.say(id, &message::keepalive());
+    }
+}
+
 #[test]
 fn an_update_of_ours_puts_the_keepalive_off() {
     let (mut hand, _) = Hand::established(passive(), &open());
