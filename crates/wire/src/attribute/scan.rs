@@ -41,7 +41,8 @@ pub(crate) struct Scan<'a> {
 #[derive(Debug, Default)]
 struct TwoOctet<'a> {
     as_path: Option<&'a [u8]>,
-    aggregator: Option<&'a [u8]>,
+    /// With its flags.
+    aggregator: Option<(u8, &'a [u8])>,
     as4_path: Option<&'a [u8]>,
     as4_aggregator: Option<&'a [u8]>,
 }
@@ -177,7 +178,9 @@ impl<'a> Scan<'a> {
             code::MP_REACH_NLRI => self.mp_reach = Some(*attribute),
             code::MP_UNREACH_NLRI => self.mp_unreach = Some(*attribute),
             code::AS_PATH if !cx.four_octet_as => self.two_octet.as_path = Some(value),
-            code::AGGREGATOR if !cx.four_octet_as => self.two_octet.aggregator = Some(value),
+            code::AGGREGATOR if !cx.four_octet_as => {
+                self.two_octet.aggregator = Some((attribute.flags, value));
+            }
             code::AS4_PATH => self.two_octet.as4_path = Some(value),
             code::AS4_AGGREGATOR => self.two_octet.as4_aggregator = Some(value),
             _ => return true,
@@ -210,11 +213,12 @@ impl TwoOctet<'_> {
         let Some(path) = self.as_path else { return };
         let (path, aggregator) = as4::merge(
             AsPath::decode(path, Width::Two),
-            self.aggregator.and_then(Aggregator::decode),
+            self.aggregator.and_then(|(_, value)| Aggregator::decode(value)),
             self.as4_path.map(|path| AsPath::decode(path, Width::Four)),
             self.as4_aggregator.and_then(Aggregator::decode),
         );
-        write::put_merged(out, &path, aggregator);
+        let flags = self.aggregator.map_or(0, |(flags, _)| flags);
+        write::put_merged(out, &path, aggregator.map(|aggregator| (flags, aggregator)));
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Owns both types and the road from octets to values; the road back is `write`. Octets get checked by `scan` only.
 
+use std::collections::HashSet;
 use std::net::Ipv4Addr;
 
 use bytes::Bytes;
@@ -10,8 +11,9 @@ use super::aggregator::Aggregator;
 use super::aigp;
 use super::as_path::{AsPath, Width};
 use super::communities::LargeCommunity;
-use super::header::{self, RawAttribute};
+use super::header::{self, RawAttribute, flags};
 use super::origin::Origin;
+use super::{Class, rule};
 use crate::asn::Asn;
 use crate::iana::attribute as code;
 use crate::read::share;
@@ -55,6 +57,9 @@ pub struct PathAttributes {
     pub otc: Option<Asn>,
     /// Attributes without a meaning here, as sent.
     pub unknown: Vec<UnknownAttribute>,
+    /// Type codes of optional transitive attributes among those above that came with Partial: somebody on the way did not
+    /// know them, and that is never taken back (RFC 4271 section 5).
+    pub partial: Vec<u8>,
 }
 
 /// An attribute that this speaker does not know.
@@ -99,6 +104,10 @@ impl AttributeBytes {
 impl PathAttributes {
     fn fill(&mut self, attribute: &RawAttribute<'_>, octets: &Bytes) {
         let value = attribute.value;
+        let known = rule(attribute.code).is_some_and(|rule| rule.class == Class::OptionalTransitive);
+        if known && attribute.flags & flags::PARTIAL != 0 {
+            self.partial.push(attribute.code);
+        }
         match attribute.code {
             code::ORIGIN => self.origin = one(value).and_then(Origin::from_octet).unwrap_or_default(),
             code::AS_PATH => self.as_path = AsPath::decode(value, Width::Four),
@@ -112,7 +121,9 @@ impl PathAttributes {
             code::EXTENDED_COMMUNITIES => self.extended_communities = list(value, |octets| octets),
             code::IPV6_EXTENDED_COMMUNITIES => self.ipv6_extended_communities = list(value, |octets| octets),
             code::AIGP => self.aigp = aigp::decode(value),
-            code::LARGE_COMMUNITY => self.large_communities = list(value, LargeCommunity::from_octets),
+            code::LARGE_COMMUNITY => {
+                self.large_communities = distinct(list(value, LargeCommunity::from_octets));
+            }
             code::OTC => self.otc = number(value).map(Asn),
             _ => self.unknown.push(UnknownAttribute {
                 flags: attribute.flags,
@@ -133,4 +144,13 @@ fn number(value: &[u8]) -> Option<u32> {
 
 fn list<const N: usize, T>(value: &[u8], make: impl Fn([u8; N]) -> T) -> Vec<T> {
     value.as_chunks().0.iter().map(|octets| make(*octets)).collect()
+}
+
+/// A large community that occurs again says nothing new and is not passed on, RFC 8092 section 2.
+fn distinct(mut communities: Vec<LargeCommunity>) -> Vec<LargeCommunity> {
+    if communities.len() > 1 {
+        let mut seen = HashSet::with_capacity(communities.len());
+        communities.retain(|community| seen.insert(*community));
+    }
+    communities
 }

@@ -51,23 +51,36 @@ impl PathAttributes {
             header::put(out, WELL_KNOWN, code::ATOMIC_AGGREGATE, 0);
         }
         if let Some(aggregator) = self.aggregator {
-            put_aggregator(out, aggregator, width);
+            put_aggregator(out, self.transitive(code::AGGREGATOR), aggregator, width);
         }
-        put_list(out, TRANSITIVE, code::COMMUNITIES, self.communities.iter().map(|c| c.to_be_bytes()));
+        put_list(
+            out,
+            self.transitive(code::COMMUNITIES),
+            code::COMMUNITIES,
+            self.communities.iter().map(|c| c.to_be_bytes()),
+        );
         self.put_reflection(out);
-        put_list(out, TRANSITIVE, code::EXTENDED_COMMUNITIES, self.extended_communities.iter().copied());
+        let extended = self.extended_communities.iter().copied();
+        put_list(out, self.transitive(code::EXTENDED_COMMUNITIES), code::EXTENDED_COMMUNITIES, extended);
         if width == Width::Two {
             self.put_as4(out);
         }
         let ipv6 = self.ipv6_extended_communities.iter().copied();
-        put_list(out, TRANSITIVE, code::IPV6_EXTENDED_COMMUNITIES, ipv6);
+        let flags = self.transitive(code::IPV6_EXTENDED_COMMUNITIES);
+        put_list(out, flags, code::IPV6_EXTENDED_COMMUNITIES, ipv6);
         self.put_aigp(out);
         let large = self.large_communities.iter().flat_map(|c| [c.global, c.local1, c.local2]);
-        put_list(out, TRANSITIVE, code::LARGE_COMMUNITY, large.map(u32::to_be_bytes));
-        put_number(out, TRANSITIVE, code::OTC, self.otc.map(|asn| asn.0));
+        let flags = self.transitive(code::LARGE_COMMUNITY);
+        put_list(out, flags, code::LARGE_COMMUNITY, large.map(u32::to_be_bytes));
+        put_number(out, self.transitive(code::OTC), code::OTC, self.otc.map(|asn| asn.0));
         for attribute in &self.unknown {
             put_unknown(out, attribute, reader);
         }
+    }
+
+    /// Flags of an optional transitive attribute: Partial stays where somebody has set it.
+    fn transitive(&self, code: u8) -> u8 {
+        if self.partial.contains(&code) { TRANSITIVE | flags::PARTIAL } else { TRANSITIVE }
     }
 
     fn put_reflection(&self, out: &mut BytesMut) {
@@ -109,14 +122,14 @@ fn put_number(out: &mut BytesMut, flags: u8, code: u8, number: Option<u32>) {
     }
 }
 
-fn put_aggregator(out: &mut BytesMut, aggregator: Aggregator, width: Width) {
+fn put_aggregator(out: &mut BytesMut, flags: u8, aggregator: Aggregator, width: Width) {
     match width {
         Width::Two => {
-            header::put(out, TRANSITIVE, code::AGGREGATOR, 6);
+            header::put(out, flags, code::AGGREGATOR, 6);
             out.put_u16(aggregator.asn.two_octets());
         }
         Width::Four => {
-            header::put(out, TRANSITIVE, code::AGGREGATOR, 8);
+            header::put(out, flags, code::AGGREGATOR, 8);
             out.put_u32(aggregator.asn.0);
         }
     }
@@ -150,10 +163,10 @@ fn put_unknown(out: &mut BytesMut, attribute: &UnknownAttribute, reader: Reader)
 }
 
 /// The attributes that the merge of RFC 6793 section 4.2.3 writes anew.
-pub(super) fn put_merged(out: &mut BytesMut, path: &AsPath, aggregator: Option<Aggregator>) {
+pub(super) fn put_merged(out: &mut BytesMut, path: &AsPath, aggregator: Option<(u8, Aggregator)>) {
     put_path(out, WELL_KNOWN, code::AS_PATH, path, Width::Four);
-    if let Some(aggregator) = aggregator {
-        put_aggregator(out, aggregator, Width::Four);
+    if let Some((partial, aggregator)) = aggregator {
+        put_aggregator(out, TRANSITIVE | partial & flags::PARTIAL, aggregator, Width::Four);
     }
 }
 

@@ -226,6 +226,42 @@ fn a_set_without_holes_is_a_view_of_the_message() {
     assert_eq!(view(&[ORIGIN, NEXT_HOP, AS_PATH], NLRI), (false, expected));
 }
 
+/// RFC 4271 section 5: "it MUST NOT be set back to 0 by the current AS".
+#[test]
+fn partial_stays_for_whoever_reads_the_route_next() {
+    let communities = &[0xe0, 8, 4, 0, 1, 0, 2][..];
+    let large = &[0xc0, 32, 12, 0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0, 3][..];
+    let unknown = &[0xe0, 99, 1, 7][..];
+    for (four_octet_as, path, aggregator) in [
+        (true, AS_PATH, &[0xe0, 7, 8, 0, 1, 0, 9, 10, 0, 0, 1][..]),
+        (false, &[0x40, 2, 4, 2, 1, 0xfd, 0xe9], &[0xe0, 7, 6, 0, 9, 10, 0, 0, 1]),
+    ] {
+        let cx = DecodeContext { four_octet_as, ..DecodeContext::default() };
+        let message = body(&[], &[ORIGIN, path, NEXT_HOP, aggregator, communities, large, unknown], NLRI);
+        let set = decode(&message, &cx).unwrap().attributes.unwrap().parse();
+        let mut written = bytes::BytesMut::new();
+        let reader = crate::attribute::write::Reader::Peer { four_octet_as: true, next_hop: None };
+        set.put(&mut written, reader);
+        let mut flags = Vec::new();
+        let mut rest: &[u8] = &written;
+        while let [flag, code, length, tail @ ..] = rest {
+            flags.push((*code, *flag));
+            rest = &tail[usize::from(*length)..];
+        }
+        assert_eq!(flags, [(1, 0x40), (2, 0x40), (7, 0xe0), (8, 0xe0), (32, 0xc0), (99, 0xe0)]);
+    }
+}
+
+/// RFC 8092 section 2: what occurs again is removed, and the order of the others stays.
+#[test]
+fn a_large_community_counts_once() {
+    let community = |last: u8| [0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0, last];
+    let large = [&[0xc0, 32, 48][..], &community(5), &community(4), &community(5), &community(4)].concat();
+    let update = external(&[], &[ORIGIN, AS_PATH, NEXT_HOP, &large], NLRI).unwrap();
+    let values = update.attributes.unwrap().parse().large_communities;
+    assert_eq!(values.iter().map(|value| value.local2).collect::<Vec<_>>(), [5, 4]);
+}
+
 #[test]
 fn a_fault_keeps_at_most_64_octets() {
     let long = [&[0xd0, 8, 1, 1][..], &[7; 257]].concat();
