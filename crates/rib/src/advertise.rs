@@ -4,6 +4,7 @@
 //! asks: a slow peer costs no memory, and a flap that is over when it asks costs at most one UPDATE. Prefixes are taken
 //! out in batches and sorted by what is announced, so that each UPDATE is as full as its attributes allow.
 
+use bgp_wire::route_refresh::{RouteRefresh, Subtype};
 use bgp_wire::update::encode;
 use bgp_wire::{EncodeContext, Family, NlriEntry};
 use bytes::BytesMut;
@@ -12,6 +13,7 @@ use crate::config::PeerId;
 use crate::group::{ExportedSets, Group};
 use crate::interned::NONE;
 use crate::peer::{EndOfRib, PeerOut};
+use crate::refresh;
 use crate::rib::Rib;
 use crate::table::Table;
 
@@ -65,9 +67,7 @@ impl Rib {
                     .group
                     .and_then(|at| self.tables[family].groups.get(at)?.as_ref())
                     .is_some_and(|group| group.filling.is_some());
-                let waits =
-                    !out.pending.is_empty() || !out.batch.is_empty() || out.end_of_rib == EndOfRib::Due;
-                waits && !filling
+                out.waits() && !filling
             })
         })
     }
@@ -101,24 +101,33 @@ struct Writer<'a> {
 impl Writer<'_> {
     /// Whether everything is out.
     fn write(&mut self, out: &mut BytesMut, limit: usize) -> bool {
-        loop {
+        while self.state.waits() {
             if out.len() >= limit {
-                return self.nothing_left();
+                return false;
             }
-            if self.state.batch.is_empty() && !self.fill_batch() {
-                break;
+            if !self.state.batch.is_empty() || self.fill_batch() {
+                self.write_run(out, limit);
+            } else {
+                self.write_mark(out);
             }
-            self.write_run(out, limit);
-        }
-        if self.state.end_of_rib == EndOfRib::Due {
-            out.extend_from_slice(&encode::end_of_rib(self.family));
-            self.state.end_of_rib = EndOfRib::Sent;
         }
         true
     }
 
-    fn nothing_left(&self) -> bool {
-        self.state.batch.is_empty() && self.state.pending.is_empty() && self.state.end_of_rib != EndOfRib::Due
+    /// All routes are out: End-of-RIB, or the next bracket of a refresh, RFC 7313 section 4.
+    fn write_mark(&mut self, out: &mut BytesMut) {
+        let mark = |subtype| RouteRefresh { family: self.family.code(), subtype }.encode();
+        if self.state.end_of_rib == EndOfRib::Due {
+            out.extend_from_slice(&encode::end_of_rib(self.family));
+            self.state.end_of_rib = EndOfRib::Sent;
+        } else if self.state.refreshing {
+            out.extend_from_slice(&mark(Subtype::End));
+            self.state.refreshing = false;
+        } else if self.state.refresh_due {
+            out.extend_from_slice(&mark(Subtype::Begin));
+            (self.state.refresh_due, self.state.refreshing) = (false, true);
+            refresh::send_again(self.state, self.table);
+        }
     }
 
     /// What the peer is to have for a prefix now; [`NONE`] for nothing.

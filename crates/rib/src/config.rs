@@ -67,6 +67,10 @@ pub struct PeerSettings {
     pub enforce_first_as: bool,
     /// At most so many prefixes.
     pub maximum_prefix: PerFamily<Option<MaximumPrefix>>,
+    /// A route refresh is bracketed, in both directions: RFC 7313.
+    pub enhanced_route_refresh: bool,
+    /// The peer ends its initial routes by End-of-RIB, having sent the Graceful Restart capability.
+    pub graceful_restart: bool,
 }
 
 impl PeerSettings {
@@ -94,6 +98,8 @@ impl PeerSettings {
             allow_own_as: 0,
             enforce_first_as: true,
             maximum_prefix: PerFamily::default(),
+            enhanced_route_refresh: false,
+            graceful_restart: false,
         }
     }
 }

@@ -47,6 +47,7 @@ mod prefixes;
 mod reason;
 mod receive;
 mod reconfigure;
+mod refresh;
 mod rib;
 mod seed;
 mod table;

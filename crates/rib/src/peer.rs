@@ -28,6 +28,8 @@ pub(crate) struct PeerFamily {
     /// How many are stale.
     pub(crate) stale: u64,
     pub(crate) end_of_rib_received: bool,
+    /// The peer is between its BoRR and its EoRR, RFC 7313 section 4.
+    pub(crate) refreshing: bool,
     pub(crate) warned: bool,
     pub(crate) exceeded: bool,
     pub(crate) out: PeerOut,
@@ -46,6 +48,18 @@ pub(crate) struct PeerOut {
     /// last comes first. Each holds its prefix.
     pub(crate) batch: Vec<(u32, u32)>,
     pub(crate) end_of_rib: EndOfRib,
+    /// A refresh that the peer asked for has not begun.
+    pub(crate) refresh_due: bool,
+    /// Our BoRR is out, our EoRR is not.
+    pub(crate) refreshing: bool,
+}
+
+impl PeerOut {
+    /// Whether there is anything to be written.
+    pub(crate) fn waits(&self) -> bool {
+        let marks = self.end_of_rib == EndOfRib::Due || self.refresh_due || self.refreshing;
+        marks || !self.pending.is_empty() || !self.batch.is_empty()
+    }
 }
 
 /// Our End-of-RIB.
@@ -85,6 +99,7 @@ impl PeerFamily {
             used: 0,
             stale: 0,
             end_of_rib_received: false,
+            refreshing: false,
             warned: false,
             exceeded: false,
             out: PeerOut::default(),

@@ -73,7 +73,10 @@ impl Rib {
             }
         }
         if let Some(family) = update.end_of_rib {
-            self.sweep_stale(id, family);
+            // Between BoRR and EoRR, stale means what the refresh has not brought yet.
+            if self.peer(place).is_some_and(|peer| !peer.families[family].refreshing) {
+                self.sweep_stale(id, family);
+            }
             if let Some(peer) = self.peer_mut(place) {
                 peer.families[family].end_of_rib_received = true;
             }

@@ -26,13 +26,4 @@ impl Rib {
             self.tables[family].mark_all();
         }
     }
-
-    /// What a peer has announced in a family is stale until it announces it again: BoRR of RFC 7313 section 4.
-    pub fn mark_family_stale(&mut self, id: PeerId, family: Family) {
-        let Some(place) = self.places.get(&id).copied() else { return };
-        let Some(peer) = self.peer_mut(place) else { return };
-        let state = &mut peer.families[family];
-        state.received.for_each(|_, cell| *cell = cell.with_stale(true));
-        state.stale = u64::try_from(state.received.len()).unwrap_or(u64::MAX);
-    }
 }

@@ -12,7 +12,7 @@ use crate::decision::Candidate;
 use crate::forwarding::Forwardings;
 use crate::group::{ExportedSets, Group, Profile};
 use crate::next_hops::{NextHops, Reachability, Watch};
-use crate::peer::{EndOfRib, Peer, PeerOut};
+use crate::peer::{EndOfRib, Peer};
 use crate::receive::AdjRibIn;
 use crate::seed::Seed;
 use crate::table::{Orphan, Table};
@@ -80,7 +80,7 @@ impl Rib {
             let spoken = self.peer(place).is_some_and(|peer| peer.speaks(family));
             if let Some(peer) = self.peer_mut(place) {
                 let state = &mut peer.families[family];
-                state.end_of_rib_received = false;
+                (state.end_of_rib_received, state.refreshing) = (false, false);
                 (state.warned, state.exceeded) = (false, false);
                 state.out.end_of_rib = if spoken { EndOfRib::Due } else { EndOfRib::Never };
             }
@@ -117,7 +117,7 @@ impl Rib {
             let state = &mut peer.families[family];
             state.received.for_each(|_, cell| *cell = cell.with_stale(true));
             state.stale = u64::try_from(state.received.len()).unwrap_or(u64::MAX);
-            state.end_of_rib_received = false;
+            (state.end_of_rib_received, state.refreshing) = (false, false);
         }
     }
 
@@ -155,17 +155,6 @@ impl Rib {
             if export_changed {
                 self.change_group(place, family);
             }
-        }
-    }
-
-    /// The peer asked for our routes again: ROUTE-REFRESH, RFC 2918 section 4.
-    pub fn request_refresh(&mut self, id: PeerId, family: Family) {
-        let Some(place) = self.places.get(&id).copied() else { return };
-        let Some(Some(peer)) = self.peers.get_mut(place) else { return };
-        let PeerOut { sent, pending, .. } = &mut peer.families[family].out;
-        let table = &mut self.tables[family];
-        for prefix in sent.iter().filter(|prefix| pending.insert(*prefix)) {
-            table.hold(prefix);
         }
     }
 

@@ -95,6 +95,8 @@ impl Routing {
         settings.next_hop = local.next_hop;
         settings.families = negotiated.families;
         settings.encode = negotiated.encode();
+        settings.enhanced_route_refresh = negotiated.enhanced_route_refresh;
+        settings.graceful_restart = negotiated.graceful_restart.is_some();
         apply_settings(&mut settings, &entry.settings);
         self.rib.add_peer(id, settings);
         for family in Family::ALL {
@@ -155,12 +157,17 @@ impl Routing {
 
     fn on_refresh(&mut self, id: PeerId, refresh: RouteRefresh) {
         let Some(family) = refresh.family.family() else { return };
-        match refresh.subtype {
-            Subtype::Request => self.rib.request_refresh(id, family),
-            // RFC 7313 section 4: what is not announced again between the two has gone.
-            Subtype::Begin => self.rib.mark_family_stale(id, family),
-            Subtype::End => self.rib.sweep_stale(id, family),
-            Subtype::Other(subtype) => debug!(?id, subtype, "ROUTE-REFRESH of an unknown subtype ignored"),
+        let counts = match refresh.subtype {
+            Subtype::Request => {
+                self.rib.request_refresh(id, family);
+                true
+            }
+            Subtype::Begin => self.rib.begin_refresh(id, family),
+            Subtype::End => self.rib.end_refresh(id, family),
+            Subtype::Other(_) => false,
+        };
+        if !counts && let Some(entry) = self.peers.get(&id) {
+            warn!(peer = %entry.address, %family, subtype = u8::from(refresh.subtype), "ROUTE-REFRESH ignored: it has no place here (RFC 7313)");
         }
     }
 

@@ -2,6 +2,7 @@
 
 mod holders;
 mod laws;
+mod refresh;
 mod scenarios;
 mod topology;
 
@@ -9,6 +10,8 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use bgp_wire::attribute::{AsPath, Segment};
+use bgp_wire::message::Message;
+use bgp_wire::route_refresh::RouteRefresh;
 use bgp_wire::{
     Announcement, Asn, DecodeContext, Family, Framer, Next, NextHop, Nlri, PathAttributes, PeerKind, Prefix,
     RouterId, ScopedNextHop, Update,
@@ -139,6 +142,9 @@ struct Receiver {
     routes: BTreeMap<Prefix, (PathAttributes, NextHop)>,
     ends: Vec<Family>,
     messages: usize,
+    /// Brackets of refreshes, each with how many announcements and ends had come before it.
+    brackets: Vec<(RouteRefresh, usize)>,
+    taken: usize,
 }
 
 impl Receiver {
@@ -165,8 +171,11 @@ impl Receiver {
                 Next::Fault(fault) => panic!("{fault:?}"),
                 Next::Message(frame) => {
                     self.messages += 1;
-                    let update = bgp_wire::update::decode(&frame.body, &internal).unwrap();
-                    self.take(&update);
+                    match bgp_wire::message::decode(&frame, &internal).unwrap() {
+                        Message::Update(update) => self.take(&update),
+                        Message::RouteRefresh(bracket) => self.brackets.push((bracket, self.taken)),
+                        other => panic!("{other:?}"),
+                    }
                 }
             }
         }
@@ -175,6 +184,7 @@ impl Receiver {
     fn take(&mut self, update: &Update) {
         assert!(update.faults.is_empty(), "{:?}", update.faults);
         self.ends.extend(update.end_of_rib);
+        self.taken += update.announced.len() + usize::from(update.end_of_rib.is_some());
         for entry in update.withdrawn.iter().flat_map(Nlri::iter) {
             assert!(
                 self.routes.remove(&entry.prefix).is_some(),

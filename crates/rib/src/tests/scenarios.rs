@@ -536,10 +536,11 @@ fn settings_change_while_the_session_runs() {
 #[test]
 fn a_refresh_of_the_peer_removes_what_it_does_not_send_again() {
     let (mut rib, mut kernel) = lab();
+    rib.update_settings(PeerId(2), |settings| settings.enhanced_route_refresh = true);
     rib.receive_update(PeerId(2), &announce(&path(&[64512]), NODES[0], &["2004::2/128"]));
-    rib.mark_family_stale(PeerId(2), Family::Ipv6Unicast);
+    assert!(rib.begin_refresh(PeerId(2), Family::Ipv6Unicast));
     rib.receive_update(PeerId(2), &announce(&path(&[64512]), NODES[0], &[SERVICE]));
-    rib.sweep_stale(PeerId(2), Family::Ipv6Unicast);
+    assert!(rib.end_refresh(PeerId(2), Family::Ipv6Unicast));
     settle(&mut rib);
     kernel.pull(&mut rib);
     assert_eq!(kernel.hops(SERVICE), NODES);
