@@ -169,7 +169,7 @@ impl Routing {
     fn tick(&mut self, now: Instant) {
         self.fib.tick(now);
         for (peer, family) in self.stale.due(now) {
-            self.sweep_stale(peer, family, "its restart time is over");
+            self.sweep_stale(peer, family, "its time is over");
         }
     }
 }

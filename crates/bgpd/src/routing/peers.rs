@@ -12,6 +12,7 @@ use bytes::Bytes;
 use tokio::sync::mpsc;
 use tracing::{debug, info, warn};
 
+use super::stale::Deadlines;
 use super::{FromPeer, Order, Routing};
 use crate::config::{self, LimitAction, Settings};
 use crate::local::LocalEnd;
@@ -99,6 +100,7 @@ impl Routing {
         settings.graceful_restart = negotiated.graceful_restart.is_some();
         apply_settings(&mut settings, &entry.settings);
         self.rib.add_peer(id, settings);
+        self.stale.back(id);
         for family in Family::ALL {
             let kept = negotiated.graceful_restart.is_some_and(|restart| restart.families()[family]);
             if self.stale.is_running(id, family) && !kept {
@@ -181,12 +183,13 @@ impl Routing {
 
     fn keep_stale(&mut self, id: PeerId, time: std::time::Duration, families: PerFamily<bool>) {
         let limit = self.peers.get(&id).map(|entry| entry.settings.session.graceful_restart.stale_time);
-        let time = limit.map_or(time, |limit| limit.min(time));
-        let until = Instant::now() + time;
+        let limit = limit.unwrap_or(time);
+        let (time, now) = (time.min(limit), Instant::now());
+        let deadlines = Deadlines { restart: now + time, stale: now + limit };
         self.rib.mark_stale(id);
         for family in Family::ALL {
             if families[family] {
-                self.stale.start(id, family, until);
+                self.stale.start(id, family, deadlines);
             } else {
                 self.rib.sweep_stale(id, family);
             }

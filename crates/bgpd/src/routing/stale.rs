@@ -1,4 +1,6 @@
-//! When the routes of a restarting peer go: RFC 4724 section 4.2.
+//! When the routes of a restarting peer go: RFC 4724 section 4.2, RFC 8538 section 4.1.
+//!
+//! Until the peer is back it has its restart time; then it has until the stale time to announce its routes again.
 
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -6,13 +8,35 @@ use std::time::Instant;
 use bgp_rib::PeerId;
 use bgp_wire::Family;
 
-/// One deadline per peer and family whose routes are stale.
+/// Deadlines of one peer and family whose routes are stale.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Deadlines {
+    /// For a new session: the restart time that the peer asked for, within the stale time.
+    pub(super) restart: Instant,
+    /// For its End-of-RIB: the stale time.
+    pub(super) stale: Instant,
+}
+
+/// The deadlines that run, and whether the peer is back.
 #[derive(Debug, Default)]
-pub(super) struct StaleTimers(BTreeMap<(PeerId, Family), Instant>);
+pub(super) struct StaleTimers(BTreeMap<(PeerId, Family), (Deadlines, bool)>);
+
+fn until((deadlines, back): &(Deadlines, bool)) -> Instant {
+    if *back { deadlines.stale } else { deadlines.restart }
+}
 
 impl StaleTimers {
-    pub(super) fn start(&mut self, peer: PeerId, family: Family, until: Instant) {
-        self.0.insert((peer, family), until);
+    pub(super) fn start(&mut self, peer: PeerId, family: Family, deadlines: Deadlines) {
+        self.0.insert((peer, family), (deadlines, false));
+    }
+
+    /// The peer has a session again.
+    pub(super) fn back(&mut self, peer: PeerId) {
+        for family in Family::ALL {
+            if let Some((_, back)) = self.0.get_mut(&(peer, family)) {
+                *back = true;
+            }
+        }
     }
 
     pub(super) fn stop(&mut self, peer: PeerId, family: Family) {
@@ -25,19 +49,45 @@ impl StaleTimers {
 
     /// When the first routes of `peer` go.
     pub(super) fn of(&self, peer: PeerId) -> Option<Instant> {
-        Family::ALL.iter().filter_map(|family| self.0.get(&(peer, *family))).min().copied()
+        Family::ALL.iter().filter_map(|family| self.0.get(&(peer, *family))).map(until).min()
     }
 
     pub(super) fn next_deadline(&self) -> Option<Instant> {
-        self.0.values().min().copied()
+        self.0.values().map(until).min()
     }
 
     /// Takes out what is due.
     pub(super) fn due(&mut self, now: Instant) -> Vec<(PeerId, Family)> {
-        let due: Vec<_> = self.0.iter().filter(|(_, until)| **until <= now).map(|(key, _)| *key).collect();
+        let due: Vec<_> =
+            self.0.iter().filter(|(_, entry)| until(entry) <= now).map(|(key, _)| *key).collect();
         for key in &due {
             self.0.remove(key);
         }
         due
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_peer_that_is_back_in_time_may_take_its_time_with_its_routes() {
+        let (peer, other, family) = (PeerId(1), PeerId(2), Family::Ipv6Unicast);
+        let now = Instant::now();
+        let after = |seconds| now + Duration::from_secs(seconds);
+        let mut timers = StaleTimers::default();
+        for id in [peer, other] {
+            timers.start(id, family, Deadlines { restart: after(120), stale: after(300) });
+        }
+        assert_eq!((timers.next_deadline(), timers.of(peer)), (Some(after(120)), Some(after(120))));
+        timers.back(peer);
+        assert_eq!(timers.of(peer), Some(after(300)));
+        assert_eq!(timers.due(after(120)), [(other, family)]);
+        assert_eq!(timers.due(after(299)), []);
+        assert_eq!(timers.due(after(300)), [(peer, family)]);
+        assert!(!timers.is_running(peer, family) && timers.next_deadline().is_none());
     }
 }
