@@ -21,6 +21,10 @@ pub struct LocalEnd {
 pub fn local_end(local: IpAddr, remote: IpAddr) -> LocalEnd {
     let Ok(all) = getifaddrs() else { return LocalEnd::default() };
     let all: Vec<_> = all.filter_map(OwnAddress::new).collect();
+    choose(&all, local, remote)
+}
+
+fn choose(all: &[OwnAddress], local: IpAddr, remote: IpAddr) -> LocalEnd {
     let Some(ours) = all.iter().find(|own| own.address == local) else { return LocalEnd::default() };
     let same_link = |own: &&OwnAddress| own.name == ours.name;
     let connected = all.iter().filter(same_link).any(|own| own.holds(remote));
@@ -94,5 +98,41 @@ impl OwnAddress {
             }
             _ => false,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn own(name: &str, address: &str, netmask: &str) -> OwnAddress {
+        let netmask = Some(netmask.parse().unwrap());
+        OwnAddress { name: name.to_owned(), address: address.parse().unwrap(), netmask }
+    }
+
+    /// RFC 2545 section 3: both addresses for a peer on our link, the global one alone for any other.
+    #[test]
+    fn the_link_local_address_goes_to_peers_on_the_link_only() {
+        let all = [
+            own("lo", "::1", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"),
+            own("br0", "172.50.0.1", "255.255.0.0"),
+            own("br0", "2001:db8:1::1", "ffff:ffff:ffff:ffff::"),
+            own("br0", "fe80::1", "ffff:ffff:ffff:ffff::"),
+            own("br1", "2001:db8:2::1", "ffff:ffff:ffff:ffff::"),
+            own("br1", "fe80::2", "ffff:ffff:ffff:ffff::"),
+        ];
+        let next_hops = |local: &str, remote: &str| {
+            let end = choose(&all, local.parse().unwrap(), remote.parse().unwrap());
+            let text = |hop: Option<NextHop>| hop.map(|hop| format!("{hop:?}"));
+            (text(end.next_hop.ipv4), text(end.next_hop.ipv6))
+        };
+        let hop = |hop: NextHop| Some(format!("{hop:?}"));
+        let global: Ipv6Addr = "2001:db8:1::1".parse().unwrap();
+        let both = hop(NextHop::V6WithLinkLocal(global, "fe80::1".parse().unwrap()));
+        let ours = hop(NextHop::V4([172, 50, 0, 1].into()));
+        assert_eq!(next_hops("2001:db8:1::1", "2001:db8:1::9"), (ours.clone(), both.clone()));
+        assert_eq!(next_hops("2001:db8:1::1", "2001:db8:9::9"), (ours, hop(NextHop::V6(global))));
+        assert_eq!(next_hops("172.50.0.1", "172.50.0.2"), (None, both));
+        assert_eq!(next_hops("192.0.2.1", "192.0.2.2"), (None, None), "an address that is not ours");
     }
 }

@@ -148,7 +148,9 @@ mod tests {
             originator_id: Some([192, 0, 2, 1].into()),
             cluster_list: vec![[192, 0, 2, 2].into()],
             aigp: Some(4),
+            atomic_aggregate: true,
             extended_communities: vec![[0x00, 2, 0, 0, 0, 0, 0, 1], [0x40, 4, 0, 0, 0, 0, 0, 1]],
+            ipv6_extended_communities: vec![[0x40; 20], [0x00; 20]],
             unknown: vec![unknown(0xC0, 99), unknown(0x80, 98)],
             ..PathAttributes::default()
         };
@@ -166,6 +168,8 @@ mod tests {
         assert_eq!((attributes.med, attributes.local_pref, attributes.aigp), (None, None, None));
         assert_eq!((attributes.originator_id, attributes.cluster_list.len()), (None, 0));
         assert_eq!(attributes.extended_communities, [[0x00, 2, 0, 0, 0, 0, 0, 1]]);
+        assert_eq!(attributes.ipv6_extended_communities, [[0x00; 20]]);
+        assert!(attributes.atomic_aggregate, "RFC 4271 section 5.1.6: never removed");
         assert_eq!(attributes.unknown, [unknown(0xE0, 99)]);
     }
 

@@ -547,3 +547,55 @@ fn a_refresh_of_the_peer_removes_what_it_does_not_send_again() {
     assert!(rib.routes(prefix("2004::2/128")).is_empty());
     holders::check(&rib);
 }
+
+/// RFC 4271 section 4.3: the withdrawal of what the same message announces counts for nothing.
+#[test]
+fn what_one_message_withdraws_and_announces_is_announced() {
+    let (mut rib, mut kernel) = lab();
+    let mut update = announce(&path(&[64512]), NODES[0], &[SERVICE]);
+    update.withdrawn = withdraw(&[SERVICE]).withdrawn;
+    rib.receive_update(PeerId(2), &update);
+    settle(&mut rib);
+    kernel.pull(&mut rib);
+    assert_eq!(kernel.hops(SERVICE), NODES);
+}
+
+/// RFC 4271 section 4.3 and RFC 8654 section 5: what fits into no message is not sent, and taken back where it was.
+#[test]
+fn attributes_that_fit_into_no_message_take_the_route_back() {
+    let mut rib = Rib::new(config());
+    rib.add_peer(PeerId(1), external(1, "172.50.0.2"));
+    rib.add_peer(PeerId(2), PeerSettings { export: Some(Policy::All), ..external(2, "172.50.0.3") });
+    reachable(&mut rib, &["172.50.0.2"]);
+    let mut receiver = Receiver::default();
+    for (count, expected) in [(1000, 1), (1020, 0), (1000, 1)] {
+        let attributes = PathAttributes { communities: (0..count).collect(), ..path(&[1]) };
+        rib.receive_update(PeerId(1), &announce(&attributes, "172.50.0.2", &["10.0.0.0/8"]));
+        reachable(&mut rib, &["172.50.0.2"]);
+        settle(&mut rib);
+        receiver.pull(&mut rib, PeerId(2), 4096);
+        assert_eq!(receiver.prefixes().len(), expected, "{count} communities");
+    }
+    holders::check(&rib);
+}
+
+/// RFC 4271 section 9.1.2.1 and 9.2: nothing is announced that we could not forward.
+#[test]
+fn a_path_without_a_way_to_its_next_hop_is_not_announced() {
+    let mut rib = Rib::new(config());
+    rib.add_peer(PeerId(1), external(1, "172.50.0.2"));
+    rib.add_peer(PeerId(2), PeerSettings { export: Some(Policy::All), ..external(2, "172.50.0.3") });
+    rib.receive_update(PeerId(1), &announce(&path(&[1]), "172.50.0.2", &["10.0.0.0/8"]));
+    settle(&mut rib);
+    let mut receiver = Receiver::default();
+    receiver.pull(&mut rib, PeerId(2), 4096);
+    assert_eq!(receiver.prefixes(), [""; 0]);
+    reachable(&mut rib, &["172.50.0.2"]);
+    settle(&mut rib);
+    receiver.pull(&mut rib, PeerId(2), 4096);
+    assert_eq!(receiver.prefixes(), ["10.0.0.0/8"]);
+    rib.set_reachability(scoped("172.50.0.2"), Reachability::Unreachable("gone".into()));
+    settle(&mut rib);
+    receiver.pull(&mut rib, PeerId(2), 4096);
+    assert_eq!(receiver.prefixes(), [""; 0]);
+}

@@ -3,12 +3,14 @@
 use std::time::Duration;
 
 use bgp_session::{
-    Direction, DownReason, Forwarding, GracefulRestartMode, Mode, Negotiated, PeerConfig, RemoteAs, StateName,
+    Direction, DownReason, Forwarding, GracefulRestartMode, Mode, Negotiated, Output, PeerConfig, RemoteAs,
+    StateName,
 };
 use bgp_wire::capability::{Capability, ExtendedNextHop, GracefulRestart};
 use bgp_wire::message::{self, Message};
 use bgp_wire::notification::Notification;
 use bgp_wire::open::{HoldTime, Open};
+use bgp_wire::route_refresh::{RouteRefresh, Subtype};
 use bgp_wire::{Asn, Family, FamilyCode, PerFamily};
 
 use crate::hand::{Hand, OURS, THEIRS, config, open, open_of, router_id};
@@ -295,6 +297,44 @@ fn extended_messages() {
     hand.take();
     hand.say(id, &long(5000));
     assert_eq!(hand.take_notification(), Some(Notification::bad_message_length(5000)));
+}
+
+/// RFC 2918 section 4: only what was agreed on is asked for.
+#[test]
+fn a_refresh_of_a_family_that_is_not_spoken_is_ignored() {
+    let refresh = |code| RouteRefresh { family: code, subtype: Subtype::Request };
+    let (mut hand, id) = Hand::established(config(), &open());
+    hand.take();
+    let multicast = FamilyCode { afi: 2, safi: 2 };
+    for code in [Family::Ipv4Unicast.code(), multicast] {
+        hand.say(id, &refresh(code).encode());
+    }
+    assert_eq!(hand.take(), []);
+    let spoken = refresh(Family::Ipv6Unicast.code());
+    hand.say(id, &spoken.encode());
+    assert_eq!(hand.take(), [Output::Refresh(spoken)]);
+    assert_eq!(hand.state(), StateName::Established);
+}
+
+/// RFC 5492 section 3 and RFC 4724 section 3: what we do not know costs nothing, and of two instances the last counts.
+#[test]
+fn unknown_and_repeated_capabilities_cost_nothing() {
+    let restart = |restart_time| {
+        Capability::GracefulRestart(GracefulRestart {
+            restart_time,
+            families: vec![(Family::Ipv6Unicast.code(), true)],
+            ..GracefulRestart::default()
+        })
+    };
+    let mut theirs = open();
+    theirs.capabilities.push(Capability::Unknown { code: 200, value: vec![1, 2, 3].into() });
+    theirs.capabilities.extend([restart(10), Capability::RouteRefresh, restart(20)]);
+    let entry = ExtendedNextHop { family: Family::Ipv4Unicast.code(), next_hop_afi: 2 };
+    theirs.capabilities.push(Capability::ExtendedNextHop(vec![entry]));
+    let session = negotiated(config(), &theirs);
+    assert_eq!(session.graceful_restart.unwrap().restart_time, Duration::from_secs(20));
+    assert_eq!(session.families, PerFamily { ipv4: false, ipv6: true });
+    assert!(!session.extended_next_hop.ipv4, "of a family that is not spoken");
 }
 
 #[test]

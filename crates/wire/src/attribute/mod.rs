@@ -243,6 +243,7 @@ mod tests {
     fn flags_are_judged_by_class() {
         let takes = |code, flags| rule(code).unwrap().takes_flags(flags);
         assert!(takes(code::ORIGIN, 0x40) && takes(code::ORIGIN, 0x50));
+        assert!(takes(code::ORIGIN, 0x4f), "the four low bits mean nothing");
         assert!(!takes(code::ORIGIN, 0x60) && !takes(code::ORIGIN, 0xc0) && !takes(code::ORIGIN, 0));
         assert!(takes(code::MED, 0x80) && takes(code::MED, 0xa0) && !takes(code::MED, 0xc0));
         assert!(takes(code::COMMUNITIES, 0xe0) && !takes(code::COMMUNITIES, 0x80));

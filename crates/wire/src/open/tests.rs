@@ -52,6 +52,7 @@ fn the_four_octet_number_is_the_senders() {
     let open = with(&[8, 2, 6, 65, 4, 0, 1, 0, 0]).unwrap();
     assert_eq!(open.asn, Asn(65536));
     assert_eq!(with(&[8, 2, 6, 65, 4, 0, 0, 0, 0]), Err(OpenFault::ZeroAs));
+    assert_eq!(open.encode()[20..22], [0x5b, 0xa0], "AS_TRANS, RFC 6793 section 4.1");
     let odd = with(&[4, 2, 2, 65, 0]).unwrap();
     assert_eq!(odd.asn, Asn(65001), "a capability that does not parse says nothing");
     assert_eq!(odd.capabilities, [Capability::Unknown { code: 65, value: Bytes::new() }]);
@@ -65,6 +66,21 @@ fn extended_parameters_are_read_whatever_the_length_before_them() {
     }
     let several = with(&[8, 2, 2, 2, 0, 2, 2, 70, 0]).unwrap();
     assert_eq!(several.capabilities, [Capability::RouteRefresh, Capability::EnhancedRouteRefresh]);
+}
+
+/// RFC 9072 section 2: both octets before the long form are 255.
+#[test]
+fn the_long_form_is_for_what_the_short_one_does_not_hold() {
+    let open = |count| {
+        let capability = Capability::Unknown { code: 200, value: vec![7; 40].into() };
+        let capabilities = vec![capability; count];
+        Open { capabilities, ..with(&[0]).unwrap() }
+    };
+    for (count, start) in [(1, &[44, 2, 42][..]), (6, &[254, 2, 252]), (7, &[255, 255, 1, 41, 2, 1, 38])] {
+        let encoded = open(count).encode();
+        assert_eq!(encoded[28..28 + start.len()], *start, "{count} capabilities");
+        assert_eq!(Open::decode(&encoded.slice(19..)), Ok(open(count)));
+    }
 }
 
 proptest! {
