@@ -5,14 +5,14 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bgp_rib::{LimitLevel, LimitReached, MaximumPrefix, MaximumPrefixAction, PeerId, PeerSettings};
-use bgp_session::{Command, Exceeded, Forwarding, Negotiated, RouteRetention};
+use bgp_session::{Command, Exceeded, Negotiated, RouteRetention};
 use bgp_wire::route_refresh::{RouteRefresh, Subtype};
 use bgp_wire::{Family, PerFamily, Prefix, Update};
 use bytes::Bytes;
 use tokio::sync::mpsc;
 use tracing::{debug, info, warn};
 
-use super::stale::Deadlines;
+use super::stale::{self, Deadlines};
 use super::{FromPeer, Order, Routing};
 use crate::config::{self, LimitAction, Settings};
 use crate::local::LocalEnd;
@@ -102,16 +102,10 @@ impl Routing {
         self.rib.add_peer(id, settings);
         self.stale.back(id);
         for family in Family::ALL {
-            let kept = negotiated.graceful_restart.is_some_and(|restart| restart.families()[family]);
-            if self.stale.is_running(id, family) && !kept {
-                self.sweep_stale(id, family, "the peer no longer restarts gracefully in this family");
-            } else if self.stale.is_running(id, family)
-                && negotiated
-                    .graceful_restart
-                    .is_some_and(|restart| restart.forwarding[family] == Some(Forwarding::Lost))
+            if self.stale.is_running(id, family)
+                && let Some(why) = stale::lost(negotiated.graceful_restart.as_ref(), family)
             {
-                // RFC 4724 section 4.2: "the Receiving Speaker MUST immediately remove all the stale routes".
-                self.sweep_stale(id, family, "the peer did not keep its forwarding state");
+                self.sweep_stale(id, family, why);
             }
         }
     }

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use bgp_rib::PeerId;
+use bgp_session::{Forwarding, PeerRestart};
 use bgp_wire::Family;
 
 /// Deadlines of one peer and family whose routes are stale.
@@ -15,6 +16,16 @@ pub(super) struct Deadlines {
     pub(super) restart: Instant,
     /// For its End-of-RIB: the stale time.
     pub(super) stale: Instant,
+}
+
+/// Why stale routes of a family go as soon as the peer is back, RFC 4724 section 4.2; `None` where they wait for End-of-RIB.
+pub(super) fn lost(restart: Option<&PeerRestart>, family: Family) -> Option<&'static str> {
+    match restart.and_then(|restart| restart.forwarding[family]) {
+        Some(Forwarding::Preserved) => None,
+        // "the Receiving Speaker MUST immediately remove all the stale routes".
+        Some(Forwarding::Lost) => Some("the peer did not keep its forwarding state"),
+        None => Some("the peer no longer restarts gracefully in this family"),
+    }
 }
 
 /// The deadlines that run, and whether the peer is back.
@@ -71,7 +82,21 @@ impl StaleTimers {
 mod tests {
     use std::time::Duration;
 
+    use bgp_wire::PerFamily;
+
     use super::*;
+
+    #[test]
+    fn what_the_peer_did_not_keep_goes_when_it_is_back() {
+        let forwarding = PerFamily { ipv4: Some(Forwarding::Lost), ipv6: Some(Forwarding::Preserved) };
+        let restart_time = Duration::from_secs(120);
+        let kept = PeerRestart { restarted: true, notification: true, restart_time, forwarding };
+        let one = PeerRestart { forwarding: PerFamily { ipv4: None, ..forwarding }, ..kept };
+        let gone = |restart: Option<&PeerRestart>| Family::ALL.map(|family| lost(restart, family).is_some());
+        assert_eq!(gone(Some(&kept)), [true, false], "F is not set for IPv4");
+        assert_eq!(gone(Some(&one)), [true, false], "IPv4 is not in the capability");
+        assert_eq!(gone(None), [true, true], "no capability at all");
+    }
 
     #[test]
     fn a_peer_that_is_back_in_time_may_take_its_time_with_its_routes() {

@@ -599,3 +599,19 @@ fn a_path_without_a_way_to_its_next_hop_is_not_announced() {
     receiver.pull(&mut rib, PeerId(2), 4096);
     assert_eq!(receiver.prefixes(), [""; 0]);
 }
+
+/// RFC 4271 section 9.1.2.2 c): a route without MED has the lowest one.
+#[test]
+fn a_missing_med_is_the_lowest() {
+    let mut rib = Rib::new(config());
+    let hops = ["172.50.0.2", "172.50.0.3"];
+    for (number, hop, med) in [(1, hops[0], Some(1)), (2, hops[1], None)] {
+        rib.add_peer(PeerId(number), external(1, hop));
+        let attributes = PathAttributes { med, ..path(&[1]) };
+        rib.receive_update(PeerId(number), &announce(&attributes, hop, &["10.0.0.0/8"]));
+    }
+    reachable(&mut rib, &hops);
+    settle(&mut rib);
+    let expected = [(2, "lowest MED".to_owned()), (1, "higher MED from the same neighbouring AS".to_owned())];
+    assert_eq!(paths(&rib, "10.0.0.0/8"), expected);
+}
