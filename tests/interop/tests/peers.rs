@@ -146,6 +146,25 @@ fn frr() -> Result<()> {
     expect_no_routes(&lab)
 }
 
+/// RFC 7313: what FRR asks for again comes between BoRR and EoRR, and no route is lost by it.
+#[test]
+fn frr_gets_its_refresh_in_brackets() -> Result<()> {
+    const HOST_ADDRESS: &str = "2001:3200:3200::1";
+    let lab = Lab::with_nodes(1)?;
+    let _daemon = Daemon::start(&lab, HOST)?;
+    let frr = Frr::start(&lab, &lab.nodes[0].namespace, FRR)?;
+    let has_route = || Ok(frr.vtysh("show bgp ipv6 unicast 2001:db8:100::/48")?.contains("64513"));
+    lab.until("FRR has our route", seconds(10), has_route)?;
+    frr.vtysh(&format!("clear bgp ipv6 unicast {HOST_ADDRESS} soft in"))?;
+    lab.until("FRR has both brackets", seconds(10), || {
+        let all = frr.json(&format!("show bgp neighbors {HOST_ADDRESS}"))?;
+        Ok(all[HOST_ADDRESS]["messageStats"]["routeRefreshRecv"] == 2)
+    })?;
+    assert!(has_route()?, "the route came again");
+    assert_eq!(frr.neighbor_state(HOST_ADDRESS)?, "Established");
+    Ok(())
+}
+
 #[test]
 fn bird() -> Result<()> {
     let lab = Lab::with_nodes(1)?;
