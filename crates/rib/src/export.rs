@@ -121,7 +121,7 @@ fn prepend(path: &mut AsPath, asn: Asn) {
 #[cfg(test)]
 mod tests {
     use bgp_policy::Policy;
-    use bgp_wire::attribute::UnknownAttribute;
+    use bgp_wire::attribute::{Origin, UnknownAttribute};
 
     use super::*;
 
@@ -142,6 +142,7 @@ mod tests {
 
     fn route(source: RouteSource) -> Route {
         let attributes = PathAttributes {
+            origin: Origin::Incomplete,
             as_path: AsPath { segments: vec![Segment::Sequence(vec![Asn(64512)])] },
             med: Some(7),
             local_pref: Some(300),
@@ -164,7 +165,7 @@ mod tests {
         let (attributes, next_hop) = rewrite(route(RouteSource::External), &profile, Asn(64513)).unwrap();
         let path = vec![Segment::Sequence(vec![Asn(64513), Asn(64512)])];
         assert_eq!(attributes.as_path.segments, path);
-        assert_eq!(Some(next_hop), profile.next_hop);
+        assert_eq!((Some(next_hop), attributes.origin), (profile.next_hop, Origin::Incomplete));
         assert_eq!((attributes.med, attributes.local_pref, attributes.aigp), (None, None, None));
         assert_eq!((attributes.originator_id, attributes.cluster_list.len()), (None, 0));
         assert_eq!(attributes.extended_communities, [[0x00, 2, 0, 0, 0, 0, 0, 1]]);
@@ -179,6 +180,7 @@ mod tests {
         let (attributes, next_hop) = rewrite(route(RouteSource::External), &internal, Asn(64513)).unwrap();
         assert_eq!(attributes.as_path.segments, [Segment::Sequence(vec![Asn(64512)])]);
         assert_eq!((attributes.med, attributes.local_pref), (Some(7), Some(100)));
+        assert_eq!(attributes.origin, Origin::Incomplete);
         assert_eq!(next_hop.to_string(), "2001:db8::2");
 
         let selfish = Profile { next_hop_self: true, ..internal.clone() };

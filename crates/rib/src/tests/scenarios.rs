@@ -395,6 +395,7 @@ fn well_known_communities_keep_routes_in() {
     assert_eq!(internal.prefixes(), ["10.0.0.0/24", "10.0.2.0/24", "10.0.3.0/24"]);
     let (attributes, next_hop) = &internal.routes[&prefix("10.0.3.0/24")];
     assert_eq!((attributes.local_pref, next_hop.to_string().as_str()), (Some(100), "172.50.0.2"));
+    assert_eq!(attributes.communities, [0x0001_0001], "those of others are passed on");
 }
 
 #[test]

@@ -42,6 +42,15 @@ fn each_has_its_octets() {
     }
 }
 
+/// RFC 4724 section 3 and RFC 4760 section 8.
+#[test]
+fn reserved_bits_mean_nothing() {
+    let restart =
+        GracefulRestart { restart_time: 120, families: vec![(IPV6, false)], ..GracefulRestart::default() };
+    assert_eq!(decode(&[64, 6, 0x30, 120, 0, 2, 1, 0x7f]), [Capability::GracefulRestart(restart)]);
+    assert_eq!(decode(&[1, 4, 0, 2, 9, 1]), [Capability::Multiprotocol(IPV6)]);
+}
+
 #[test]
 fn a_value_that_does_not_parse_is_kept() {
     for octets in [

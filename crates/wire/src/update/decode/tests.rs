@@ -12,6 +12,8 @@ const NEXT_HOP: &[u8] = &[0x40, 3, 4, 10, 0, 0, 2];
 const NLRI: &[u8] = &[24, 192, 0, 2];
 const REACH: &[u8] =
     &[0x80, 14, 23, 0, 2, 1, 16, 0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 8, 0x20];
+/// Octets of its NLRI.
+const NLRI_OF_REACH: usize = 2;
 const UNREACH: &[u8] = &[0x80, 15, 5, 0, 2, 1, 8, 0x30];
 
 fn body(withdrawn: &[u8], attributes: &[&[u8]], nlri: &[u8]) -> Bytes {
@@ -260,6 +262,17 @@ fn a_large_community_counts_once() {
     let update = external(&[], &[ORIGIN, AS_PATH, NEXT_HOP, &large], NLRI).unwrap();
     let values = update.attributes.unwrap().parse().large_communities;
     assert_eq!(values.iter().map(|value| value.local2).collect::<Vec<_>>(), [5, 4]);
+}
+
+/// RFC 4760 section 3.
+#[test]
+fn the_reserved_octet_of_mp_reach_means_nothing() {
+    let mut reach = REACH.to_vec();
+    let at = reach.len() - NLRI_OF_REACH - 1;
+    assert_eq!(std::mem::replace(&mut reach[at], 7), 0);
+    let with = |reach: &[u8]| external(&[], &[reach, ORIGIN, AS_PATH], &[]).unwrap();
+    assert_eq!(with(&reach), with(REACH));
+    assert_eq!(with(REACH).announced.len(), 1);
 }
 
 #[test]
