@@ -58,7 +58,7 @@ pub struct PathAttributes {
     /// Attributes without a meaning here, as sent.
     pub unknown: Vec<UnknownAttribute>,
     /// Type codes of optional transitive attributes among those above that came with Partial: somebody on the way did not
-    /// know them, and that is never taken back (RFC 4271 section 5).
+    /// know them, and that is never taken back (RFC 4271 section 5). In ascending order.
     pub partial: Vec<u8>,
 }
 
@@ -97,6 +97,7 @@ impl AttributeBytes {
             attributes.fill(&attribute, &self.0);
             rest = after;
         }
+        attributes.partial.sort_unstable();
         attributes
     }
 }

@@ -241,6 +241,9 @@ fn partial_stays_for_whoever_reads_the_route_next() {
         let cx = DecodeContext { four_octet_as, ..DecodeContext::default() };
         let message = body(&[], &[ORIGIN, path, NEXT_HOP, aggregator, communities, large, unknown], NLRI);
         let set = decode(&message, &cx).unwrap().attributes.unwrap().parse();
+        let turned = body(&[], &[unknown, large, communities, aggregator, NEXT_HOP, path, ORIGIN], NLRI);
+        let turned = decode(&turned, &cx).unwrap().attributes.unwrap().parse();
+        assert_eq!(turned, set, "whatever the order");
         let mut written = bytes::BytesMut::new();
         let reader = crate::attribute::write::Reader::Peer { four_octet_as: true, next_hop: None };
         set.put(&mut written, reader);
