@@ -280,8 +280,11 @@ impl Rib {
                 let table = &self.tables[family];
                 let entry = table.entry(id);
                 next = id.checked_add(1).filter(|next| (*next as usize) < table.ids());
-                if let Some(best) = self.source_of(entry.best_peer).filter(|_| entry.best_set != NONE) {
-                    self.export_to(family, at, id, Some((entry.best_set, best)), None);
+                if entry.best_set != NONE {
+                    // Not asked of the peer: it may be gone, and back with the same route before the prefix is decided,
+                    // and then nothing changes that would be exported.
+                    let source = self.forwardings.source(entry.forwarding);
+                    self.export_to(family, at, id, Some((entry.best_set, source)), None);
                 }
                 left -= 1;
             }
@@ -289,11 +292,6 @@ impl Rib {
                 group.filling = next;
             }
         }
-    }
-
-    /// `None` for a peer that is gone: the prefix waits for its decision.
-    fn source_of(&self, peer: PeerId) -> Option<RouteSource> {
-        if peer == PeerId::LOCAL { Some(RouteSource::Local) } else { self.by_id(peer).map(Peer::source) }
     }
 
     /// Gives back some of what peers and groups left behind.

@@ -83,6 +83,11 @@ impl Forwardings {
         }
     }
 
+    /// Where the best path comes from that has this set; networks of our own have [`NONE`].
+    pub(crate) fn source(&self, id: u32) -> RouteSource {
+        self.sets.get(id).map_or(RouteSource::Local, |set| set.source)
+    }
+
     /// The set in full; `None` for [`NONE`].
     pub(crate) fn forwarding(&self, id: u32, table: &NextHops) -> Option<Forwarding> {
         let set = self.sets.get(id)?;

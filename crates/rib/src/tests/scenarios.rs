@@ -616,3 +616,30 @@ fn a_missing_med_is_the_lowest() {
     let expected = [(2, "lowest MED".to_owned()), (1, "higher MED from the same neighbouring AS".to_owned())];
     assert_eq!(paths(&rib, "10.0.0.0/8"), expected);
 }
+
+#[test]
+fn a_group_that_comes_while_a_peer_is_away_hears_of_its_routes_when_it_is_back() {
+    let mut rib = Rib::new(config());
+    let (home, other) = (NODES[0], NODES[1]);
+    let come = |rib: &mut Rib| {
+        rib.add_peer(PeerId(2), external(64512, home));
+        rib.receive_update(PeerId(2), &announce(&path(&[64512]), home, &[SERVICE]));
+    };
+    come(&mut rib);
+    rib.add_peer(PeerId(4), external(64512, other));
+    rib.receive_update(PeerId(4), &announce(&path(&[64512]), other, &["2004::2/128"]));
+    reachable(&mut rib, &NODES);
+    settle(&mut rib);
+
+    rib.remove_peer(PeerId(2));
+    rib.remove_peer(PeerId(4));
+    let listener = PeerSettings { export: Some(Policy::All), ..external(64514, NODES[2]) };
+    rib.add_peer(PeerId(3), listener);
+    // The new group is filled, and what the first peer left is not looked at yet.
+    rib.decide(10);
+    come(&mut rib);
+    settle(&mut rib);
+    let mut heard = Receiver::default();
+    heard.pull(&mut rib, PeerId(3), usize::MAX);
+    assert_eq!(heard.prefixes(), [SERVICE]);
+}
