@@ -171,6 +171,7 @@ fn fib_config(config: &Config) -> FibConfig {
         resolve_mapped_next_hops: config.kernel.resolve_mapped_next_hops,
         keep_on_exit: config.kernel.keep_routes_on_stop,
         startup_grace: config.kernel.startup_grace,
+        hash_seed: random::seed(),
         ..FibConfig::default()
     }
 }

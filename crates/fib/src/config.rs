@@ -33,6 +33,8 @@ pub struct FibConfig {
     pub keep_on_exit: bool,
     /// How long own routes found at start are kept while nobody wants them.
     pub startup_grace: Duration,
+    /// Seed of the index of prefixes, which peers choose: to be drawn at random where peers are not friends.
+    pub hash_seed: u64,
 }
 
 impl Default for FibConfig {
@@ -45,6 +47,7 @@ impl Default for FibConfig {
             resolve_mapped_next_hops: true,
             keep_on_exit: false,
             startup_grace: Duration::from_secs(45),
+            hash_seed: 0,
         }
     }
 }

@@ -7,6 +7,8 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Range;
 
+use foldhash::fast::FixedState;
+
 use crate::config::{GROUP_IDS, HOP_IDS};
 use crate::guard::{Guard, Trouble};
 use crate::view::Via;
@@ -98,7 +100,7 @@ pub(crate) struct Objects {
     by_via: BTreeMap<Via, u32>,
     by_members: BTreeMap<Vec<u32>, u32>,
     /// Routes that point to an object, in the kernel or on their way.
-    users: HashMap<u32, u32>,
+    users: HashMap<u32, u32, FixedState>,
     /// Objects that a plan has to look at.
     pub(crate) work: BTreeSet<u32>,
     /// Ids in our ranges that belong to somebody else.
@@ -114,7 +116,7 @@ impl Objects {
             groups: BTreeMap::new(),
             by_via: BTreeMap::new(),
             by_members: BTreeMap::new(),
-            users: HashMap::new(),
+            users: HashMap::default(),
             work: BTreeSet::new(),
             taken: BTreeSet::new(),
             next_hop_id: HOP_IDS.start,

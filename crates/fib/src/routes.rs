@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::time::Instant;
 
 use bgp_wire::Prefix;
+use foldhash::fast::FixedState;
 
 use crate::guard::{Guard, Trouble};
 use crate::kernel::KernelRoute;
@@ -69,15 +70,24 @@ pub(crate) struct Route {
 }
 
 /// All prefixes, in slots whose numbers stay.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Routes {
     slots: Vec<Option<Route>>,
     free: Vec<u32>,
-    index: HashMap<Prefix, u32>,
+    index: HashMap<Prefix, u32, FixedState>,
     queue: VecDeque<u32>,
 }
 
 impl Routes {
+    pub(crate) fn new(hash_seed: u64) -> Self {
+        Self {
+            slots: Vec::new(),
+            free: Vec::new(),
+            index: HashMap::with_hasher(FixedState::with_seed(hash_seed)),
+            queue: VecDeque::new(),
+        }
+    }
+
     pub(crate) fn slot_of(&self, prefix: &Prefix) -> Option<u32> {
         self.index.get(prefix).copied()
     }

@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bgp_wire::{NextHop, Prefix, ScopedNextHop};
+use foldhash::fast::FixedState;
 
 use crate::config::FibConfig;
 use crate::event::Kind;
@@ -58,7 +59,8 @@ pub struct Fib {
     objects: Objects,
     sets: Sets,
     routes: Routes,
-    flights: HashMap<OpId, What>,
+    /// By numbers of our own, so the hash needs no secret.
+    flights: HashMap<OpId, What, FixedState>,
     next_op: u64,
     dumps: BTreeMap<Kind, Dump>,
     nexthop_dump: Epoch,
@@ -91,8 +93,8 @@ impl Fib {
             tracker: Tracker::new(config.resolve_mapped_next_hops),
             objects: Objects::new(),
             sets: Sets::default(),
-            routes: Routes::default(),
-            flights: HashMap::new(),
+            routes: Routes::new(config.hash_seed),
+            flights: HashMap::default(),
             next_op: 0,
             dumps: Kind::ALL.into_iter().map(|kind| (kind, due())).collect(),
             nexthop_dump: Epoch::default(),
