@@ -42,12 +42,17 @@ pub fn prefix(at: u32) -> Prefix {
 pub fn attributes(peer: u32, at: u32) -> PathAttributes {
     let bits = mix(at.wrapping_add(peer.wrapping_mul(0x0100_0000)));
     let hops = (0..2 + bits % 4).map(|hop| Asn(1000 + mix(bits ^ hop) % 60_000));
-    let asns = std::iter::once(peer_asn(peer)).chain(hops).collect();
+    let asns = std::iter::once(peer_asn(peer)).chain(hops);
     PathAttributes {
-        as_path: AsPath { segments: vec![Segment::Sequence(asns)] },
+        as_path: as_path(asns),
         communities: (0..2 + bits % 4).map(|n| mix(bits ^ (n + 77))).collect(),
         ..PathAttributes::default()
     }
+}
+
+/// A path through these.
+pub fn as_path(asns: impl IntoIterator<Item = Asn>) -> AsPath {
+    AsPath { segments: vec![Segment::Sequence(asns.into_iter().collect())] }
 }
 
 /// The AS of a peer.
@@ -137,7 +142,8 @@ pub fn settings(peer: u32) -> PeerSettings {
     settings
 }
 
-fn router_id() -> RouterId {
+/// Our BGP Identifier.
+pub fn router_id() -> RouterId {
     match RouterId::new(0xAC32_0001) {
         Some(id) => id,
         None => unreachable!("not zero"),
@@ -151,11 +157,18 @@ pub fn full(peers: u32, count: u32) -> Rib {
         for update in updates(peer, count, 0) {
             rib.receive_update(PeerId(peer), &update);
         }
+    }
+    reach(&mut rib, peers);
+    settle(&mut rib);
+    rib
+}
+
+/// Makes the next hops of all peers reachable.
+pub fn reach(rib: &mut Rib, peers: u32) {
+    for peer in 0..peers {
         let next_hop = ScopedNextHop { next_hop: peer_address(peer).into(), interface: None };
         rib.set_reachability(next_hop, Reachability::Reachable { metric: 0 });
     }
-    settle(&mut rib);
-    rib
 }
 
 /// Decides everything that waits, and pulls it as the kernel side would; how many prefixes had changed.

@@ -33,3 +33,10 @@ pub use counters::TcpMd5Counters;
 pub use kernel::{Kernel, KernelConfig};
 pub use report::{Answer, KernelEvents, Report};
 pub use sysctl::{Sysctl, SysctlError};
+
+/// Appends `op` to `out` as one request; `false` for an operation that is no single request. For benchmarks, which have
+/// no kernel to speak to.
+#[doc(hidden)]
+pub fn encode_request(op: &bgp_fib::Op, sequence: u32, out: &mut Vec<u8>) -> bool {
+    encode::encode(op, sequence, out)
+}
