@@ -162,6 +162,7 @@ fn spawn(start: Start, router_id: RouterId, listeners: Arc<Listeners>) -> anyhow
 
 fn fib_config(config: &Config) -> FibConfig {
     FibConfig {
+        install: config.kernel.install,
         table: config.kernel.table,
         metric: config.kernel.metric,
         preferred_source: PerFamily {

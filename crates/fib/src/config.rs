@@ -19,6 +19,8 @@ pub const GROUP_IDS: Range<u32> = 186_500_001..187_000_000;
 /// Settings of the [`Fib`](crate::Fib).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FibConfig {
+    /// Whether routes are put into the kernel; next hops are looked up either way.
+    pub install: bool,
     /// Table of our routes.
     pub table: u32,
     /// Metric (priority) of our routes; part of what makes a route ours.
@@ -40,6 +42,7 @@ pub struct FibConfig {
 impl Default for FibConfig {
     fn default() -> Self {
         Self {
+            install: true,
             table: MAIN_TABLE,
             metric: 20,
             protocol: PROTOCOL_BGP,

@@ -129,6 +129,7 @@ fn restart(old: &Config, new: &Config) -> Vec<&'static str> {
         ("bgp.asn", old.bgp.asn != new.bgp.asn),
         ("bgp.router-id", old.bgp.router_id != new.bgp.router_id),
         ("bgp.listen", old.bgp.listen != new.bgp.listen),
+        ("kernel.install", old.kernel.install != new.kernel.install),
         ("kernel.table", old.kernel.table != new.kernel.table),
         ("kernel.metric", old.kernel.metric != new.kernel.metric),
         (

@@ -264,6 +264,8 @@ pub enum GracefulRestartMode {
 /// `[kernel]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Kernel {
+    /// Whether routes are installed at all.
+    pub install: bool,
     /// Routing table.
     pub table: u32,
     /// Route metric.

@@ -32,6 +32,7 @@ impl Config {
             "neighbor": self.neighbors.iter().map(|(a, n)| (a.to_string(), neighbor(n, asn))).collect::<Map<_, _>>(),
             "prefix-list": self.prefix_lists.iter().map(|(name, l)| (name.clone(), list(l))).collect::<Map<_, _>>(),
             "kernel": {
+                "install": self.kernel.install,
                 "table": self.kernel.table,
                 "metric": self.kernel.metric,
                 "preferred-source-ipv4": self.kernel.preferred_source_ipv4,

@@ -124,7 +124,7 @@ impl Fib {
     /// Says which next hops `prefix` should have; `None` or an empty slice removes it.
     pub fn want(&mut self, prefix: Prefix, next_hops: Option<&[ScopedNextHop]>, now: Instant) {
         self.now = self.now.max(now);
-        if self.stopping {
+        if self.stopping || !self.config.install {
             return;
         }
         let mut next_hops: Vec<ScopedNextHop> =

@@ -168,6 +168,7 @@ fn kernel(typed: Option<&file::Kernel>, sink: &mut Sink) -> Kernel {
         sink.push(fault.label("254 is `main`"));
     }
     Kernel {
+        install: copied(&kernel.install).unwrap_or(true),
         table,
         metric: kernel.metric.as_ref().map_or(20, |metric| metric.get_ref().get()),
         preferred_source_ipv4: source(kernel.preferred_source_ipv4.as_ref(), "ipv4", sink),

@@ -127,6 +127,7 @@ section! {
 section! {
     /// Routes in the kernel.
     Kernel "[kernel]" {
+        "install" install: bool,
         "table" table: Number<1, 4_294_967_295>,
         "metric" metric: Number<1, 4_294_967_295>,
         "preferred-source-ipv4" preferred_source_ipv4: Ipv4Addr,

@@ -69,6 +69,7 @@ fn every_default_that_is_shown_is_the_default() {
         (all.bgp.multipath_relax == bare.bgp.multipath_relax, "multipath-relax"),
         (all.control.socket == bare.control.socket, "socket"),
         (all.log == bare.log, "level"),
+        (all.kernel.install == bare.kernel.install, "install"),
         (all.kernel.table == bare.kernel.table, "table"),
         (all.kernel.metric == bare.kernel.metric, "metric"),
         (all.kernel.startup_grace == bare.kernel.startup_grace, "startup-grace"),
