@@ -35,8 +35,8 @@ use crate::routing::FromPeer;
 
 /// Messages that may wait for a peer task; senders wait beyond that.
 const INBOX: usize = 32;
-/// UPDATEs that are handed to routing at once.
-const BATCH: usize = 512;
+/// UPDATEs that are handed to routing at once: about as many as it takes in within a millisecond.
+const BATCH: usize = 128;
 /// Octets that may wait for the socket before routing is asked for no more.
 const BACKLOG: usize = 256 * 1024;
 

@@ -26,12 +26,12 @@ use self::peers::PeerEntry;
 use self::stale::StaleTimers;
 use crate::events::Hub;
 
-/// Batches of UPDATEs that may wait; peers wait beyond that.
-pub const QUEUE: usize = 256;
+/// Batches of UPDATEs that may wait; peers wait beyond that. What waits is memory, and time for whoever comes after it.
+pub const QUEUE: usize = 16;
 /// Orders and queries that may wait.
 pub const SMALL_QUEUE: usize = 64;
 /// Messages taken in before the RIB is settled again.
-const TURN: usize = 64;
+const TURN: usize = 4;
 
 /// Everything that routing owns.
 #[derive(Debug)]

@@ -10,7 +10,7 @@ use tracing::debug;
 use super::Routing;
 
 /// Prefixes decided in one turn; more would keep other sessions waiting.
-const DECISIONS: usize = 2048;
+const DECISIONS: usize = 4096;
 /// Forwarding changes handed to the FIB in one turn.
 const CHANGES: usize = 4096;
 /// Operations handed to the kernel at once.
