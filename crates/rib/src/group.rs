@@ -106,7 +106,11 @@ impl ExportedSets {
 
     fn intern(&mut self, exported: Exported) -> u32 {
         let hash = self.seed.hash_one((&exported.attributes, exported.next_hop));
-        self.sets.hold_same(hash, |set| *set == exported).unwrap_or_else(|| self.sets.add(hash, exported))
+        self.sets.hold_same(hash, |set| *set == exported).unwrap_or_else(|| {
+            // What was just written has room to spare behind it.
+            let attributes = exported.attributes.detached();
+            self.sets.add(hash, Exported { attributes, ..exported })
+        })
     }
 }
 
