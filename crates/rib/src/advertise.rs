@@ -196,12 +196,12 @@ impl Writer<'_> {
     /// How many of `ids` were announced.
     fn announce(&mut self, what: u32, ids: &[u32], out: &mut BytesMut, limit: usize) -> usize {
         let Some(exported) = self.exported.sets.get(what) else { return ids.len() };
-        let attributes = exported.attributes.parse();
+        let attributes = &exported.attributes;
         let mut written = 0;
         let mut entries = self.entries(ids).peekable();
         let mut too_long = false;
         while entries.peek().is_some() && out.len() < limit && !too_long {
-            match encode::announce(&self.encode, &attributes, exported.next_hop, &mut entries, out) {
+            match encode::announce_octets(&self.encode, attributes, exported.next_hop, &mut entries, out) {
                 Ok(count) => written += count,
                 Err(encode::AttributesTooLong(_)) => too_long = true,
             }

@@ -110,6 +110,51 @@ impl PathAttributes {
     }
 }
 
+impl AttributeBytes {
+    /// The same as [`PathAttributes::put`] of what these octets say. They are copied where the reader takes them as they
+    /// are, without making values of them: a table is announced once for each peer.
+    pub(crate) fn put(&self, out: &mut BytesMut, reader: Reader) {
+        let Reader::Peer { four_octet_as: true, mut next_hop } = reader else {
+            return self.parse().put(out, reader);
+        };
+        let mut rest: &[u8] = self.octets();
+        while let Ok((after, attribute)) = header::attribute(rest) {
+            if attribute.code > code::NEXT_HOP {
+                put_number(out, WELL_KNOWN, code::NEXT_HOP, next_hop.take().map(u32::from));
+            }
+            if is_known(attribute.code) {
+                out.put_slice(attribute.octets);
+            } else if attribute.flags & flags::TRANSITIVE != 0 {
+                header::put(out, attribute.flags | flags::PARTIAL, attribute.code, attribute.value.len());
+                out.put_slice(attribute.value);
+            }
+            rest = after;
+        }
+        put_number(out, WELL_KNOWN, code::NEXT_HOP, next_hop.map(u32::from));
+    }
+}
+
+/// Whether [`PathAttributes`] has a field for it.
+fn is_known(code: u8) -> bool {
+    matches!(
+        code,
+        code::ORIGIN
+            | code::AS_PATH
+            | code::MED
+            | code::LOCAL_PREF
+            | code::ATOMIC_AGGREGATE
+            | code::AGGREGATOR
+            | code::COMMUNITIES
+            | code::ORIGINATOR_ID
+            | code::CLUSTER_LIST
+            | code::EXTENDED_COMMUNITIES
+            | code::IPV6_EXTENDED_COMMUNITIES
+            | code::AIGP
+            | code::LARGE_COMMUNITY
+            | code::OTC
+    )
+}
+
 fn put_path(out: &mut BytesMut, flags: u8, code: u8, path: &AsPath, width: Width) {
     header::put(out, flags, code, path.encoded_len(width));
     path.put(out, width);
@@ -197,6 +242,23 @@ mod tests {
             prop_assert_eq!(again.as_path.to_string(), attributes.as_path.to_string());
             again.as_path = attributes.as_path.clone();
             prop_assert_eq!(again, attributes);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn octets_are_written_as_their_values_are(
+            attributes in testing::attributes(),
+            four_octet_as: bool,
+            next_hop in proptest::option::of(any::<Ipv4Addr>()),
+        ) {
+            let octets = attributes.to_bytes();
+            for reader in [Reader::Ourselves, Reader::Peer { four_octet_as, next_hop }] {
+                let (mut copied, mut made) = (BytesMut::new(), BytesMut::new());
+                octets.put(&mut copied, reader);
+                octets.parse().put(&mut made, reader);
+                prop_assert_eq!(copied, made);
+            }
         }
     }
 

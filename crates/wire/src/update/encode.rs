@@ -9,9 +9,9 @@ use bytes::{BufMut, Bytes, BytesMut};
 
 use super::NlriEntry;
 use super::nlri;
-use crate::attribute::PathAttributes;
 use crate::attribute::flags;
 use crate::attribute::write::Reader;
+use crate::attribute::{AttributeBytes, PathAttributes};
 use crate::family::Family;
 use crate::framer::{self, HEADER_LEN};
 use crate::iana::{attribute as code, message};
@@ -42,6 +42,27 @@ pub fn announce(
     entries: &mut Peekable<impl Iterator<Item = NlriEntry>>,
     out: &mut BytesMut,
 ) -> Result<usize, AttributesTooLong> {
+    write(cx, |others, reader| attributes.put(others, reader), next_hop, entries, out)
+}
+
+/// [`announce`] for a set that is there as octets.
+pub fn announce_octets(
+    cx: &EncodeContext,
+    attributes: &AttributeBytes,
+    next_hop: NextHop,
+    entries: &mut Peekable<impl Iterator<Item = NlriEntry>>,
+    out: &mut BytesMut,
+) -> Result<usize, AttributesTooLong> {
+    write(cx, |others, reader| attributes.put(others, reader), next_hop, entries, out)
+}
+
+fn write(
+    cx: &EncodeContext,
+    put: impl FnOnce(&mut BytesMut, Reader),
+    next_hop: NextHop,
+    entries: &mut Peekable<impl Iterator<Item = NlriEntry>>,
+    out: &mut BytesMut,
+) -> Result<usize, AttributesTooLong> {
     let Some(family) = entries.peek().map(|entry| entry.prefix.family()) else {
         return Ok(0);
     };
@@ -50,7 +71,7 @@ pub fn announce(
         (Family::Ipv4Unicast | Family::Ipv6Unicast, _) => None,
     };
     let mut others = BytesMut::with_capacity(256);
-    attributes.put(&mut others, Reader::Peer { four_octet_as: cx.four_octet_as, next_hop: classic });
+    put(&mut others, Reader::Peer { four_octet_as: cx.four_octet_as, next_hop: classic });
     let start = begin(out);
     let packed = if classic.is_some() {
         out.put_slice(&others);

@@ -5,13 +5,9 @@
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use bytes::{BufMut, Bytes, BytesMut};
-use nom::Parser;
-use nom::bytes::complete::take;
-use nom::number::complete::{be_u8, be_u32};
 
 use crate::family::Family;
 use crate::prefix::{Ipv4Prefix, Ipv6Prefix, Prefix};
-use crate::read::Parsed;
 
 /// Checked NLRI of one family, still as octets; iterating cannot fail.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,7 +37,7 @@ impl Nlri {
     pub(crate) fn check(family: Family, with_path_ids: bool, octets: Bytes) -> Option<Self> {
         let mut rest: &[u8] = &octets;
         while !rest.is_empty() {
-            (rest, _) = entry(family, with_path_ids, rest).ok()?;
+            (rest, _) = entry(family, with_path_ids, rest)?;
         }
         Some(Self { family, with_path_ids, octets })
     }
@@ -111,7 +107,7 @@ impl Iterator for Iter<'_> {
     type Item = NlriEntry;
 
     fn next(&mut self) -> Option<NlriEntry> {
-        let (rest, entry) = entry(self.family, self.with_path_ids, self.rest).ok()?;
+        let (rest, entry) = entry(self.family, self.with_path_ids, self.rest)?;
         self.rest = rest;
         Some(entry)
     }
@@ -121,23 +117,30 @@ impl Iterator for Iter<'_> {
     }
 }
 
-/// One entry: path identifier, length in bits, as many octets as these bits need.
-fn entry(family: Family, with_path_id: bool, input: &[u8]) -> Parsed<'_, NlriEntry> {
-    let (input, path_id) = if with_path_id { be_u32.parse(input)? } else { (input, 0) };
-    let (input, len) = be_u8.parse(input)?;
-    let (rest, octets) = take(usize::from(len.div_ceil(8))).parse(input)?;
-    let prefix = match family {
-        Family::Ipv4Unicast => Ipv4Prefix::new(Ipv4Addr::from(padded(octets)), len).map(Prefix::V4),
-        Family::Ipv6Unicast => Ipv6Prefix::new(Ipv6Addr::from(padded(octets)), len).map(Prefix::V6),
+/// One entry: path identifier, length in bits, as many octets as these bits need. By hand, since every prefix of a
+/// table passes here twice.
+#[inline]
+fn entry(family: Family, with_path_id: bool, input: &[u8]) -> Option<(&[u8], NlriEntry)> {
+    let (input, path_id) = match with_path_id {
+        true => input.split_first_chunk().map(|(id, rest)| (rest, u32::from_be_bytes(*id)))?,
+        false => (input, 0),
     };
-    match prefix {
-        Some(prefix) => Ok((rest, NlriEntry { prefix, path_id })),
-        None => Err(nom::Err::Failure(())),
-    }
+    let (len, input) = input.split_first()?;
+    let (octets, rest) = input.split_at_checked(usize::from(len.div_ceil(8)))?;
+    let prefix = match family {
+        Family::Ipv4Unicast => Prefix::V4(Ipv4Prefix::new(Ipv4Addr::from(padded(octets, input)), *len)?),
+        Family::Ipv6Unicast => Prefix::V6(Ipv6Prefix::new(Ipv6Addr::from(padded(octets, input)), *len)?),
+    };
+    Some((rest, NlriEntry { prefix, path_id }))
 }
 
-/// `octets` at the front of an address; what does not fit belongs to a length that the prefix refuses.
-fn padded<const N: usize>(octets: &[u8]) -> [u8; N] {
+/// `octets` at the front of an address; what does not fit belongs to a length that the prefix refuses. `input` is
+/// `octets` and what follows: where that is enough for an address it is taken whole, for the prefix clears the rest.
+#[inline]
+fn padded<const N: usize>(octets: &[u8], input: &[u8]) -> [u8; N] {
+    if let Some(whole) = input.first_chunk() {
+        return *whole;
+    }
     let mut address = [0; N];
     if let Some(front) = address.get_mut(..octets.len()) {
         front.copy_from_slice(octets);
