@@ -16,7 +16,8 @@ use crate::op::RouteTarget;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Body {
     pub(crate) target: RouteTarget,
-    pub(crate) preferred_source: Option<IpAddr>,
+    /// Boxed, since few have one and there is a body for each prefix.
+    pub(crate) preferred_source: Option<Box<IpAddr>>,
 }
 
 impl Body {
@@ -31,7 +32,7 @@ impl Body {
                 RouteTarget::Hops(hops)
             }
         };
-        Self { target, preferred_source: route.preferred_source }
+        Self { target, preferred_source: route.preferred_source.map(Box::new) }
     }
 
     /// The id of the object it points to.
@@ -48,7 +49,7 @@ impl Body {
 pub(crate) struct Route {
     pub(crate) prefix: Prefix,
     /// The set that is wanted, and the place in its list.
-    pub(crate) set: Option<(u32, usize)>,
+    pub(crate) set: Option<(u32, u32)>,
     pub(crate) wanted_at: Instant,
     pub(crate) held: Held<Body>,
     /// Further routes of ours for the prefix, which must go.
@@ -69,10 +70,15 @@ pub(crate) struct Route {
     pub(crate) guard: Option<Box<Guard>>,
 }
 
+/// Slots that are allocated at once: a million routes in one piece would be moved whenever it grows, and be there twice
+/// meanwhile.
+const CHUNK: usize = 1024;
+
 /// All prefixes, in slots whose numbers stay.
 #[derive(Debug)]
 pub(crate) struct Routes {
-    slots: Vec<Option<Route>>,
+    /// All full but the last.
+    chunks: Vec<Vec<Option<Route>>>,
     free: Vec<u32>,
     index: HashMap<Prefix, u32, FixedState>,
     queue: VecDeque<u32>,
@@ -81,7 +87,7 @@ pub(crate) struct Routes {
 impl Routes {
     pub(crate) fn new(hash_seed: u64) -> Self {
         Self {
-            slots: Vec::new(),
+            chunks: Vec::new(),
             free: Vec::new(),
             index: HashMap::with_hasher(FixedState::with_seed(hash_seed)),
             queue: VecDeque::new(),
@@ -93,11 +99,22 @@ impl Routes {
     }
 
     pub(crate) fn get(&self, slot: u32) -> Option<&Route> {
-        self.slots.get(usize::try_from(slot).ok()?)?.as_ref()
+        let slot = usize::try_from(slot).ok()?;
+        self.chunks.get(slot / CHUNK)?.get(slot % CHUNK)?.as_ref()
     }
 
     pub(crate) fn get_mut(&mut self, slot: u32) -> Option<&mut Route> {
-        self.slots.get_mut(usize::try_from(slot).ok()?)?.as_mut()
+        self.place(slot)?.as_mut()
+    }
+
+    fn place(&mut self, slot: u32) -> Option<&mut Option<Route>> {
+        let slot = usize::try_from(slot).ok()?;
+        self.chunks.get_mut(slot / CHUNK)?.get_mut(slot % CHUNK)
+    }
+
+    /// How many slots there are, in use or not.
+    fn len(&self) -> usize {
+        self.chunks.last().map_or(0, |last| (self.chunks.len() - 1) * CHUNK + last.len())
     }
 
     /// The slot of a prefix, made where there is none. `None` only beyond four thousand million prefixes.
@@ -125,22 +142,26 @@ impl Routes {
         let slot = match self.free.pop() {
             Some(slot) => slot,
             None => {
-                let slot = u32::try_from(self.slots.len()).ok()?;
-                self.slots.push(None);
+                let slot = u32::try_from(self.len()).ok()?;
+                match self.chunks.last_mut().filter(|last| last.len() < CHUNK) {
+                    Some(last) => last.push(None),
+                    None => {
+                        let mut chunk = Vec::with_capacity(CHUNK);
+                        chunk.push(None);
+                        self.chunks.push(chunk);
+                    }
+                }
                 slot
             }
         };
-        *self.slots.get_mut(usize::try_from(slot).ok()?)? = Some(route);
+        *self.place(slot)? = Some(route);
         self.index.insert(prefix, slot);
         Some(slot)
     }
 
     /// Ends a slot. It must be neither queued nor in flight.
     pub(crate) fn remove(&mut self, slot: u32) {
-        let Some(place) = usize::try_from(slot).ok().and_then(|slot| self.slots.get_mut(slot)) else {
-            return;
-        };
-        if let Some(route) = place.take() {
+        if let Some(route) = self.place(slot).and_then(Option::take) {
             self.index.remove(&route.prefix);
             self.free.push(slot);
         }
@@ -170,13 +191,13 @@ impl Routes {
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Route> {
-        self.slots.iter().flatten()
+        self.chunks.iter().flatten().flatten()
     }
 
     /// Every slot in use, scattered: the kernel's IPv4 table takes five times as long for sorted deletions as for
     /// unsorted ones, and dumps are sorted.
     pub(crate) fn scattered(&self) -> Vec<u32> {
-        let len = u64::try_from(self.slots.len()).unwrap_or(0);
+        let len = u64::try_from(self.len()).unwrap_or(0);
         // Steps of about the golden section, without a factor in common with the length: every slot once.
         let mut stride = (len * 618 / 1000) | 1;
         while gcd(stride, len) > 1 {
@@ -189,7 +210,7 @@ impl Routes {
     /// Slots for which `which` holds.
     pub(crate) fn slots_where(&self, which: impl Fn(&Route) -> bool) -> Vec<u32> {
         (0_u32..)
-            .zip(&self.slots)
+            .zip(self.chunks.iter().flatten())
             .filter(|(_, route)| route.as_ref().is_some_and(&which))
             .map(|(slot, _)| slot)
             .collect()

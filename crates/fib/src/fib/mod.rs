@@ -309,7 +309,8 @@ impl Fib {
             route.trouble = None;
         }
         if let Some((id, new)) = set.and_then(|id| Some((id, self.sets.get_mut(id)?))) {
-            route.set = Some((id, new.members.len()));
+            // No more members than slots.
+            route.set = Some((id, u32::try_from(new.members.len()).unwrap_or(u32::MAX)));
             new.members.push(slot);
         }
         self.routes.enqueue(slot);
@@ -320,12 +321,13 @@ impl Fib {
 
     /// Takes a prefix out of a set. The last one ends it and hands the group on to where it went: the group then changes
     /// in place.
-    fn leave_set(&mut self, id: u32, place: usize, heir: Option<u32>) {
+    fn leave_set(&mut self, id: u32, place: u32, heir: Option<u32>) {
         let Some(set) = self.sets.get_mut(id) else { return };
-        if place < set.members.len() {
-            set.members.swap_remove(place);
+        let at = usize::try_from(place).unwrap_or(usize::MAX);
+        if at < set.members.len() {
+            set.members.swap_remove(at);
         }
-        let moved = set.members.get(place).copied();
+        let moved = set.members.get(at).copied();
         let is_empty = set.members.is_empty();
         if let Some(route) = moved.and_then(|slot| self.routes.get_mut(slot)) {
             route.set = Some((id, place));

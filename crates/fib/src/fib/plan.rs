@@ -233,7 +233,7 @@ impl Fib {
             table: self.config.table,
             protocol: self.config.protocol,
             metric: self.config.metric,
-            preferred_source: body.preferred_source,
+            preferred_source: body.preferred_source.as_deref().copied(),
             target: body.target.clone(),
         };
         body.nexthop_id().into_iter().for_each(|id| self.objects.use_by_route(id, true));
@@ -259,7 +259,7 @@ impl Fib {
             None | Some(Target::Unresolved) => Desired::Nothing,
             Some(Target::Waiting) => Desired::AsIs,
             Some(Target::Ready(target)) => {
-                let preferred_source = self.config.preferred_source[route.prefix.family()];
+                let preferred_source = self.config.preferred_source[route.prefix.family()].map(Box::new);
                 Desired::Put(Body { target: target.clone(), preferred_source })
             }
         }
