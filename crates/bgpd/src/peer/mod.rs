@@ -159,7 +159,7 @@ impl Task {
                 Wake::Dialled(result) => self.on_dialled(result),
                 Wake::Chunk(chunk) => self.on_chunk(chunk),
                 Wake::RoutingHasRoom => {}
-                Wake::Deadline => self.with_session(|session, now, outputs| session.tick(now, outputs)),
+                Wake::Deadline => self.on_deadline(),
             }
             self.write_all();
             self.ask_for_updates();
@@ -201,6 +201,16 @@ impl Task {
             self.carry_out(output);
         }
         self.outputs = outputs;
+    }
+
+    /// What has arrived counts before the time that has passed: a KEEPALIVE that waits in the socket, because routing had no
+    /// room for what came before it, must not lose against the hold timer.
+    fn on_deadline(&mut self) {
+        let ids: Vec<_> = self.connections.iter().map(|connection| connection.id).collect();
+        for id in ids {
+            self.on_readable(id);
+        }
+        self.with_session(|session, now, outputs| session.tick(now, outputs));
     }
 
     fn on_readable(&mut self, id: ConnectionId) {
