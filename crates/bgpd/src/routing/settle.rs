@@ -17,8 +17,8 @@ const CHANGES: usize = 4096;
 const OPS: usize = 256;
 /// Operations that may be under way to the kernel; what waits beyond that is still a dirty prefix and may change.
 const IN_FLIGHT: usize = 4096;
-/// Octets of UPDATEs made for one peer at a time.
-const CHUNK: usize = 64 * 1024;
+/// Octets of UPDATEs made for one peer at a time: more than one turn takes in, or a peer never catches up with a table.
+const CHUNK: usize = 256 * 1024;
 
 impl Routing {
     pub(super) fn settle(&mut self) {
