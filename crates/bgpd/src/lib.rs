@@ -26,3 +26,4 @@ pub mod service;
 pub mod session_config;
 pub mod summary;
 pub mod supervisor;
+pub mod tasks;

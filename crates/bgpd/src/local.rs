@@ -5,6 +5,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use bgp_wire::{NextHop, PerFamily};
+use ipnetwork::IpNetwork;
 use nix::ifaddrs::{InterfaceAddress, getifaddrs};
 use nix::net::if_::if_nametoindex;
 
@@ -51,11 +52,11 @@ fn choose(all: &[OwnAddress], local: IpAddr, remote: IpAddr) -> LocalEnd {
     }
 }
 
-/// One address of this host.
+/// One address of this host, with the network that it is on.
 struct OwnAddress {
     name: String,
     address: IpAddr,
-    netmask: Option<IpAddr>,
+    network: Option<IpNetwork>,
 }
 
 impl OwnAddress {
@@ -66,11 +67,10 @@ impl OwnAddress {
                 .map(|v4| IpAddr::V4(v4.ip()))
                 .or_else(|| storage.as_sockaddr_in6().map(|v6| IpAddr::V6(v6.ip())))
         };
-        Some(Self {
-            name: found.interface_name,
-            address: ip(&found.address?)?,
-            netmask: found.netmask.as_ref().and_then(ip),
-        })
+        let address = ip(&found.address?)?;
+        let netmask = found.netmask.as_ref().and_then(ip);
+        let network = netmask.and_then(|netmask| IpNetwork::with_netmask(address, netmask).ok());
+        Some(Self { name: found.interface_name, address, network })
     }
 
     fn v4(&self) -> Option<Ipv4Addr> {
@@ -89,15 +89,7 @@ impl OwnAddress {
 
     /// Whether `remote` is on the network of this address.
     fn holds(&self, remote: IpAddr) -> bool {
-        match (self.address, self.netmask, remote) {
-            (IpAddr::V4(own), Some(IpAddr::V4(mask)), IpAddr::V4(remote)) => {
-                u32::from(own) & u32::from(mask) == u32::from(remote) & u32::from(mask)
-            }
-            (IpAddr::V6(own), Some(IpAddr::V6(mask)), IpAddr::V6(remote)) => {
-                u128::from(own) & u128::from(mask) == u128::from(remote) & u128::from(mask)
-            }
-            _ => false,
-        }
+        self.network.is_some_and(|network| network.contains(remote))
     }
 }
 
@@ -106,8 +98,9 @@ mod tests {
     use super::*;
 
     fn own(name: &str, address: &str, netmask: &str) -> OwnAddress {
-        let netmask = Some(netmask.parse().unwrap());
-        OwnAddress { name: name.to_owned(), address: address.parse().unwrap(), netmask }
+        let address = address.parse().unwrap();
+        let network = Some(IpNetwork::with_netmask(address, netmask.parse().unwrap()).unwrap());
+        OwnAddress { name: name.to_owned(), address, network }
     }
 
     /// RFC 2545 section 3: both addresses for a peer on our link, the global one alone for any other.
@@ -134,5 +127,14 @@ mod tests {
         assert_eq!(next_hops("2001:db8:1::1", "2001:db8:9::9"), (ours, hop(NextHop::V6(global))));
         assert_eq!(next_hops("172.50.0.1", "172.50.0.2"), (None, both));
         assert_eq!(next_hops("192.0.2.1", "192.0.2.2"), (None, None), "an address that is not ours");
+    }
+
+    #[test]
+    fn a_peer_on_the_network_of_an_address_is_connected() {
+        let v4 = own("br0", "172.50.0.1", "255.255.0.0");
+        let v6 = own("br0", "2001:3200:3200::1", "ffff:ffff:ffff:ffff::");
+        assert!(v4.holds("172.50.255.9".parse().unwrap()) && v6.holds("2001:3200:3200::4".parse().unwrap()));
+        assert!(!v4.holds("172.51.0.1".parse().unwrap()) && !v6.holds("2001:3200:3201::4".parse().unwrap()));
+        assert!(!v4.holds("2001:3200:3200::4".parse().unwrap()) && !v6.holds("172.50.0.2".parse().unwrap()));
     }
 }

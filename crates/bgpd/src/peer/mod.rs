@@ -32,6 +32,7 @@ use crate::config::Settings;
 use crate::events::Hub;
 use crate::net::{DialOptions, dial};
 use crate::routing::FromPeer;
+use crate::tasks::sleep_until;
 
 /// Messages that may wait for a peer task; senders wait beyond that.
 const INBOX: usize = 32;
@@ -381,13 +382,6 @@ fn unmapped(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(address.ip().to_canonical(), address.port())
 }
 
-async fn sleep_until(deadline: Option<Instant>) {
-    match deadline {
-        Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
-        None => std::future::pending().await,
-    }
-}
-
 async fn poll_dial(dial: &mut Option<Dial>) -> io::Result<TcpStream> {
     match dial {
         Some(dial) => dial.await,
@@ -400,9 +394,4 @@ async fn next_chunk(chunks: &mut Option<mpsc::Receiver<Bytes>>) -> Option<Bytes>
         Some(chunks) => chunks.recv().await,
         None => std::future::pending().await,
     }
-}
-
-/// How a peer's session ends when the peer is taken out.
-pub fn deconfigured() -> bgp_session::Command {
-    bgp_session::Command::Deconfigure
 }

@@ -25,6 +25,7 @@ pub use messages::{FromPeer, Order, PeerCounters, Query, Summary};
 use self::peers::PeerEntry;
 use self::stale::StaleTimers;
 use crate::events::Hub;
+use crate::tasks::sleep_until;
 
 /// Batches of UPDATEs that may wait; peers wait beyond that. What waits is memory, and time for whoever comes after it.
 pub const QUEUE: usize = 16;
@@ -177,11 +178,4 @@ impl Routing {
 fn kernel_gone() -> Wake {
     error!("the netlink thread has ended; routes can no longer be installed, the daemon stops");
     Wake::Gone
-}
-
-async fn sleep_until(deadline: Option<Instant>) {
-    match deadline {
-        Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
-        None => std::future::pending().await,
-    }
 }

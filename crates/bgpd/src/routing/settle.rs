@@ -95,7 +95,8 @@ impl Routing {
                 continue;
             };
             let mut octets = BytesMut::new();
-            self.more |= self.rib.next_update(id, &mut octets, CHUNK) && chunks.capacity() > 1;
+            // What is left waits in the RIB until the peer has room again and says so.
+            self.rib.next_update(id, &mut octets, CHUNK);
             if octets.is_empty() {
                 continue;
             }

@@ -4,11 +4,12 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
+use bgp_session::Command;
+use bgp_wire::Prefix;
 use tracing::{debug, error, info, warn};
 
 use super::Supervisor;
 use super::peers::Entry;
-use bgp_wire::Prefix;
 
 use crate::config::{Group, Mode, Neighbor, Settings};
 use crate::net::Accepted;
@@ -83,7 +84,7 @@ impl Supervisor {
                 self.refused.listen_limit += 1;
                 return false;
             };
-            self.end_peer(absent, peer::deconfigured()).await;
+            self.end_peer(absent, Command::Deconfigure).await;
         }
         info!(peer = %address, group = name, %range, "new peer by listen range");
         let entry = self.start_peer(address, settings, None);
@@ -132,7 +133,7 @@ impl Supervisor {
         }
         for address in self.peers.absent(Instant::now()) {
             info!(peer = %address, "forgotten: no session for 10 minutes; it is welcome again any time");
-            self.end_peer(address, peer::deconfigured()).await;
+            self.end_peer(address, Command::Deconfigure).await;
         }
     }
 }

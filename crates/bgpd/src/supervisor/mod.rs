@@ -28,6 +28,7 @@ use crate::events::Hub;
 use crate::listener::Listeners;
 use crate::net::Accepted;
 use crate::routing;
+use crate::tasks::answer;
 
 /// Requests that may wait; senders wait beyond that.
 pub const QUEUE: usize = 256;
@@ -228,9 +229,4 @@ impl Supervisor {
             warn!("the routing task is gone");
         }
     }
-}
-
-/// Replies; whoever asked may have given up.
-fn answer<T>(reply: oneshot::Sender<T>, value: T) {
-    drop(reply.send(value));
 }

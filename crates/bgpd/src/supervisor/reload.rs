@@ -11,7 +11,7 @@ use tracing::{error, info, warn};
 use super::Supervisor;
 use crate::config::diff::{Change, Diff, Effect};
 use crate::config::{self, Config, Settings};
-use crate::peer::{self, Configure, ToPeer};
+use crate::peer::{Configure, ToPeer};
 use crate::{host, log, routing, service, session_config};
 
 /// What the peer is told when its session is reset for a new configuration.
@@ -61,7 +61,7 @@ impl Supervisor {
         self.apply_globals(&diff).await;
         let mut reset = Vec::new();
         for address in &diff.neighbors_removed {
-            self.end_peer(*address, peer::deconfigured()).await;
+            self.end_peer(*address, Command::Deconfigure).await;
         }
         for (address, change) in &diff.neighbors_changed {
             self.change_neighbor(*address, change, &mut reset).await;
@@ -69,7 +69,7 @@ impl Supervisor {
         self.apply_groups(&diff, &mut reset).await;
         for address in &diff.neighbors_added {
             // A peer that a listen range let in becomes a configured one.
-            self.end_peer(*address, peer::deconfigured()).await;
+            self.end_peer(*address, Command::Deconfigure).await;
             if let Some(neighbor) = self.config.neighbors.get(address).cloned() {
                 self.start_neighbor(&neighbor);
             }
@@ -130,7 +130,7 @@ impl Supervisor {
                 }
                 // Another group's range is the longer one now, or none holds the peer: it may come back as what it is.
                 _ => {
-                    self.end_peer(address, peer::deconfigured()).await;
+                    self.end_peer(address, Command::Deconfigure).await;
                     reset.push(address);
                 }
             }
@@ -162,6 +162,10 @@ impl Supervisor {
             session_config::shutdown(&settings).is_some(),
         );
         entry.settings = Arc::clone(&settings);
+        // Shutting down and starting again are part of the settings themselves.
+        if was_down != is_down {
+            entry.shutdown = is_down;
+        }
         let dynamic = entry.range.is_some();
         let (inbox, interface) = (entry.handle.inbox.clone(), entry.interface.clone());
         let config = session_config::session(
@@ -174,10 +178,6 @@ impl Supervisor {
         let dial = session_config::dial(address, interface.as_deref(), &settings);
         let mut messages =
             vec![ToPeer::Configure(Box::new(Configure { config, dial, settings: Arc::clone(&settings) }))];
-        // Shutting down and starting again are part of the settings themselves.
-        if let Some(entry) = self.peers.get_mut(address) {
-            entry.shutdown = if was_down == is_down { entry.shutdown } else { is_down };
-        }
         if effect == Effect::Reset {
             reset.push(address);
             if was_down == is_down {

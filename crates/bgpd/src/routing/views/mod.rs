@@ -12,11 +12,11 @@ use bgp_api::{ErrorCode, ErrorReply, FibSize};
 use bgp_fib::{HopView, RouteState};
 use bgp_rib::PeerId;
 use bgp_wire::{Family, PerFamily, Prefix, ScopedNextHop};
-use tokio::sync::oneshot;
 
 use super::kernel::errno_name;
 use super::messages::{PeerCounters, Summary};
 use super::{Query, Routing};
+use crate::tasks::answer;
 
 pub(super) use fib::protocol_name;
 
@@ -121,9 +121,4 @@ fn parse_family(text: Option<&str>) -> Result<Option<Family>, ErrorReply> {
 
 fn count(number: usize) -> u64 {
     u64::try_from(number).unwrap_or(u64::MAX)
-}
-
-/// Replies; whoever asked may have given up.
-fn answer<T>(reply: oneshot::Sender<T>, value: T) {
-    drop(reply.send(value));
 }
