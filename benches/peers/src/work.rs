@@ -321,8 +321,8 @@ struct Lab {
 impl Lab {
     fn start(bench: &Bench, name: Name, roles: &[Role], kernel: bool) -> Result<Self> {
         let id = std::process::id();
-        let host = Namespace::create(&format!("bgrivals-{id}-host"))?;
-        let side = Namespace::create(&format!("bgrivals-{id}-peers"))?;
+        let host = Namespace::create(&format!("bglab-{id}-host"))?;
+        let side = Namespace::create(&format!("bglab-{id}-peers"))?;
         host.ip(&format!("link add uplink type veth peer name uplink netns {}", side.name()))?;
         for (namespace, count, first) in [(&host, 1, 1), (&side, roles.len(), 2)] {
             namespace.ip("link set uplink up")?;

@@ -1,4 +1,4 @@
-//! `rivals`: whole tables through this daemon and through others, with the same octets, on the same machine.
+//! `peers-bench`: whole tables through this daemon and through others, with the same octets, on the same machine.
 //!
 //! ```text
 //! stream     the load: a file of UPDATEs or a made-up table; what each feeder sends
@@ -67,7 +67,7 @@ fn main() -> Result<()> {
     let dir = options
         .dir
         .clone()
-        .unwrap_or_else(|| std::env::temp_dir().join(format!("rivals-{}", std::process::id())));
+        .unwrap_or_else(|| std::env::temp_dir().join(format!("peers-bench-{}", std::process::id())));
     let bench = Bench { table: table(&options)?, churn: churn(&options)?, scale: options.scale, dir };
     let [v4, v6] = stream::count(&bench.table);
     eprintln!("{v4} IPv4 and {v6} IPv6 prefixes, {} attribute sets", bench.table.len());
