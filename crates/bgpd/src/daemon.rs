@@ -14,7 +14,7 @@ use bgp_netlink::{Kernel, KernelConfig};
 use bgp_rib::{Rib, RibConfig};
 use bgp_wire::{PerFamily, RouterId};
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tracing::{error, info, warn};
 
@@ -138,7 +138,10 @@ fn spawn(start: Start, router_id: RouterId, listeners: Arc<Listeners>) -> anyhow
 
     let inputs =
         Inputs { peers: from_peers, orders: received_orders, queries: received_queries, kernel: events };
-    let routing = tokio::spawn(Routing::new(rib, fib, kernel, hub.clone()).run(inputs));
+    let (own_restart, own_restart_known) = watch::channel(None);
+    let deferral = config.kernel.startup_grace;
+    let routing = Routing::new((rib, fib), kernel, hub.clone(), deferral, own_restart);
+    let routing = tokio::spawn(routing.run(inputs));
     let supervisor = Supervisor::new(Parts {
         config,
         config_path,
@@ -148,6 +151,7 @@ fn spawn(start: Start, router_id: RouterId, listeners: Arc<Listeners>) -> anyhow
         routing: to_routing,
         orders: orders.clone(),
         hub: hub.clone(),
+        own_restart: own_restart_known,
     });
     let supervisor = tokio::spawn(supervisor.run(received_requests));
     let control = Arc::new(Control {
@@ -171,7 +175,8 @@ fn fib_config(config: &Config) -> FibConfig {
         },
         resolve_mapped_next_hops: config.kernel.resolve_mapped_next_hops,
         keep_on_exit: config.kernel.keep_routes_on_stop,
-        startup_grace: config.kernel.startup_grace,
+        // Routing ends the start-up phase.
+        startup_grace: None,
         hash_seed: random::seed(),
         ..FibConfig::default()
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 
-use bgp_session::{GracefulRestartMode, Mode, PeerConfig, RemoteAs};
+use bgp_session::{GracefulRestartMode, Mode, OwnRestart, PeerConfig, RemoteAs};
 use bgp_wire::{Prefix, RouterId};
 
 use crate::config::{self, Bgp, Config, Password, Settings, Shutdown};
@@ -16,6 +16,7 @@ pub fn session(
     hostname: Option<&str>,
     settings: &Settings,
     dynamic: bool,
+    own_restart: OwnRestart,
 ) -> PeerConfig {
     let session = &settings.session;
     let remote_as = match settings.remote_asn {
@@ -37,6 +38,7 @@ pub fn session(
         send_hold: session.send_hold,
         families: session.families,
         graceful_restart: graceful_restart(settings),
+        own_restart,
         hostname: hostname.map(str::to_owned),
         shutdown: shutdown(settings),
         ..PeerConfig::new(bgp.asn, router_id, remote_as)
@@ -51,7 +53,6 @@ fn graceful_restart(settings: &Settings) -> GracefulRestartMode {
         config::GracefulRestartMode::Full => GracefulRestartMode::Restarter {
             restart_time: std::time::Duration::from_secs(configured.restart_time.into()),
             families: settings.session.families,
-            restarted: false,
         },
     }
 }

@@ -33,8 +33,9 @@ pub struct FibConfig {
     pub resolve_mapped_next_hops: bool,
     /// Whether routes stay when the daemon stops.
     pub keep_on_exit: bool,
-    /// How long own routes found at start are kept while nobody wants them.
-    pub startup_grace: Duration,
+    /// How long own routes found at start are kept while nobody wants them; `None`: until
+    /// [`Fib::end_of_startup`](crate::Fib::end_of_startup).
+    pub startup_grace: Option<Duration>,
     /// Seed of the index of prefixes, which peers choose: to be drawn at random where peers are not friends.
     pub hash_seed: u64,
 }
@@ -49,7 +50,7 @@ impl Default for FibConfig {
             preferred_source: PerFamily::default(),
             resolve_mapped_next_hops: true,
             keep_on_exit: false,
-            startup_grace: Duration::from_secs(45),
+            startup_grace: Some(Duration::from_secs(45)),
             hash_seed: 0,
         }
     }

@@ -38,7 +38,7 @@ mod view;
 
 pub use config::{FibConfig, GROUP_IDS, HOP_IDS, MAIN_TABLE, PROTOCOL_BGP};
 pub use event::{Event, Kind, Seen};
-pub use fib::Fib;
+pub use fib::{Fib, Leftovers};
 pub use kernel::{
     Address, KernelError, KernelHop, KernelNexthop, KernelRoute, Link, Mac, Neighbor, NeighborState,
     RouteKind,

@@ -33,6 +33,8 @@ pub struct PeerConfig {
     pub families: PerFamily<bool>,
     /// What we say about graceful restart.
     pub graceful_restart: GracefulRestartMode,
+    /// Whether we have just restarted ourselves, and what became of our forwarding.
+    pub own_restart: OwnRestart,
     /// Host name for the FQDN capability; absent: the capability is not sent.
     pub hostname: Option<String>,
     /// Administratively down from the start, with the reason that the peer is told.
@@ -54,6 +56,7 @@ impl PeerConfig {
             send_hold: SendHold::Recommended,
             families: PerFamily { ipv4: true, ipv6: true },
             graceful_restart: GracefulRestartMode::Helper,
+            own_restart: OwnRestart::default(),
             hostname: None,
             shutdown: None,
         }
@@ -179,7 +182,21 @@ pub enum GracefulRestartMode {
         restart_time: Duration,
         /// Families whose forwarding state outlives us.
         families: PerFamily<bool>,
-        /// R: we are just back, and the kernel still has the old routes.
-        restarted: bool,
     },
+}
+
+/// R and F of our Graceful Restart capability, RFC 4724 section 4.1: both are to be true.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OwnRestart {
+    /// R: we are just back and wait for the End-of-RIB of our peers; they need not wait for ours.
+    pub restarted: bool,
+    /// F: the family was forwarded while we were away, and still is.
+    pub preserved: PerFamily<bool>,
+}
+
+impl Default for OwnRestart {
+    /// Of a speaker that runs: if a session ends now, forwarding goes on.
+    fn default() -> Self {
+        Self { restarted: false, preserved: PerFamily { ipv4: true, ipv6: true } }
+    }
 }

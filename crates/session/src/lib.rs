@@ -36,7 +36,7 @@ mod peer;
 mod state;
 pub mod status;
 
-pub use config::{GracefulRestartMode, Mode, PeerConfig, RemoteAs, SendHold, Takes};
+pub use config::{GracefulRestartMode, Mode, OwnRestart, PeerConfig, RemoteAs, SendHold, Takes};
 pub use connection::{ConnectionId, Direction, Endpoints};
 pub use counters::{Counters, MessageCounts, MessageKind};
 pub use graceful_restart::{Forwarding, PeerRestart};

@@ -123,20 +123,20 @@ fn our_graceful_restart(config: &PeerConfig) -> Option<GracefulRestart> {
     match config.graceful_restart {
         GracefulRestartMode::Off => None,
         GracefulRestartMode::Helper => Some(GracefulRestart {
-            restarted: false,
+            restarted: config.own_restart.restarted,
             notification: true,
             restart_time: 0,
             families: Vec::new(),
         }),
-        GracefulRestartMode::Restarter { restart_time, families, restarted } => Some(GracefulRestart {
-            restarted,
+        GracefulRestartMode::Restarter { restart_time, families } => Some(GracefulRestart {
+            restarted: config.own_restart.restarted,
             notification: true,
             // Twelve bits on the wire.
             restart_time: u16::try_from(restart_time.as_secs()).unwrap_or(u16::MAX).min(4095),
             families: Family::ALL
                 .into_iter()
                 .filter(|family| families[*family] && config.families[*family])
-                .map(|family| (family.code(), true))
+                .map(|family| (family.code(), config.own_restart.preserved[family]))
                 .collect(),
         }),
     }

@@ -33,6 +33,9 @@ pub enum Output {
     Update(Update),
     /// The peer asks for our routes again, RFC 2918, or brackets its own, RFC 7313.
     Refresh(RouteRefresh),
+    /// The peer's first KEEPALIVE of the session has come: where there is no End-of-RIB, it says that what the peer had to
+    /// announce at once has been announced.
+    FirstKeepalive,
     /// The Established session is over.
     Down(Down),
     /// Something that an operator may want to read.

@@ -37,4 +37,5 @@ pub mod programs;
 pub mod prometheus;
 pub mod rtnl;
 pub mod speaker;
+pub mod traffic;
 pub mod wait;

@@ -457,7 +457,7 @@ impl World {
                     task.replay.clear();
                 }
             }
-            Output::Note(_) => {}
+            Output::FirstKeepalive | Output::Note(_) => {}
         }
     }
 
@@ -635,9 +635,9 @@ fn session_config(plan: &Plan, link: usize, side: usize, restarted: bool) -> Pee
         Some(seconds) => GracefulRestartMode::Restarter {
             restart_time: Duration::from_secs(seconds),
             families: config.families,
-            restarted,
         },
     };
+    config.own_restart.restarted = restarted;
     config
 }
 

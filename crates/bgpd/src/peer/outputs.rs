@@ -36,6 +36,10 @@ impl Task {
                 self.flush_batch();
                 self.pending.push(FromPeer::Refresh { peer: self.identity.id, refresh });
             }
+            Output::FirstKeepalive => {
+                self.flush_batch();
+                self.pending.push(FromPeer::FirstKeepalive { peer: self.identity.id });
+            }
             Output::Down(down) => self.on_down(&down),
             Output::Note(note) => log_note(&note),
         }

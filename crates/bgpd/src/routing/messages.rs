@@ -57,6 +57,11 @@ pub enum FromPeer {
         /// What it sent.
         refresh: RouteRefresh,
     },
+    /// The peer's first KEEPALIVE of the session came.
+    FirstKeepalive {
+        /// Which peer.
+        peer: PeerId,
+    },
     /// The connection can take another buffer of UPDATEs.
     Ready {
         /// Which peer.

@@ -7,22 +7,25 @@
 mod kernel;
 mod messages;
 mod peers;
+mod restart;
 mod settle;
 mod stale;
 mod views;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bgp_fib::{Fib, OpId};
 use bgp_netlink::{Kernel, KernelEvents};
 use bgp_rib::{PeerId, Rib};
-use tokio::sync::{mpsc, oneshot};
+use bgp_session::OwnRestart;
+use tokio::sync::{mpsc, oneshot, watch};
 use tracing::{error, info};
 
 pub use messages::{FromPeer, Order, PeerCounters, Query, Summary};
 
 use self::peers::PeerEntry;
+use self::restart::Restart;
 use self::stale::StaleTimers;
 use crate::events::Hub;
 use crate::tasks::sleep_until;
@@ -59,6 +62,9 @@ pub struct Routing {
     in_flight: usize,
     /// Lent to the FIB.
     ops: Vec<(OpId, bgp_fib::Op)>,
+    restart: Restart,
+    /// Tells the supervisor what our OPENs are to say of our own restart.
+    own_restart: watch::Sender<Option<OwnRestart>>,
     /// The daemon ends: told when the kernel is as it is to be left.
     stopping: Option<oneshot::Sender<()>>,
 }
@@ -87,9 +93,17 @@ enum Wake {
 }
 
 impl Routing {
-    /// Routing without peers yet.
-    pub fn new(rib: Rib, fib: Fib, kernel: Kernel, hub: Hub) -> Self {
+    /// Routing without peers yet; what an earlier run left in the kernel stays for `deferral` at most.
+    pub fn new(
+        (rib, fib): (Rib, Fib),
+        kernel: Kernel,
+        hub: Hub,
+        deferral: Duration,
+        own_restart: watch::Sender<Option<OwnRestart>>,
+    ) -> Self {
         Self {
+            restart: Restart::new(Instant::now(), deferral),
+            own_restart,
             rib,
             fib,
             kernel,
@@ -130,7 +144,8 @@ impl Routing {
     }
 
     async fn wait(&mut self, inputs: &mut Inputs) -> Wake {
-        let deadline = [self.fib.next_deadline(), self.stale.next_deadline()].into_iter().flatten().min();
+        let deadlines = [self.fib.next_deadline(), self.stale.next_deadline(), self.restart.next_deadline()];
+        let deadline = deadlines.into_iter().flatten().min();
         let more = self.more;
         tokio::select! {
             biased;

@@ -43,12 +43,14 @@ impl Routing {
                 }
             }
             FromPeer::Refresh { peer, refresh } => self.on_refresh(peer, refresh),
+            FromPeer::FirstKeepalive { peer } => self.restart.first_keepalive(peer),
             FromPeer::Ready { peer } => {
                 self.ready.insert(peer);
             }
             FromPeer::Down { peer, retention } => self.on_down(peer, retention),
             FromPeer::Removed { peer } => {
                 self.end_session(peer);
+                self.restart.removed(peer);
                 self.rib.remove_peer(peer);
                 self.peers.remove(&peer);
             }
@@ -78,6 +80,7 @@ impl Routing {
         if chunks.is_some() {
             self.rib.update_settings(id, |rib| apply_settings(rib, &settings));
         }
+        self.restart.knows(id, address, crate::session_config::shutdown(&settings).is_none());
         self.peers.insert(id, PeerEntry { address, settings, inbox, chunks });
     }
 
@@ -100,6 +103,7 @@ impl Routing {
         settings.graceful_restart = negotiated.graceful_restart.is_some();
         apply_settings(&mut settings, &entry.settings);
         self.rib.add_peer(id, settings);
+        self.restart.up(id, negotiated.families, negotiated.graceful_restart.as_ref());
         self.stale.back(id);
         for family in Family::ALL {
             if self.stale.is_running(id, family)
@@ -122,6 +126,7 @@ impl Routing {
         }
         if let Some(family) = update.end_of_rib {
             debug!(?id, %family, "End-of-RIB");
+            self.restart.end_of_rib(id, family);
             if self.stale.is_running(id, family) {
                 self.sweep_stale(id, family, "End-of-RIB");
             }
@@ -169,6 +174,7 @@ impl Routing {
 
     fn on_down(&mut self, id: PeerId, retention: RouteRetention) {
         self.end_session(id);
+        self.restart.down(id);
         match retention {
             RouteRetention::Remove => self.rib.remove_peer(id),
             RouteRetention::KeepStale { time, families } => self.keep_stale(id, time, families),

@@ -1,13 +1,17 @@
 //! After every turn: next hops are looked up, prefixes decided, the kernel and the peers given what they can take.
 
+use std::net::IpAddr;
 use std::time::Instant;
 
 use bgp_api::EventKind;
+use bgp_fib::{Fib, Via};
 use bgp_rib::{PeerId, Watch};
+use bgp_session::OwnRestart;
 use bytes::BytesMut;
-use tracing::debug;
+use tracing::{debug, info, warn};
 
 use super::Routing;
+use super::restart::Gateways;
 
 /// Prefixes decided in one turn; more would keep other sessions waiting.
 const DECISIONS: usize = 4096;
@@ -25,13 +29,55 @@ impl Routing {
         let now = Instant::now();
         self.more = false;
         self.resolve(now);
-        self.more |= self.rib.decide(DECISIONS);
-        self.feed_fib(now);
+        self.advance_restart(now);
+        if !self.restart.defers() {
+            self.more |= self.rib.decide(DECISIONS);
+            self.feed_fib(now);
+            self.end_restart(now);
+            self.feed_peers();
+        }
         self.feed_kernel();
-        self.feed_peers();
         self.take_notices();
         if !self.more {
             self.received = None;
+        }
+    }
+
+    /// RFC 4724 section 4.1: routes are selected when the peers have said everything again.
+    fn advance_restart(&mut self, now: Instant) {
+        if self.restart.is_reading() && self.fib.is_ready() {
+            let found = self.fib.leftovers();
+            let routes = found.routes;
+            let own = self.restart.has_read(found);
+            self.own_restart.send_replace(Some(own));
+            if own.restarted {
+                info!(
+                    ipv4 = routes.ipv4,
+                    ipv6 = routes.ipv6,
+                    "the kernel still forwards by routes of an earlier run: they stay until all peers have announced theirs again"
+                );
+            }
+        }
+        if let Some(ended) = self.restart.advance(&self.fib, now) {
+            let after = ended.after.as_secs_f32();
+            if ended.missing.is_empty() {
+                info!(after, "all peers have announced their routes again: selection begins");
+            } else {
+                warn!(
+                    after,
+                    missing = ended.missing,
+                    "startup-grace is over: selection begins without some peers"
+                );
+            }
+        }
+    }
+
+    /// What nobody has announced goes when everything that was selected is on its way to the kernel.
+    fn end_restart(&mut self, now: Instant) {
+        if self.restart.is_selecting() && !self.more {
+            self.fib.end_of_startup(now);
+            self.restart.finish();
+            self.own_restart.send_replace(Some(OwnRestart::default()));
         }
     }
 
@@ -104,5 +150,19 @@ impl Routing {
             // There is room, for the peer has asked; a peer that is gone needs nothing.
             drop(chunks.try_send(octets.freeze()));
         }
+    }
+}
+
+impl Gateways for Fib {
+    fn is_known(&self, gateway: &Via, peers: &[IpAddr]) -> bool {
+        self.leads_to(gateway) || peers.iter().any(|address| self.is_at(*address, gateway))
+    }
+
+    fn is_gone(&self, _gateway: &Via) -> bool {
+        false
+    }
+
+    fn have_resolved(&self) -> bool {
+        self.has_resolved()
     }
 }

@@ -112,6 +112,7 @@ impl Supervisor {
             self.hostname.as_deref(),
             &settings,
             passive,
+            self.own_restart(),
         );
         let session = bgp_session::Peer::new(config, crate::random::seed(), Instant::now());
         let dial = session_config::dial(address, interface.as_deref(), &settings);

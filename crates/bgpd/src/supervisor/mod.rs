@@ -15,8 +15,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bgp_api::{ConfigReply, ConfigState, ErrorReply, NeighborAction, PeerTotals, ReloadReply};
-use bgp_wire::{Asn, RouterId};
-use tokio::sync::{mpsc, oneshot};
+use bgp_session::OwnRestart;
+use bgp_wire::{Asn, PerFamily, RouterId};
+use tokio::sync::{mpsc, oneshot, watch};
 use tracing::warn;
 
 pub(crate) use actions::unknown;
@@ -34,6 +35,8 @@ use crate::tasks::answer;
 pub const QUEUE: usize = 256;
 /// How often peers of listen ranges that stayed away are let go.
 const SWEEP: Duration = Duration::from_secs(30);
+/// How long peers wait for the kernel's table to be read.
+const READING_AT_MOST: Duration = Duration::from_secs(10);
 
 /// What the supervisor is asked.
 #[derive(Debug)]
@@ -111,6 +114,7 @@ pub struct Supervisor {
     routing: mpsc::Sender<routing::FromPeer>,
     orders: mpsc::Sender<routing::Order>,
     hub: Hub,
+    own_restart: watch::Receiver<Option<OwnRestart>>,
 }
 
 /// What [`Supervisor::new`] is made of.
@@ -132,6 +136,8 @@ pub struct Parts {
     pub orders: mpsc::Sender<routing::Order>,
     /// Where events go.
     pub hub: Hub,
+    /// What OPENs say of our own restart, once routing knows it.
+    pub own_restart: watch::Receiver<Option<OwnRestart>>,
 }
 
 impl Supervisor {
@@ -150,12 +156,14 @@ impl Supervisor {
             routing: parts.routing,
             orders: parts.orders,
             hub: parts.hub,
+            own_restart: parts.own_restart,
         }
     }
 
     /// Starts the configured peers, then works on requests until told to stop.
     pub async fn run(mut self, mut requests: mpsc::Receiver<Request>) {
         self.order(routing::Order::Networks(self.config.bgp.networks.clone())).await;
+        self.wait_for_the_kernel().await;
         self.start_configured();
         let mut sweep = tokio::time::interval(SWEEP);
         loop {
@@ -172,6 +180,22 @@ impl Supervisor {
                 _ = sweep.tick() => self.let_absent_peers_go().await,
             }
         }
+    }
+
+    /// No OPEN goes out before it is known what an earlier run left in the kernel: RFC 4724 section 4.1 has R and F say it.
+    async fn wait_for_the_kernel(&mut self) {
+        let known = self.own_restart.wait_for(Option::is_some);
+        if tokio::time::timeout(READING_AT_MOST, known).await.is_err() {
+            warn!(
+                "the kernel's table has not been read yet; peers are told that no forwarding was preserved"
+            );
+        }
+    }
+
+    /// What an OPEN says of our own restart.
+    fn own_restart(&self) -> OwnRestart {
+        let unknown = OwnRestart { restarted: false, preserved: PerFamily::default() };
+        self.own_restart.borrow().unwrap_or(unknown)
     }
 
     async fn on_request(&mut self, request: Request) {

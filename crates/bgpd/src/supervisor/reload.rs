@@ -174,6 +174,7 @@ impl Supervisor {
             self.hostname.as_deref(),
             &settings,
             dynamic,
+            self.own_restart(),
         );
         let dial = session_config::dial(address, interface.as_deref(), &settings);
         let mut messages =

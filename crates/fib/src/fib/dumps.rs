@@ -103,7 +103,7 @@ impl Fib {
     }
 
     /// Every kind has been read (or the kernel does not have it): we know what is there.
-    pub(super) fn is_ready(&self) -> bool {
+    pub fn is_ready(&self) -> bool {
         self.dumps.values().all(|dump| dump.complete)
     }
 

@@ -6,9 +6,12 @@
 
 mod confirm;
 mod dumps;
+mod leftovers;
 mod observe;
 mod plan;
 mod show;
+
+pub use leftovers::Leftovers;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
@@ -76,6 +79,8 @@ pub struct Fib {
     watched: BTreeMap<ScopedNextHop, u32>,
     changes: BTreeSet<ScopedNextHop>,
     notices: VecDeque<Notice>,
+    /// Leftovers are kept.
+    startup: bool,
     startup_until: Option<Instant>,
     stopping: bool,
     /// Whether the kernel has next-hop objects; unknown until the first is accepted or refused.
@@ -107,7 +112,8 @@ impl Fib {
             watched: BTreeMap::new(),
             changes: BTreeSet::new(),
             notices: VecDeque::new(),
-            startup_until: Some(now + config.startup_grace),
+            startup: true,
+            startup_until: config.startup_grace.map(|grace| now + grace),
             stopping: false,
             objects_work: None,
             repairs: 0,
@@ -229,7 +235,8 @@ impl Fib {
     /// Says that initial convergence is over: leftovers that nobody wants are removed now (or as soon as they are known).
     pub fn end_of_startup(&mut self, now: Instant) {
         self.now = self.now.max(now);
-        if self.startup_until.take().is_none() {
+        self.startup_until = None;
+        if !std::mem::take(&mut self.startup) {
             return;
         }
         let mut swept = 0;
@@ -293,7 +300,7 @@ impl Fib {
     }
 
     fn startup(&self) -> bool {
-        self.startup_until.is_some()
+        self.startup
     }
 
     /// Moves a prefix to another set, or to none.

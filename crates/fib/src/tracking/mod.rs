@@ -48,6 +48,8 @@ struct Hop {
     state: Result<Way, Arc<str>>,
     needs: Vec<(NeighborKey, Pace)>,
     wake: Option<Instant>,
+    /// Its neighbour is being looked for, and there is no result yet.
+    searching: bool,
     /// Whether it could be used when that was last worth saying.
     said: Option<bool>,
 }
@@ -114,6 +116,7 @@ impl Tracker {
             state: Err("not looked at yet".into()),
             needs: Vec::new(),
             wake: None,
+            searching: true,
             said: None,
         });
         hop.refs += 1;
@@ -347,6 +350,7 @@ impl Tracker {
             hop.gateway = look.way.as_ref().ok().map(|way| way.via);
             let state = judge(look.way, &self.facts, &self.failed, &self.refused);
             hop.wake = look.wake;
+            hop.searching = look.searching;
             hop.needs = look.needs;
             if let (Some(via), Err(_)) = (hop.gateway, &state)
                 && self.failed.contains(&(via.ifindex, via.gateway))
@@ -386,6 +390,11 @@ impl Tracker {
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
         let wakes = self.hops.values().filter_map(|hop| hop.wake);
         wakes.chain(self.probes.next_deadline()).min()
+    }
+
+    /// A next hop has not been looked at to the end.
+    pub(crate) fn is_searching(&self) -> bool {
+        self.hops.values().any(|hop| hop.searching)
     }
 
     /// Nothing is marked and nobody is to be asked now.

@@ -10,10 +10,12 @@ use std::time::Instant;
 
 use super::Peer;
 use crate::collision::{self, Other};
+use crate::config::OwnRestart;
 use crate::connection::{Connection, ConnectionId, Direction};
 use crate::counters::MessageKind;
 use crate::output::{Note, Output};
 use crate::state::{Active, Context, Event, State};
+use crate::status::StateName;
 
 /// Which machine of the two.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -126,6 +128,10 @@ impl Peer {
         let (from, to) = (self.shown.0, self.furthest().name());
         if from != to {
             self.shown = (to, now);
+            if to == StateName::Established {
+                // RFC 4724 section 4.1: R is for the first session after a restart; from now on what we forward stays.
+                self.config.own_restart = OwnRestart::default();
+            }
             out.push(Output::Note(Note::State { from, to }));
         }
     }

@@ -19,6 +19,8 @@ pub(crate) struct Established {
     pub(crate) negotiated: Box<Negotiated>,
     pub(crate) timers: Timers,
     pub(crate) since: Instant,
+    /// A KEEPALIVE has come since.
+    pub(crate) kept_alive: bool,
 }
 
 impl Established {
@@ -28,7 +30,7 @@ impl Established {
         timers.heard(&negotiated, cx.now);
         cx.record.sessions = cx.record.sessions.saturating_add(1);
         cx.out.push(Output::Up(negotiated.clone()));
-        State::Established(Self { connection, negotiated, timers, since: cx.now })
+        State::Established(Self { connection, negotiated, timers, since: cx.now, kept_alive: false })
     }
 
     pub(crate) fn on(mut self, event: Event, cx: &mut Context<'_>) -> State {
@@ -39,6 +41,9 @@ impl Established {
             }
             Event::Keepalive => {
                 self.timers.heard(&self.negotiated, cx.now);
+                if !std::mem::replace(&mut self.kept_alive, true) {
+                    cx.out.push(Output::FirstKeepalive);
+                }
                 State::Established(self)
             }
             Event::RouteRefresh(refresh) => self.refresh(refresh, cx),

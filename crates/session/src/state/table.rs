@@ -134,6 +134,7 @@ fn action(output: &Output) -> Option<String> {
         Output::Up(negotiated) => format!("UP on {}", negotiated.connection),
         Output::Update(_) => "hand on the UPDATE".to_owned(),
         Output::Refresh(_) => "hand on the request".to_owned(),
+        Output::FirstKeepalive => "hand on that it is the first".to_owned(),
         Output::Down(down) => match down.retention {
             RouteRetention::Remove => format!("DOWN: {}", down.reason),
             RouteRetention::KeepStale { .. } => format!("DOWN, routes kept: {}", down.reason),

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use bgp_session::{
-    Direction, DownReason, Forwarding, GracefulRestartMode, Mode, Negotiated, Output, PeerConfig, RemoteAs,
-    StateName,
+    Direction, DownReason, Forwarding, GracefulRestartMode, Mode, Negotiated, Output, OwnRestart, PeerConfig,
+    RemoteAs, StateName,
 };
 use bgp_wire::capability::{Capability, ExtendedNextHop, GracefulRestart};
 use bgp_wire::message::{self, Message};
@@ -86,18 +86,28 @@ fn a_large_as_number_of_ours() {
 }
 
 #[test]
+fn r_is_for_the_first_session_after_a_restart() {
+    let own_restart = OwnRestart { restarted: true, preserved: PerFamily { ipv4: false, ipv6: true } };
+    let graceful_restart =
+        GracefulRestartMode::Restarter { restart_time: Duration::from_secs(60), families: BOTH };
+    let config = PeerConfig { own_restart, graceful_restart, ..config() };
+    let (mut hand, id) = Hand::established(config, &open());
+    assert_eq!(hand.peer.config().own_restart, OwnRestart::default(), "what is forwarded now, stays");
+    hand.close(id);
+    assert_eq!(hand.peer.config().own_restart, OwnRestart::default());
+}
+
+#[test]
 fn a_restarter_says_what_it_keeps() {
-    let restarter = GracefulRestartMode::Restarter {
-        restart_time: Duration::from_secs(100_000),
-        families: BOTH,
-        restarted: true,
-    };
-    let sent = our_open(PeerConfig { graceful_restart: restarter, ..config() });
+    let restarter =
+        GracefulRestartMode::Restarter { restart_time: Duration::from_secs(100_000), families: BOTH };
+    let own_restart = OwnRestart { restarted: true, preserved: PerFamily { ipv4: false, ipv6: true } };
+    let sent = our_open(PeerConfig { graceful_restart: restarter, own_restart, ..config() });
     let expected = GracefulRestart {
         restarted: true,
         notification: true,
         restart_time: 4095,
-        families: vec![(Family::Ipv4Unicast.code(), true), (Family::Ipv6Unicast.code(), true)],
+        families: vec![(Family::Ipv4Unicast.code(), false), (Family::Ipv6Unicast.code(), true)],
     };
     assert!(sent.capabilities.contains(&Capability::GracefulRestart(expected)));
 }

@@ -170,7 +170,7 @@ impl World {
                     assert_eq!(self.up.replace(negotiated.connection), None, "two sessions");
                 }
                 Output::Down(_) => assert!(self.up.take().is_some(), "down without a session"),
-                Output::Update(_) | Output::Refresh(_) => {
+                Output::Update(_) | Output::Refresh(_) | Output::FirstKeepalive => {
                     assert!(self.up.is_some(), "routes without a session")
                 }
                 Output::Note(_) => {}

@@ -291,7 +291,6 @@ fn leaving_for_a_restart_says_nothing() {
     let restarter = GracefulRestartMode::Restarter {
         restart_time: secs(60),
         families: PerFamily { ipv4: true, ipv6: true },
-        restarted: false,
     };
     let (mut hand, id) =
         Hand::established(PeerConfig { graceful_restart: restarter, ..config() }, &restarting(true));

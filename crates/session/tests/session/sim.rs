@@ -195,7 +195,7 @@ impl Sim {
                 assert_eq!(this.ups.len(), this.downs.len(), "down without a session");
             }
             Output::Note(note) => self.sides[side].notes.push(note),
-            Output::Update(_) | Output::Refresh(_) => {}
+            Output::Update(_) | Output::Refresh(_) | Output::FirstKeepalive => {}
         }
     }
 

@@ -1,0 +1,74 @@
+//! What an earlier run left in the kernel: RFC 4724 section 4.1, "the forwarding state that it had preserved".
+//!
+//! Leftover routes go on forwarding until [`Fib::end_of_startup`]. Whose routes they were is known by their gateways
+//! alone; who is waited for is the caller's.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use bgp_wire::PerFamily;
+
+use crate::fib::Fib;
+use crate::objects::Held;
+use crate::op::RouteTarget;
+use crate::view::Via;
+
+/// See the module.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Leftovers {
+    /// How many routes, per family.
+    pub routes: PerFamily<usize>,
+    /// Their gateways, each once.
+    pub gateways: BTreeSet<Via>,
+}
+
+impl Fib {
+    /// Own routes that were found and are not wanted yet; meaningful when [`Fib::is_ready`], until the end of the start-up
+    /// phase.
+    pub fn leftovers(&self) -> Leftovers {
+        let mut found = Leftovers::default();
+        for route in self.routes.iter().filter(|route| route.leftover) {
+            found.routes[route.prefix.family()] += 1;
+            if let Held::Present(body) = &route.held {
+                self.gateways_of(&body.target, &mut found.gateways);
+            }
+        }
+        found
+    }
+
+    fn gateways_of(&self, target: &RouteTarget, out: &mut BTreeSet<Via>) {
+        match target {
+            RouteTarget::Nexthop(id) => {
+                let members = match self.objects.groups.get(id).map(|group| &group.held) {
+                    Some(Held::Present(members)) => members.as_slice(),
+                    Some(Held::Absent | Held::Doubt) | None => std::slice::from_ref(id),
+                };
+                let held = |id: &u32| match self.objects.hops.get(id).map(|hop| &hop.held) {
+                    Some(Held::Present(via)) => Some(*via),
+                    Some(Held::Absent | Held::Doubt) | None => None,
+                };
+                out.extend(members.iter().filter_map(held));
+            }
+            RouteTarget::Hops(hops) => out.extend(
+                hops.iter().filter_map(|hop| Some(Via { gateway: hop.gateway?, ifindex: hop.ifindex })),
+            ),
+        }
+    }
+
+    /// Whether a next hop that somebody has announced leads to this gateway.
+    pub fn leads_to(&self, gateway: &Via) -> bool {
+        self.tracker.next_hops().any(|next_hop| self.tracker.gateway(next_hop) == Some(*gateway))
+    }
+
+    /// Whether `address` is an address of this gateway: the same, or with the same MAC address on its link.
+    pub fn is_at(&self, address: IpAddr, gateway: &Via) -> bool {
+        let mac = |address| self.tracker.facts.neighbors.get(&(gateway.ifindex, address))?.mac;
+        address == gateway.gateway || mac(address).is_some_and(|its| mac(gateway.gateway) == Some(its))
+    }
+
+    /// Whether the next hops under watch have been looked up as far as they can be without asking neighbours again: what
+    /// cannot be used now, cannot be used for a reason.
+    pub fn has_resolved(&self) -> bool {
+        !self.tracker.is_searching()
+    }
+}
