@@ -1,11 +1,12 @@
-//! The daemons under test: configurations, start, kernel or not.
+//! The daemons under test: who they are, how their configurations are filled in, how they start.
 //!
-//! Each is configured for the same work: feeders may announce everything and get nothing, receivers get everything. No
-//! filter, no Adj-RIB-In kept aside, nothing logged that the default does not log.
+//! Each is configured for the same work: some peers may announce everything and get nothing, others get everything. No
+//! filter, no Adj-RIB-In kept aside, nothing logged that the default does not log. The configurations themselves, with
+//! what their documentation recommends for speed, are templates in `configs/`.
 
-use std::fmt::Write as _;
 use std::fs;
 use std::net::Ipv4Addr;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -15,6 +16,8 @@ use interop::namespace::Namespace;
 use interop::process::Process;
 use interop::programs::{binary, installed};
 use interop::wait::{seconds, until};
+use minijinja::Environment;
+use serde::Serialize;
 
 use crate::session::HOLD_TIME;
 use crate::usage::{self, Usage};
@@ -33,6 +36,8 @@ pub(crate) enum Name {
     Bird,
     /// Debian's FRR.
     Frr,
+    /// Debian's OpenBGPD.
+    Openbgpd,
     /// Debian's GoBGP.
     Gobgp,
 }
@@ -44,7 +49,24 @@ impl Name {
             Self::BgpdRs => "bgpd-rs",
             Self::Bird => "BIRD 2",
             Self::Frr => "FRR",
+            Self::Openbgpd => "OpenBGPD",
             Self::Gobgp => "GoBGP",
+        }
+    }
+
+    /// Whether it writes the routes of the kernel by itself. OpenBGPD does so on OpenBSD only, GoBGP asks a zebra.
+    pub(crate) const fn writes_the_kernel(self) -> bool {
+        matches!(self, Self::BgpdRs | Self::Bird | Self::Frr)
+    }
+
+    /// The package that brings it.
+    pub(crate) const fn package(self) -> Option<&'static str> {
+        match self {
+            Self::BgpdRs => None,
+            Self::Bird => Some("bird2"),
+            Self::Frr => Some("frr"),
+            Self::Openbgpd => Some("openbgpd"),
+            Self::Gobgp => Some("gobgpd"),
         }
     }
 }
@@ -61,14 +83,29 @@ pub(crate) enum Role {
 }
 
 /// A peer that the daemon expects.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize)]
 pub(crate) struct Peer {
     /// Its address.
     pub(crate) address: Ipv4Addr,
+    /// The daemon's address that it dials.
+    pub(crate) local: Ipv4Addr,
     /// Its AS.
     pub(crate) asn: u32,
-    /// What it may do.
-    pub(crate) role: Role,
+    /// Whether it announces.
+    pub(crate) gives: bool,
+    /// Whether it is announced to.
+    pub(crate) takes: bool,
+}
+
+/// What a configuration is filled in with.
+#[derive(Debug, Serialize)]
+pub(crate) struct Setting<'a> {
+    /// Who the daemon has to do with.
+    pub(crate) peers: &'a [Peer],
+    /// Whether routes go into the kernel.
+    pub(crate) kernel: bool,
+    /// Whether equally good paths are used together.
+    pub(crate) equal_paths: bool,
 }
 
 /// A daemon that runs.
@@ -78,36 +115,31 @@ pub(crate) struct Daemon {
 }
 
 impl Daemon {
-    /// Starts one with these peers.
-    pub(crate) fn start(
-        name: Name,
-        host: &Namespace,
-        dir: &Path,
-        peers: &[Peer],
-        kernel: bool,
-    ) -> Result<Self> {
+    /// Starts one in a directory that is its own.
+    pub(crate) fn start(name: Name, host: &Namespace, dir: &Path, setting: &Setting<'_>) -> Result<Self> {
         let dir = dir.join(format!("{name:?}"));
         if dir.exists() {
             fs::remove_dir_all(&dir)?;
         }
         fs::create_dir_all(&dir)?;
         let processes = match name {
-            Name::BgpdRs => bgpd_rs(host, &dir, peers, kernel)?,
-            Name::Bird => bird(host, &dir, peers, kernel)?,
-            Name::Frr => frr(host, &dir, peers, kernel)?,
-            Name::Gobgp => gobgp(host, &dir, peers)?,
+            Name::BgpdRs => vec![bgpd_rs(host, &dir, setting)?],
+            Name::Bird => vec![bird(host, &dir, setting)?],
+            Name::Frr => frr(host, &dir, setting)?,
+            Name::Openbgpd => vec![openbgpd(host, &dir, setting)?],
+            Name::Gobgp => vec![gobgp(host, &dir, setting)?],
         };
         Ok(Self { processes })
     }
 
-    /// What it has used.
+    /// What it and its children have used.
     pub(crate) fn usage(&self) -> Result<Usage> {
-        usage::of(&self.pids())
+        usage::of(&usage::with_children(self.processes.iter().map(Process::pid)))
     }
 
-    /// The ids of its processes.
-    pub(crate) fn pids(&self) -> Vec<i32> {
-        self.processes.iter().map(Process::pid).collect()
+    /// Fails when one of its processes has ended.
+    pub(crate) fn must_run(&mut self) -> Result<()> {
+        self.processes.iter_mut().try_for_each(Process::must_run)
     }
 
     /// The end of its logs.
@@ -116,84 +148,48 @@ impl Daemon {
     }
 }
 
-fn write(path: PathBuf, text: &str) -> Result<PathBuf> {
+/// Fills in a template, and writes the configuration for the daemon's eyes only.
+fn configure(dir: &Path, name: &str, template: &str, setting: &Setting<'_>) -> Result<PathBuf> {
+    let mut environment = Environment::new();
+    environment.add_global("asn", ASN);
+    environment.add_global("address", ADDRESS.to_string());
+    environment.add_global("hold_time", HOLD_TIME);
+    environment.add_global("dir", dir.display().to_string());
+    let text = environment
+        .render_str(template, minijinja::value::Serde(setting))
+        .with_context(|| format!("configs/{name}"))?;
+    let path = dir.join(name);
     fs::write(&path, text).with_context(|| path.display().to_string())?;
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o600))?;
     Ok(path)
 }
 
-fn bgpd_rs(host: &Namespace, dir: &Path, peers: &[Peer], kernel: bool) -> Result<Vec<Process>> {
-    let mut text = format!(
-        "[bgp]\nasn = {ASN}\nrouter-id = \"{ADDRESS}\"\nhold-time = {HOLD_TIME}\nlisten = [\"0.0.0.0:179\"]\n\
-         [kernel]\ninstall = {kernel}\n"
-    );
-    for peer in peers {
-        write!(text, "[neighbor.\"{}\"]\nremote-asn = {}\nmode = \"passive\"\n", peer.address, peer.asn)?;
-        if peer.role != Role::Receiver {
-            text.push_str("import = \"all\"\n");
-        }
-        if peer.role != Role::Feeder {
-            text.push_str("export = \"all\"\n");
-        }
-    }
-    let config = write(dir.join("bgpd-rs.toml"), &text)?;
+fn bgpd_rs(host: &Namespace, dir: &Path, setting: &Setting<'_>) -> Result<Process> {
+    let config = configure(dir, "bgpd-rs.toml", include_str!("../configs/bgpd-rs.toml"), setting)?;
     let mut command = host.command(binary("bgpd-rs")?);
     command.arg("--config").arg(config).arg("--control-socket").arg(dir.join("control.sock"));
-    Ok(vec![Process::start("bgpd-rs", &mut command, dir)?])
+    Process::start("bgpd-rs", &mut command, dir)
 }
 
-fn bird(host: &Namespace, dir: &Path, peers: &[Peer], kernel: bool) -> Result<Vec<Process>> {
+fn bird(host: &Namespace, dir: &Path, setting: &Setting<'_>) -> Result<Process> {
     installed("bird", "bird2")?;
-    let mut text = format!("log stderr all;\nrouter id {ADDRESS};\nprotocol device {{ }}\n");
-    if kernel {
-        for family in ["ipv4", "ipv6"] {
-            writeln!(text, "protocol kernel k{family} {{ {family} {{ import none; export all; }}; }}")?;
-        }
-    }
-    for (number, peer) in peers.iter().enumerate() {
-        let import = if peer.role == Role::Receiver { "none" } else { "all" };
-        let export = if peer.role == Role::Feeder { "none" } else { "all" };
-        write!(
-            text,
-            "protocol bgp p{number} {{ local {ADDRESS} as {ASN}; neighbor {} as {}; passive; hold time {HOLD_TIME};\n\
-             ipv4 {{ import {import}; export {export}; }}; ipv6 {{ import {import}; export {export}; }}; }}\n",
-            peer.address, peer.asn
-        )?;
-    }
-    let config = write(dir.join("bird.conf"), &text)?;
+    let config = configure(dir, "bird.conf", include_str!("../configs/bird.conf"), setting)?;
     let mut command = host.command("bird");
     command.arg("-f").arg("-c").arg(config).arg("-s").arg(dir.join("bird.ctl"));
-    Ok(vec![Process::start("bird", &mut command, dir)?])
+    Process::start("bird", &mut command, dir)
 }
 
-fn frr(host: &Namespace, dir: &Path, peers: &[Peer], kernel: bool) -> Result<Vec<Process>> {
+/// Octets of the buffer in which zebra gets what the kernel says; the default drops messages when a table changes.
+const ZEBRA_BUFFER: &str = "16777216";
+
+fn frr(host: &Namespace, dir: &Path, setting: &Setting<'_>) -> Result<Vec<Process>> {
     installed("/usr/lib/frr/bgpd", "frr")?;
-    let mut text = format!(
-        "router bgp {ASN}\n bgp router-id {ADDRESS}\n no bgp ebgp-requires-policy\n no bgp default ipv4-unicast\n \
-         timers bgp 300 {HOLD_TIME}\n"
-    );
-    for peer in peers {
-        write!(text, " neighbor {} remote-as {}\n neighbor {0} passive\n", peer.address, peer.asn)?;
-    }
-    for family in ["ipv4", "ipv6"] {
-        writeln!(text, " address-family {family} unicast")?;
-        for peer in peers {
-            writeln!(text, "  neighbor {} activate", peer.address)?;
-            if peer.role == Role::Feeder {
-                writeln!(text, "  neighbor {} route-map none out", peer.address)?;
-            }
-            if peer.role == Role::Receiver {
-                writeln!(text, "  neighbor {} route-map none in", peer.address)?;
-            }
-        }
-        text.push_str(" exit-address-family\n");
-    }
-    text.push_str("exit\nroute-map none deny 10\n");
-    write(dir.join("zebra.conf"), "")?;
-    write(dir.join("bgpd.conf"), &text)?;
+    fs::write(dir.join("zebra.conf"), "")?;
+    configure(dir, "bgpd.conf", include_str!("../configs/frr.conf"), setting)?;
     run(Command::new("chown").args(["-R", "frr:frr"]).arg(dir))?;
-    let zebra = frr_program(host, "zebra", dir, &[])?;
+    let zebra = frr_program(host, "zebra", dir, &["-s", ZEBRA_BUFFER])?;
     until("zebra listens", seconds(10), || Ok(dir.join("zserv.api").exists()))?;
-    let bgpd = frr_program(host, "bgpd", dir, if kernel { &[] } else { &["-n"] })?;
+    let bgpd = frr_program(host, "bgpd", dir, if setting.kernel { &[] } else { &["-n"] })?;
     Ok(vec![bgpd, zebra])
 }
 
@@ -206,31 +202,56 @@ fn frr_program(host: &Namespace, name: &str, dir: &Path, more: &[&str]) -> Resul
     Process::start(name, &mut command, dir)
 }
 
-fn gobgp(host: &Namespace, dir: &Path, peers: &[Peer]) -> Result<Vec<Process>> {
+fn openbgpd(host: &Namespace, dir: &Path, setting: &Setting<'_>) -> Result<Process> {
+    installed("/usr/sbin/bgpd", "openbgpd")?;
+    // It drops to a user of its own inside this directory.
+    fs::create_dir_all("/run/openbgpd")?;
+    let config = configure(dir, "openbgpd.conf", include_str!("../configs/openbgpd.conf"), setting)?;
+    let mut command = host.command("/usr/sbin/bgpd");
+    command.args(["-d", "-f"]).arg(config);
+    Process::start("openbgpd", &mut command, dir)
+}
+
+fn gobgp(host: &Namespace, dir: &Path, setting: &Setting<'_>) -> Result<Process> {
     installed("gobgpd", "gobgpd")?;
-    let mut text = format!("[global.config]\nas = {ASN}\nrouter-id = \"{ADDRESS}\"\n");
-    for peer in peers {
-        let (import, export) = (peer.role != Role::Receiver, peer.role != Role::Feeder);
-        let word = |may: bool| if may { "accept-route" } else { "reject-route" };
-        write!(
-            text,
-            "[[neighbors]]\n[neighbors.config]\nneighbor-address = \"{}\"\npeer-as = {}\n\
-             [neighbors.transport.config]\npassive-mode = true\n[neighbors.timers.config]\nhold-time = {HOLD_TIME}\n\
-             [neighbors.apply-policy.config]\ndefault-import-policy = \"{}\"\ndefault-export-policy = \"{}\"\n",
-            peer.address,
-            peer.asn,
-            word(import),
-            word(export)
-        )?;
-        for family in ["ipv4-unicast", "ipv6-unicast"] {
-            write!(
-                text,
-                "[[neighbors.afi-safis]]\n[neighbors.afi-safis.config]\nafi-safi-name = \"{family}\"\n"
-            )?;
-        }
-    }
-    let config = write(dir.join("gobgpd.toml"), &text)?;
+    let config = configure(dir, "gobgpd.toml", include_str!("../configs/gobgpd.toml"), setting)?;
     let mut command = host.command("gobgpd");
-    command.arg("-f").arg(config).args(["--api-hosts", "127.0.0.1:50051"]);
-    Ok(vec![Process::start("gobgpd", &mut command, dir)?])
+    command.arg("-f").arg(config).args(["--api-hosts", "127.0.0.1:50051", "--pprof-disable"]);
+    Process::start("gobgpd", &mut command, dir)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_template_names_every_peer_and_only_takers_take() {
+        let dir = std::env::temp_dir().join(format!("peers-bench-templates-{}", std::process::id()));
+        fs::create_dir_all(&dir).unwrap();
+        let peer = |last, gives, takes| Peer {
+            address: Ipv4Addr::new(10, 77, 0, last),
+            local: ADDRESS,
+            asn: 65_000 + u32::from(last),
+            gives,
+            takes,
+        };
+        let peers = [peer(2, true, false), peer(3, false, true)];
+        let setting = Setting { peers: &peers, kernel: true, equal_paths: true };
+        let templates = [
+            ("bgpd-rs.toml", include_str!("../configs/bgpd-rs.toml"), "export = \"all\""),
+            ("bird.conf", include_str!("../configs/bird.conf"), "ipv6 { import none; export all; }"),
+            ("frr.conf", include_str!("../configs/frr.conf"), "10.77.0.2 route-map none out"),
+            ("openbgpd.conf", include_str!("../configs/openbgpd.conf"), "export none"),
+            ("gobgpd.toml", include_str!("../configs/gobgpd.toml"), "\"10.77.0.2/32\""),
+        ];
+        for (name, template, once_a_family) in templates {
+            let path = configure(&dir, name, template, &setting).unwrap();
+            let text = fs::read_to_string(path).unwrap();
+            for wanted in ["10.77.0.2", "10.77.0.3", "65002", "65003", "64999", once_a_family] {
+                assert!(text.contains(wanted), "{name} without {wanted}:\n{text}");
+            }
+            assert!(!text.contains("{{") && !text.contains("{%"), "{text}");
+        }
+        fs::remove_dir_all(&dir).unwrap();
+    }
 }

@@ -1,32 +1,43 @@
 //! `peers-bench`: whole tables through this daemon and through others, with the same octets, on the same machine.
 //!
 //! ```text
-//! stream     the load: a file of UPDATEs or a made-up table; what each feeder sends
-//! session    feeders and recording receivers
-//! view       does the receiver hold every prefix with its attributes?
-//! daemon     who is measured, and how it is configured
-//! work       what is measured
-//! usage      CPU and memory from /proc
+//! stream      the load: a file of UPDATEs or a made-up table; what each feeder sends
+//! session     feeders and recording receivers
+//! view        does the receiver hold every prefix with its attributes?
+//! forwarding  where would the kernel send a packet?
+//! daemon      who is measured; `configs/` says how each is configured
+//! lab         a daemon with its peers, in namespaces of their own
+//! work        what is measured
+//! usage       CPU and memory from the kernel
+//! results     runs, medians, the file of runs
+//! report      tables; plot: charts
 //! ```
 //!
 //! The result are ratios to BIRD 2 in the same run: the machine may be slow or busy, but it is so for all. Needs root.
 
+mod conditions;
 mod daemon;
+mod forwarding;
+mod lab;
+mod plot;
+mod report;
+mod results;
 mod session;
 mod stream;
 mod usage;
 mod view;
 mod work;
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use clap::{Parser, ValueEnum};
 
 use crate::daemon::Name;
-use crate::work::{Bench, Row, Work};
+use crate::results::Results;
+use crate::work::{Bench, Measure, Work};
 
 /// Whole tables through this daemon and others, timed.
 #[derive(Debug, Parser)]
@@ -44,11 +55,23 @@ struct Options {
     #[arg(long, value_delimiter = ',')]
     only: Vec<Work>,
     /// Which daemons.
-    #[arg(long, value_delimiter = ',', default_values_t = [Name::BgpdRs, Name::Bird, Name::Frr])]
+    #[arg(long, value_delimiter = ',', default_values_t = [Name::BgpdRs, Name::Bird])]
     daemons: Vec<Name>,
+    /// All daemons.
+    #[arg(long, conflicts_with = "daemons")]
+    all: bool,
     /// How often; medians are shown.
     #[arg(long, default_value_t = 1)]
     repeat: usize,
+    /// Seconds that one wait may take: who needs longer for a work has not done it.
+    #[arg(long, default_value_t = 120)]
+    limit: u64,
+    /// The document whose part between the marks is written anew, with plots and all runs beside it.
+    #[arg(long)]
+    write: Option<PathBuf>,
+    /// With --write: what was not measured now stays as it was.
+    #[arg(long, requires = "write")]
+    keep: bool,
     /// Where configurations and logs go.
     #[arg(long)]
     dir: Option<PathBuf>,
@@ -56,39 +79,41 @@ struct Options {
 
 impl std::fmt::Display for Name {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(
-            self.to_possible_value().map(|value| value.get_name().to_owned()).as_deref().unwrap_or(""),
-        )
+        f.write_str(&results::word(self))
     }
 }
 
 fn main() -> Result<()> {
-    let options = Options::parse();
+    let mut options = Options::parse();
+    if options.all {
+        options.daemons = Name::value_variants().to_vec();
+    }
+    // What a run left that was killed.
+    interop::clean::clean(false)?;
     let dir = options
         .dir
         .clone()
-        .unwrap_or_else(|| std::env::temp_dir().join(format!("peers-bench-{}", std::process::id())));
-    let bench = Bench { table: table(&options)?, churn: churn(&options)?, scale: options.scale, dir };
-    let [v4, v6] = stream::count(&bench.table);
-    eprintln!("{v4} IPv4 and {v6} IPv6 prefixes, {} attribute sets", bench.table.len());
+        .unwrap_or_else(|| std::env::temp_dir().join(format!("bglab-{}-peers-bench", std::process::id())));
+    let table = table(&options)?;
+    let mut conditions = conditions::before(&table, &options);
+    let limit = Duration::from_secs(options.limit);
+    let bench = Bench::new(table, churn(&options)?, options.scale, dir.clone(), limit)?;
     let mut works = options.only.clone();
     if works.is_empty() {
         works = Work::value_variants().to_vec();
     }
-    if bench.churn.is_empty() {
-        works.retain(|work| *work != Work::F);
-    }
-    let first_load = usage::load();
-    println!(
-        "| work | daemon | wall s | CPU s | peak RSS MB | p50 ms | p99 ms | wall, CPU, RSS against BIRD 2 |"
-    );
-    println!("|---|---|---:|---:|---:|---:|---:|---|");
+    works.retain(|work| bench.can(*work));
+    let mut results = Results::default();
     for work in works {
-        measure(&bench, work, &options);
+        measure(&bench, work, &options, &mut results);
     }
-    println!("\nLoad average (1 min) {first_load:.1} at the start, {:.1} at the end.", usage::load());
-    if options.dir.is_none() && bench.dir.exists() {
-        std::fs::remove_dir_all(&bench.dir)?;
+    conditions.push_str(&conditions::after());
+    println!("{}", report::markdown(&results, &conditions));
+    if let Some(document) = &options.write {
+        report::write(document, results, &conditions, options.keep)?;
+    }
+    if options.dir.is_none() && dir.exists() {
+        std::fs::remove_dir_all(&dir)?;
     }
     Ok(())
 }
@@ -115,75 +140,30 @@ fn churn(options: &Options) -> Result<Vec<stream::Piece>> {
     Ok(pieces)
 }
 
-/// Does one work with all daemons in turn, as often as asked, and prints medians.
-fn measure(bench: &Bench, work: Work, options: &Options) {
-    let mut rows: BTreeMap<(usize, usize), Vec<Row>> = BTreeMap::new();
+/// Does one work with all daemons in turn, as often as asked. Who has failed is not asked again.
+fn measure(bench: &Bench, work: Work, options: &Options, results: &mut Results) {
+    let needs_kernel = matches!(work, Work::D | Work::H);
+    let mut names: BTreeSet<Name> = options.daemons.iter().copied().collect();
+    names.retain(|name| !needs_kernel || name.writes_the_kernel());
     for _ in 0..options.repeat {
-        for (place, name) in options.daemons.iter().enumerate() {
-            match bench.run(*name, work) {
-                Ok(measured) => {
-                    for (part, row) in measured.into_iter().enumerate() {
-                        eprintln!("{} {row:?}", name.title());
-                        rows.entry((part, place)).or_default().push(row);
+        for name in names.clone() {
+            let start = Instant::now();
+            match bench.run(name, work) {
+                Ok(rows) => {
+                    for (measure, figures) in rows {
+                        eprintln!("{}, {}: {figures:.3?}", measure.title, name.title());
+                        results.add(measure, name, figures);
                     }
                 }
-                Err(error) => eprintln!("{} {work:?}: {error:#}", name.title()),
+                Err(error) => {
+                    eprintln!("{} {work:?}: {error:#}", name.title());
+                    names.remove(&name);
+                    for measure in Measure::ALL.iter().filter(|measure| measure.is_of(work)) {
+                        results.add_failure(measure, name, error.root_cause().to_string());
+                    }
+                }
             }
+            eprintln!("  ({} {work:?} took {:.1} s in all)", name.title(), start.elapsed().as_secs_f64());
         }
     }
-    let medians: BTreeMap<_, _> =
-        rows.into_iter().filter_map(|(key, rows)| Some((key, median(&rows)?))).collect();
-    let bird = options.daemons.iter().position(|name| *name == Name::Bird);
-    for ((part, place), row) in &medians {
-        let Some(name) = options.daemons.get(*place) else { continue };
-        let against = bird.and_then(|bird| medians.get(&(*part, bird)));
-        println!("{}", line(*name, row, against));
-    }
-}
-
-fn median(rows: &[Row]) -> Option<Row> {
-    fn middle<T: Ord + Copy>(mut values: Vec<T>) -> Option<T> {
-        values.sort_unstable();
-        values.get((values.len().max(1) - 1) / 2).copied()
-    }
-    let each = |value: fn(&Row) -> Duration| middle(rows.iter().map(value).collect());
-    let latency = |value: fn(&(Duration, Duration)) -> Duration| {
-        middle(rows.iter().filter_map(|row| row.latency.as_ref()).map(value).collect())
-    };
-    Some(Row {
-        work: rows.first()?.work,
-        wall: each(|row| row.wall)?,
-        cpu: each(|row| row.cpu)?,
-        peak: middle(rows.iter().map(|row| row.peak).collect())?,
-        latency: latency(|times| times.0).zip(latency(|times| times.1)),
-    })
-}
-
-fn line(name: Name, row: &Row, bird: Option<&Row>) -> String {
-    let ms = |time: Duration| format!("{:.3}", time.as_secs_f64() * 1000.0);
-    let (p50, p99) = row.latency.map_or_else(Default::default, |(p50, p99)| (ms(p50), ms(p99)));
-    let ratio = |one: f64, other: f64| format!("{:.2}", one / other.max(1e-9));
-    let against = bird.filter(|_| name != Name::Bird).map_or_else(String::new, |bird| {
-        let cpu = ratio(row.cpu.as_secs_f64(), bird.cpu.as_secs_f64());
-        match (row.latency, bird.latency) {
-            (Some(ours), Some(theirs)) => format!(
-                "p50 {}, p99 {}",
-                ratio(ours.0.as_secs_f64(), theirs.0.as_secs_f64()),
-                ratio(ours.1.as_secs_f64(), theirs.1.as_secs_f64())
-            ),
-            _ => format!(
-                "{}, {cpu}, {}",
-                ratio(row.wall.as_secs_f64(), bird.wall.as_secs_f64()),
-                ratio(row.peak as f64, bird.peak as f64)
-            ),
-        }
-    });
-    format!(
-        "| {} | {} | {:.2} | {:.2} | {} | {p50} | {p99} | {against} |",
-        row.work,
-        name.title(),
-        row.wall.as_secs_f64(),
-        row.cpu.as_secs_f64(),
-        row.peak / 1024
-    )
 }

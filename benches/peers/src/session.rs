@@ -13,6 +13,7 @@ use anyhow::{Context, Result, bail, ensure};
 use interop::namespace::Namespace;
 use socket2::{Domain, Socket, Type};
 
+use crate::daemon::Peer;
 use crate::stream::{HEADER, message, messages, prefixes};
 use crate::view::{Difference, View};
 
@@ -25,18 +26,26 @@ pub(crate) const HOLD_TIME: u16 = 900;
 #[derive(Debug)]
 pub(crate) struct Session {
     stream: TcpStream,
+    /// The peer's AS.
+    asn: u32,
 }
 
 impl Session {
-    /// Dials until the daemon answers, and exchanges OPEN and KEEPALIVE.
-    pub(crate) fn open(namespace: &Namespace, local: Ipv4Addr, remote: Ipv4Addr, asn: u32) -> Result<Self> {
+    /// Dials from a peer's address until the daemon answers, and exchanges OPEN and KEEPALIVE. Gives up when the daemon
+    /// is found not to live.
+    pub(crate) fn open(
+        namespace: &Namespace,
+        peer: &Peer,
+        mut lives: impl FnMut() -> Result<()>,
+    ) -> Result<Self> {
         let start = Instant::now();
         loop {
-            let tried = namespace.inside(|| dial(local, remote, asn))?;
+            lives()?;
+            let tried = namespace.inside(|| dial(peer))?;
             match tried {
-                Ok(stream) => return Ok(Self { stream }),
+                Ok(stream) => return Ok(Self { stream, asn: peer.asn }),
                 Err(error) if start.elapsed() > Duration::from_secs(30) => {
-                    return Err(error.context(format!("no session from {local}")));
+                    return Err(error.context(format!("no session from {}", peer.address)));
                 }
                 Err(_) => thread::sleep(Duration::from_millis(100)),
             }
@@ -86,7 +95,15 @@ impl Session {
             }
             lock(&shared).ended = true;
         });
-        Ok(Recorder { kept, view: View::default(), seen: 0, seen_reads: 0, last: None })
+        Ok(Recorder { kept, view: View::of(self.asn), seen: 0, seen_reads: 0, last: None })
+    }
+}
+
+impl Drop for Session {
+    /// Wakes the threads that still write to it or read from it.
+    fn drop(&mut self) {
+        // Closed already, by whichever side, is as good.
+        self.stream.shutdown(Shutdown::Both).ok();
     }
 }
 
@@ -94,15 +111,15 @@ fn lock(kept: &Mutex<Kept>) -> MutexGuard<'_, Kept> {
     kept.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn dial(local: Ipv4Addr, remote: Ipv4Addr, asn: u32) -> Result<TcpStream> {
+fn dial(peer: &Peer) -> Result<TcpStream> {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
     socket.set_reuse_address(true)?;
-    socket.bind(&SocketAddr::from((local, 0)).into())?;
-    socket.connect_timeout(&SocketAddr::from((remote, 179)).into(), Duration::from_secs(2))?;
+    socket.bind(&SocketAddr::from((peer.address, 0)).into())?;
+    socket.connect_timeout(&SocketAddr::from((peer.local, 179)).into(), Duration::from_secs(2))?;
     socket.set_tcp_nodelay(true)?;
     let mut stream = TcpStream::from(socket);
     stream.set_read_timeout(Some(Duration::from_secs(5)))?;
-    let mut greeting = open(local, asn);
+    let mut greeting = open(peer.address, peer.asn);
     stream.write_all(&greeting)?;
     ensure!(read_message(&mut stream)? == 1, "not an OPEN");
     greeting.clear();

@@ -318,7 +318,7 @@ pub(crate) fn synthetic(v4: usize, v6: usize) -> Vec<Piece> {
                 let octets = if is_v6 {
                     [&[48][..], &(0x2001_0000_0000_u64 + number).to_be_bytes()[2..]].concat()
                 } else {
-                    [&[24][..], &(0x01_0000 + number).to_be_bytes()[5..]].concat()
+                    [&[24][..], &(0x0b_0000 + number).to_be_bytes()[5..]].concat()
                 };
                 piece.nlri.extend_from_slice(&octets);
                 made += 1;

@@ -14,6 +14,8 @@ use crate::stream::{Key, Piece, Sender, each, parts, path, prefixes};
 #[derive(Clone, Debug, Default)]
 pub(crate) struct View {
     routes: HashMap<Key, u64, RandomState>,
+    /// The AS of whom it is, if it is one's that has sent routes.
+    own: Option<u32>,
 }
 
 /// How a view differs from what it ought to be.
@@ -28,6 +30,12 @@ pub(crate) struct Difference {
 }
 
 impl View {
+    /// The view of a peer of this AS: as RFC 4271 section 9.1.2 asks, a route with the own AS in its path is none. FRR
+    /// tells a peer its own routes again.
+    pub(crate) fn of(asn: u32) -> Self {
+        Self { own: Some(asn), ..Self::default() }
+    }
+
     /// Takes pieces as if they had come from their sender through one other AS.
     pub(crate) fn apply(&mut self, pieces: &[Piece], sender: &Sender) {
         for piece in pieces {
@@ -66,8 +74,13 @@ impl View {
                 }
             }
             let digest = digest(origin, asns.get(1..).unwrap_or_default(), parts.attributes);
+            let looped = self.own.is_some_and(|own| asns.contains(&own));
             for (key, _) in prefixes(v6, nlri) {
-                self.routes.insert(key, digest);
+                if looped {
+                    self.routes.remove(&key);
+                } else {
+                    self.routes.insert(key, digest);
+                }
             }
         }
         parts.withdrawn.is_some() || parts.announced.is_some()
@@ -131,5 +144,9 @@ mod tests {
         let mut other = View::default();
         other.apply(&pieces, &daemon);
         assert_eq!(other.difference(&wanted).other, 990);
+        // To the sender itself they are no routes.
+        let mut own = View::of(65101);
+        assert_eq!(messages(&octets).filter(|message| own.take(message)).count(), routes);
+        assert_eq!(own.difference(&View::default()), Difference::default());
     }
 }

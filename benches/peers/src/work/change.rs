@@ -1,0 +1,83 @@
+//! How long one changed route takes from one peer to another.
+
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use foldhash::fast::RandomState;
+use hashbrown::HashMap;
+
+use super::{Bench, Measure, Row, figures, loaded, percentiles};
+use crate::daemon::{Name, Role};
+use crate::lab::{Lab, Plan};
+use crate::session::Recorder;
+use crate::stream::{self, Piece};
+
+/// A feeder of the table, a receiver, a feeder of changes.
+const ROLES: [Role; 3] = [Role::Feeder, Role::Receiver, Role::Feeder];
+const CHANGES: u16 = 400;
+/// Octets of the two End-of-RIB that every written stream ends with.
+const ENDS: usize = 23 + 29;
+
+/// A change and when it was sent.
+type Sent = Vec<(Vec<u8>, Instant)>;
+
+impl Bench {
+    pub(super) fn one_route_idle(&self, name: Name) -> Result<Vec<Row>> {
+        let (lab, mut receiver) = loaded(self, name, &ROLES)?;
+        let clock = lab.clock()?;
+        let begin = Instant::now();
+        let sent = send(&lab, Duration::from_millis(10), || false)?;
+        receiver.until_quiet(self.limit);
+        let mut row = figures(&lab, &clock, begin.elapsed())?;
+        row.extend(percentiles(delays(&sent, &mut receiver, &lab)?));
+        Ok(vec![(Measure::named("c"), row)])
+    }
+
+    pub(super) fn one_route_busy(&self, name: Name) -> Result<Vec<Row>> {
+        let lab = self.lab(&Plan::of(&ROLES), name)?;
+        let mut receiver = lab.sessions[1].record()?;
+        let clock = lab.clock()?;
+        let begin = Instant::now();
+        let fed = lab.sessions[0].feed(Arc::clone(&self.octets))?;
+        let sent = send(&lab, Duration::from_millis(3), || fed.is_finished())?;
+        ensure!(!sent.is_empty(), "the table was sent before the first change");
+        receiver.until_quiet(self.limit);
+        let mut row = figures(&lab, &clock, begin.elapsed())?;
+        row.extend(percentiles(delays(&sent, &mut receiver, &lab)?));
+        Ok(vec![(Measure::named("g"), row)])
+    }
+}
+
+/// Sends one change after the other with pauses, until there is a reason to stop.
+fn send(lab: &Lab, pause: Duration, stop: impl Fn() -> bool) -> Result<Sent> {
+    let sender = Plan::of(&ROLES).sender(2, 1);
+    let mut sent = Vec::new();
+    for round in (0..CHANGES).take_while(|_| !stop()) {
+        let [high, low] = round.to_be_bytes();
+        let nlri = vec![32, 198, 18, high, low];
+        let change = Piece { path: vec![0, 3333], nlri: nlri.clone(), ..Piece::default() };
+        let octets = stream::write(std::slice::from_ref(&change), &sender)?;
+        let octets = octets.get(..octets.len() - ENDS).unwrap_or_default();
+        sent.push((nlri, Instant::now()));
+        lab.sessions[2].write(octets)?;
+        thread::sleep(pause);
+    }
+    Ok(sent)
+}
+
+/// From sending each change to the read that brought it.
+fn delays(sent: &Sent, receiver: &mut Recorder, lab: &Lab) -> Result<Vec<Duration>> {
+    let mut came: HashMap<Vec<u8>, Instant, RandomState> = HashMap::default();
+    for (prefix, at) in receiver.arrivals(|octets| octets.starts_with(&[32, 198, 18])) {
+        came.entry(prefix).or_insert(at);
+    }
+    let mut times = Vec::new();
+    for (prefix, at) in sent {
+        let arrived =
+            came.get(prefix).with_context(|| format!("a change never came: {}", lab.daemon.log()))?;
+        times.push(arrived.saturating_duration_since(*at));
+    }
+    Ok(times)
+}
