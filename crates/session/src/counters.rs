@@ -1,7 +1,10 @@
 //! How many messages of each type went over the connections of a peer, as `show neighbors` and the metrics tell.
 
+use serde::{Deserialize, Serialize};
+
 /// Both ways, since the peer was made.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Counters {
     /// From the peer; what could not be decoded is not in here.
     pub received: MessageCounts,
@@ -30,7 +33,8 @@ fn count(octets: usize) -> u64 {
 }
 
 /// Messages by type.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct MessageCounts {
     /// OPEN.
     pub open: u64,

@@ -35,6 +35,7 @@ mod pace;
 mod peer;
 mod state;
 pub mod status;
+pub mod suspend;
 
 pub use config::{GracefulRestartMode, Mode, OwnRestart, PeerConfig, RemoteAs, SendHold, Takes};
 pub use connection::{ConnectionId, Direction, Endpoints};
@@ -44,3 +45,4 @@ pub use negotiated::Negotiated;
 pub use output::{Down, DownReason, Exceeded, Note, Output, RouteRetention};
 pub use peer::{Command, Peer};
 pub use status::{StateName, Status, Waiting};
+pub use suspend::{CannotResume, Misfit, Suspended};

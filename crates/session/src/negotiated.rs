@@ -253,7 +253,7 @@ fn shorter(ours: HoldTime, theirs: HoldTime) -> HoldTime {
     if theirs.as_secs() < ours.as_secs() { theirs } else { ours }
 }
 
-fn keepalive(config: &PeerConfig, hold_time: HoldTime) -> Option<Duration> {
+pub(crate) fn keepalive(config: &PeerConfig, hold_time: HoldTime) -> Option<Duration> {
     let seconds: NonZeroU16 = match hold_time {
         HoldTime::Off => return None,
         HoldTime::Seconds(seconds) => seconds,
@@ -271,7 +271,7 @@ fn takes_ipv6_next_hops(theirs: &[Capability]) -> bool {
     })
 }
 
-fn fqdn(theirs: &[Capability]) -> Option<String> {
+pub(crate) fn fqdn(theirs: &[Capability]) -> Option<String> {
     theirs.iter().find_map(|capability| {
         let Capability::Fqdn { host, domain } = capability else { return None };
         Some(if domain.is_empty() { host.clone() } else { format!("{host}.{domain}") })

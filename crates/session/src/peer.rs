@@ -48,12 +48,12 @@ pub enum Command {
 /// One peer.
 #[derive(Clone, Debug)]
 pub struct Peer {
-    config: PeerConfig,
-    pace: Pace,
-    record: Record,
-    main: State,
-    rival: Option<State>,
-    shown: (StateName, Instant),
+    pub(crate) config: PeerConfig,
+    pub(crate) pace: Pace,
+    pub(crate) record: Record,
+    pub(crate) main: State,
+    pub(crate) rival: Option<State>,
+    pub(crate) shown: (StateName, Instant),
 }
 
 impl Peer {

@@ -9,4 +9,5 @@ mod open;
 mod random;
 mod scenario;
 mod sim;
+mod suspend;
 mod timers;
