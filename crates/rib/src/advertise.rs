@@ -11,6 +11,7 @@ use bytes::BytesMut;
 
 use crate::config::PeerId;
 use crate::group::{ExportedSets, Group};
+use crate::handover;
 use crate::interned::NONE;
 use crate::peer::{EndOfRib, PeerOut};
 use crate::refresh;
@@ -139,11 +140,25 @@ impl Writer<'_> {
         }
     }
 
+    /// Whether the peer has exactly this from an earlier process. It is asked once: what is written from then on is ours.
+    fn is_known(&mut self, id: u32, what: u32) -> bool {
+        // Nearly always nothing is known.
+        !self.state.known.is_empty()
+            && self.state.known.remove(&id).is_some_and(|known| {
+                self.exported.sets.get(what).is_some_and(|now| handover::same(&known, now))
+            })
+    }
+
     /// Takes out prefixes that wait; whether there were any.
     fn fill_batch(&mut self) -> bool {
         while self.state.batch.len() < BATCH {
             let Some(id) = self.state.pending.pop() else { break };
-            self.state.batch.push((self.desired(id), id));
+            let what = self.desired(id);
+            if self.is_known(id, what) {
+                self.table.release(id);
+            } else {
+                self.state.batch.push((what, id));
+            }
         }
         self.state.batch.sort_unstable_by(|a, b| b.cmp(a));
         !self.state.batch.is_empty()

@@ -17,6 +17,8 @@
 //!   worked out again when somebody asks (`view`).
 //! - Peers that are told the same share an update group (`group`), which holds one id for each prefix.
 //!
+//! A session that another process goes on with takes its routes along (`handover`).
+//!
 //! Not here: sessions and timers (graceful restart's included), encoding, policy's own rules, route reflection, add-path
 //! (a path identifier is ignored).
 #![forbid(unsafe_code)]
@@ -39,6 +41,7 @@ mod decision;
 mod export;
 mod forwarding;
 mod group;
+pub mod handover;
 mod ids;
 mod interned;
 mod next_hops;

@@ -5,6 +5,7 @@ use bgp_wire::{Family, PerFamily};
 use crate::column::Column;
 use crate::config::{PeerId, PeerSettings};
 use crate::forwarding::RouteSource;
+use crate::handover::Known;
 use crate::ids::IdSet;
 use crate::seed::Seed;
 
@@ -52,6 +53,8 @@ pub(crate) struct PeerOut {
     pub(crate) refresh_due: bool,
     /// Our BoRR is out, our EoRR is not.
     pub(crate) refreshing: bool,
+    /// What it has from an earlier process, for prefixes that it has not pulled from this one.
+    pub(crate) known: Known,
 }
 
 impl PeerOut {

@@ -1,5 +1,6 @@
 //! The RIB as its users see it: scenarios, laws that hold whatever happens, and what must be given back.
 
+mod handover;
 mod holders;
 mod laws;
 mod refresh;
