@@ -6,6 +6,7 @@
 
 use hashbrown::HashMap;
 
+use crate::paged::Paged;
 use crate::seed::Seed;
 
 /// One path: the id of its attribute set and what has been found out about it.
@@ -76,7 +77,7 @@ pub(crate) struct Column {
 #[derive(Clone, Debug)]
 enum Cells {
     Sparse(HashMap<u32, Cell, Seed>),
-    Dense(Vec<u32>),
+    Dense(Paged<Cell>),
 }
 
 /// Above this many cells a map is never kept: growing it would take too long at a time.
@@ -95,7 +96,7 @@ impl Column {
     pub(crate) fn get(&self, id: u32) -> Cell {
         match &self.cells {
             Cells::Sparse(map) => map.get(&id).copied().unwrap_or(Cell::NONE),
-            Cells::Dense(cells) => cells.get(id as usize).map_or(Cell::NONE, |cell| Cell(*cell)),
+            Cells::Dense(cells) => cells.get(id as usize).copied().unwrap_or(Cell::NONE),
         }
     }
 
@@ -118,7 +119,8 @@ impl Column {
         self.len += 1;
         let Cells::Sparse(map) = &self.cells else { return };
         if (self.len > ids / 8 && self.len > 64) || self.len > SPARSE_MAX {
-            let mut cells = vec![0; ids];
+            let mut cells = Paged::default();
+            cells.grow(ids, Cell::NONE);
             for (id, cell) in map {
                 put(&mut cells, *id, *cell);
             }
@@ -138,11 +140,10 @@ impl Column {
         match &mut self.cells {
             Cells::Sparse(map) => map.iter_mut().for_each(|(id, cell)| change(*id, cell)),
             Cells::Dense(cells) => {
-                for (id, raw) in (0u32..).zip(cells).filter(|(_, raw)| **raw != 0) {
-                    let mut cell = Cell(*raw);
-                    change(id, &mut cell);
-                    *raw = cell.0;
-                }
+                (0u32..)
+                    .zip(cells.iter_mut())
+                    .filter(|(_, cell)| !cell.is_none())
+                    .for_each(|(id, cell)| change(id, cell));
             }
         }
     }
@@ -150,9 +151,10 @@ impl Column {
     pub(crate) fn iter(&self) -> Box<dyn Iterator<Item = (u32, Cell)> + '_> {
         match &self.cells {
             Cells::Sparse(map) => Box::new(map.iter().map(|(id, cell)| (*id, *cell))),
-            Cells::Dense(cells) => Box::new(
-                (0u32..).zip(cells).map(|(id, cell)| (id, Cell(*cell))).filter(|(_, cell)| !cell.is_none()),
-            ),
+            Cells::Dense(cells) => {
+                let cells = (0u32..).zip(cells.iter().copied());
+                Box::new(cells.filter(|(_, cell)| !cell.is_none()))
+            }
         }
     }
 
@@ -161,9 +163,8 @@ impl Column {
         let taken: Vec<(u32, Cell)> = match &mut self.cells {
             Cells::Sparse(map) => map.extract_if(|_, _| true).take(max).collect(),
             Cells::Dense(cells) => {
-                let from = cells.len().saturating_sub(max);
-                let first = u32::try_from(from).unwrap_or(u32::MAX);
-                let tail = cells.drain(from..).map(Cell);
+                let (first, tail) = cells.pop_some(max).unwrap_or_default();
+                let first = u32::try_from(first).unwrap_or(u32::MAX);
                 (first..).zip(tail).filter(|(_, cell)| !cell.is_none()).collect()
             }
         };
@@ -176,15 +177,15 @@ impl Column {
     }
 }
 
-fn put(cells: &mut Vec<u32>, id: u32, cell: Cell) -> Cell {
+fn put(cells: &mut Paged<Cell>, id: u32, cell: Cell) -> Cell {
     let at = id as usize;
     if at >= cells.len() {
         if cell.is_none() {
             return Cell::NONE;
         }
-        cells.resize(at + 1, 0);
+        cells.grow(at + 1, Cell::NONE);
     }
-    cells.get_mut(at).map_or(Cell::NONE, |place| Cell(std::mem::replace(place, cell.0)))
+    cells.get_mut(at).map_or(Cell::NONE, |place| std::mem::replace(place, cell))
 }
 
 #[cfg(test)]

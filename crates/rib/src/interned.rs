@@ -6,6 +6,8 @@
 
 use hashbrown::HashTable;
 
+use crate::paged::Paged;
+
 /// Shards of an index, a power of two.
 pub(crate) const SHARDS: usize = 64;
 
@@ -16,7 +18,7 @@ pub(crate) const NONE: u32 = 0;
 #[derive(Clone, Debug)]
 pub(crate) struct Interned<V> {
     index: Box<[HashTable<u32>]>,
-    slots: Vec<Slot<V>>,
+    slots: Paged<Slot<V>>,
     free: Vec<u32>,
     len: usize,
 }
@@ -32,10 +34,12 @@ struct Slot<V> {
 
 impl<V> Default for Interned<V> {
     fn default() -> Self {
-        let nobody = Slot { hash: 0, refs: 0, life: 0, value: None };
+        let mut slots = Paged::default();
+        // Nobody has the id that names nothing.
+        slots.push(Slot { hash: 0, refs: 0, life: 0, value: None });
         Self {
             index: std::iter::repeat_with(HashTable::new).take(SHARDS).collect(),
-            slots: vec![nobody],
+            slots,
             free: Vec::new(),
             len: 0,
         }
@@ -126,7 +130,7 @@ impl<V> Interned<V> {
 impl<V> Interned<V> {
     /// Each id in use with the number of its holders.
     pub(crate) fn holders(&self) -> std::collections::HashMap<u32, u32> {
-        let slots = (0u32..).zip(&self.slots);
+        let slots = (0u32..).zip(self.slots.iter());
         slots.filter(|(_, slot)| slot.value.is_some()).map(|(id, slot)| (id, slot.refs)).collect()
     }
 }

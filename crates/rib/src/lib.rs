@@ -45,6 +45,7 @@ pub mod handover;
 mod ids;
 mod interned;
 mod next_hops;
+mod paged;
 mod peer;
 mod prefixes;
 mod reason;

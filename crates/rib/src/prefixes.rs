@@ -10,6 +10,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use bgp_wire::{Family, Ipv4Prefix, Ipv6Prefix, Prefix};
 use hashbrown::HashTable;
 
+use crate::paged::Paged;
 use crate::seed::Seed;
 
 const SHARDS: usize = 256;
@@ -75,7 +76,7 @@ impl Prefixes {
 pub(crate) struct Index<K> {
     seed: Seed,
     shards: Box<[HashTable<u32>]>,
-    keys: Vec<K>,
+    keys: Paged<K>,
     free: Vec<u32>,
 }
 
@@ -84,7 +85,7 @@ impl<K: Copy + Eq + Hash> Index<K> {
         Self {
             seed,
             shards: std::iter::repeat_with(HashTable::new).take(SHARDS).collect(),
-            keys: Vec::new(),
+            keys: Paged::default(),
             free: Vec::new(),
         }
     }

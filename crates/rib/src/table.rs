@@ -13,6 +13,7 @@ use crate::group::Group;
 use crate::ids::IdSet;
 use crate::interned::NONE;
 use crate::next_hops::NextHops;
+use crate::paged::Paged;
 use crate::seed::Seed;
 
 /// The Loc-RIB entry.
@@ -47,7 +48,7 @@ impl Entry {
 #[derive(Debug)]
 pub(crate) struct Table {
     pub(crate) prefixes: crate::prefixes::Prefixes,
-    entries: Vec<Entry>,
+    entries: Paged<Entry>,
     /// Networks of our own.
     pub(crate) local: Column,
     /// Prefixes that wait for a decision.
@@ -121,7 +122,7 @@ impl Table {
     pub(crate) fn new(family: Family, seed: Seed) -> Self {
         Self {
             prefixes: crate::prefixes::Prefixes::new(family, seed),
-            entries: Vec::new(),
+            entries: Paged::default(),
             local: Column::new(seed),
             undecided: IdSet::default(),
             untold: IdSet::default(),
@@ -150,7 +151,7 @@ impl Table {
     pub(crate) fn insert(&mut self, prefix: Prefix) -> Option<u32> {
         let id = self.prefixes.insert(prefix)?;
         if id as usize >= self.entries.len() {
-            self.entries.resize(id as usize + 1, EMPTY);
+            self.entries.grow(id as usize + 1, EMPTY);
         }
         Some(id)
     }
