@@ -131,7 +131,7 @@ fn spawn(start: Start, router_id: RouterId, listeners: Arc<Listeners>) -> anyhow
         hash_seed: random::seed(),
     });
     let fib = Fib::new(fib_config(&config), Instant::now());
-    let (to_routing, from_peers) = mpsc::channel(routing::QUEUE);
+    let (to_routing, from_peers) = routing::lanes();
     let (orders, received_orders) = mpsc::channel(routing::SMALL_QUEUE);
     let (queries, received_queries) = mpsc::channel(routing::SMALL_QUEUE);
     let (requests, received_requests) = mpsc::channel(supervisor::QUEUE);

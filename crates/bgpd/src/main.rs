@@ -10,6 +10,10 @@ use bgpd_rs::{config, control, daemon, log, privileges};
 use clap::{CommandFactory, Parser};
 use tracing::{error, warn};
 
+/// After so many turns of tasks a worker looks what the sockets have. A turn with a table in it takes a millisecond, so the
+/// runtime's own 61 would keep a session with one change waiting for that many.
+const EVENT_INTERVAL: u32 = 2;
+
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
@@ -67,6 +71,7 @@ fn run(options: Options) -> anyhow::Result<ExitCode> {
     }
     let start = daemon::Start { config: loaded.config, config_path: options.config, socket };
     tokio::runtime::Builder::new_multi_thread()
+        .event_interval(EVENT_INTERVAL)
         .enable_all()
         .build()
         .context("cannot start the runtime")?

@@ -23,7 +23,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use bgp_wire::Prefix;
-use bgp_wire::attribute::AttributeBytes;
+use bgp_wire::attribute::AttributeSlice;
 
 pub use prefix_list::PrefixList;
 pub use rule::{Action, Rule, RuleError};
@@ -69,7 +69,7 @@ pub enum Reason {
 
 impl Policy {
     /// The verdict on one route. `attributes` are octets: a policy that does not look at them pays nothing for them.
-    pub fn evaluate(&self, prefix: Prefix, _attributes: &AttributeBytes) -> Verdict {
+    pub fn evaluate(&self, prefix: Prefix, _attributes: AttributeSlice<'_>) -> Verdict {
         match self {
             Self::All => Verdict::Accept,
             Self::None => Verdict::Reject(Reason::PolicyNone),
@@ -78,7 +78,7 @@ impl Policy {
     }
 
     /// Whether the route passes: [`Policy::evaluate`] without the reason, for the hot road.
-    pub fn accepts(&self, prefix: Prefix, _attributes: &AttributeBytes) -> bool {
+    pub fn accepts(&self, prefix: Prefix, _attributes: AttributeSlice<'_>) -> bool {
         match self {
             Self::All => true,
             Self::None => false,

@@ -2,7 +2,8 @@
 //!
 //! Nothing is queued for a peer but a bit for each prefix that has changed for it. What it is told is what holds when it
 //! asks: a slow peer costs no memory, and a flap that is over when it asks costs at most one UPDATE. Prefixes are taken
-//! out in batches and sorted by what is announced, so that each UPDATE is as full as its attributes allow.
+//! out in batches and sorted by what is announced, so that each UPDATE is as full as its attributes allow. Changes of peers
+//! that say little come first: they do not wait behind the table of one that says much.
 
 use bgp_wire::route_refresh::{RouteRefresh, Subtype};
 use bgp_wire::update::encode;
@@ -10,7 +11,9 @@ use bgp_wire::{EncodeContext, Family, NlriEntry};
 use bytes::BytesMut;
 
 use crate::config::PeerId;
-use crate::group::{ExportedSets, Group};
+use crate::export::{Best, Exports};
+use crate::forwarding::Forwardings;
+use crate::group::Group;
 use crate::handover;
 use crate::interned::NONE;
 use crate::peer::{EndOfRib, PeerOut};
@@ -19,7 +22,9 @@ use crate::rib::Rib;
 use crate::table::Table;
 
 /// Prefixes that are sorted at a time.
-const BATCH: usize = 16_384;
+const BATCH: usize = 8192;
+/// The key of what is withdrawn.
+const WITHDRAWN: u64 = 0;
 
 impl Rib {
     /// Appends UPDATEs for a peer to `out`, whole ones, until it holds `limit` octets or more (by at most one message), and
@@ -33,7 +38,7 @@ impl Rib {
         for family in Family::ALL {
             let state = &mut peer.families[family].out;
             let table = &mut self.tables[family];
-            let group = match state.group.map(|at| table.groups.get_mut(at).and_then(Option::take)) {
+            let mut group = match state.group.map(|at| table.groups.get_mut(at).and_then(Option::take)) {
                 Some(Some(group)) => Some(group),
                 Some(None) | None => None,
             };
@@ -47,8 +52,9 @@ impl Rib {
                 encode,
                 state,
                 table,
-                group: group.as_ref(),
-                exported: &self.exported,
+                group: group.as_mut(),
+                forwardings: &self.forwardings,
+                from: Exports { sets: &self.sets, hops: &self.hops, local_asn: self.config.local_asn },
             };
             let done = writer.write(out, limit);
             restore(table, state, group);
@@ -57,6 +63,11 @@ impl Rib {
             }
         }
         false
+    }
+
+    /// Whether a peer is to be told something that does not wait behind the rest.
+    pub fn has_urgent_update(&self, id: PeerId) -> bool {
+        self.by_id(id).is_some_and(|peer| peer.families.iter().any(|(_, state)| !state.out.urgent.is_empty()))
     }
 
     /// Whether [`Rib::next_update`] has something for a peer.
@@ -95,8 +106,9 @@ struct Writer<'a> {
     state: &'a mut PeerOut,
     table: &'a mut Table,
     /// Taken out of the table.
-    group: Option<&'a Group>,
-    exported: &'a ExportedSets,
+    group: Option<&'a mut Group>,
+    forwardings: &'a Forwardings,
+    from: Exports<'a>,
 }
 
 impl Writer<'_> {
@@ -106,12 +118,15 @@ impl Writer<'_> {
             if out.len() >= limit {
                 return false;
             }
+            self.take_urgent();
             if !self.state.batch.is_empty() || self.fill_batch() {
                 self.write_run(out, limit);
             } else {
                 self.write_mark(out);
             }
         }
+        // What is left there does not wait any more.
+        self.state.urgent.clear();
         true
     }
 
@@ -131,60 +146,108 @@ impl Writer<'_> {
         }
     }
 
-    /// What the peer is to have for a prefix now; [`NONE`] for nothing.
-    fn desired(&self, id: u32) -> u32 {
-        let from_the_peer = self.table.entry(id).best_peer == self.peer;
-        match self.group {
-            Some(group) if !from_the_peer => group.cells.get(id).set(),
-            Some(_) | None => NONE,
+    /// What the peer is to have for a prefix now; nothing where it came from the peer itself.
+    fn desired(&self, id: u32) -> Option<Best> {
+        let entry = self.table.entry(id);
+        let set = self.group.as_ref()?.cells.get(id).set();
+        let announced = set != NONE && entry.best_peer != self.peer;
+        announced.then(|| Best { set, source: self.forwardings.source(entry.forwarding) })
+    }
+
+    /// By what a batch is sorted: the same for all that is announced alike.
+    fn key(&mut self, best: Option<Best>) -> u64 {
+        match (best, &mut self.group) {
+            (Some(best), Some(group)) => {
+                let outgoing = group.rewritten.get(&group.profile, best, self.from);
+                outgoing.map_or(WITHDRAWN, |outgoing| outgoing.key)
+            }
+            _ => WITHDRAWN,
         }
     }
 
     /// Whether the peer has exactly this from an earlier process. It is asked once: what is written from then on is ours.
-    fn is_known(&mut self, id: u32, what: u32) -> bool {
+    fn is_known(&mut self, id: u32, best: Option<Best>) -> bool {
         // Nearly always nothing is known.
         !self.state.known.is_empty()
             && self.state.known.remove(&id).is_some_and(|known| {
-                self.exported.sets.get(what).is_some_and(|now| handover::same(&known, now))
+                let now = best
+                    .zip(self.group.as_ref())
+                    .and_then(|(best, group)| self.from.values(&group.profile, best));
+                now.is_some_and(|now| handover::same(&known, &now))
             })
     }
 
     /// Takes out prefixes that wait; whether there were any.
     fn fill_batch(&mut self) -> bool {
+        // Prefixes that came together have the same set more often than not.
+        let (mut last, mut key) = (None, WITHDRAWN);
         while self.state.batch.len() < BATCH {
             let Some(id) = self.state.pending.pop() else { break };
-            let what = self.desired(id);
-            if self.is_known(id, what) {
+            let best = self.desired(id);
+            if self.is_known(id, best) {
                 self.table.release(id);
-            } else {
-                self.state.batch.push((what, id));
+                continue;
             }
+            if best != last {
+                (last, key) = (best, self.key(best));
+            }
+            self.state.batch.push((key, id));
         }
         self.state.batch.sort_unstable_by(|a, b| b.cmp(a));
         !self.state.batch.is_empty()
     }
 
-    /// Writes messages for the last prefixes of the batch that have the same announcement, or the same lack of one.
-    fn write_run(&mut self, out: &mut BytesMut, limit: usize) {
-        let Some((what, _)) = self.state.batch.last().copied() else { return };
-        let first = self.state.batch.iter().rposition(|(other, _)| *other != what).map_or(0, |at| at + 1);
-        let run = self.state.batch.split_off(first);
-        let mut ids = Vec::with_capacity(run.len());
-        for (_, id) in run {
-            // What has changed since is waiting again.
-            let current = self.desired(id) == what && (what != NONE || self.state.sent.contains(id));
-            if current {
-                ids.push(id);
-            } else {
+    /// Puts what is urgent before what is in the batch already.
+    fn take_urgent(&mut self) {
+        let behind = self.state.batch.len();
+        while let Some(id) = self.state.urgent.pop_front() {
+            if !self.state.pending.remove(id) {
+                continue;
+            }
+            let best = self.desired(id);
+            if self.is_known(id, best) {
                 self.table.release(id);
+            } else {
+                let key = self.key(best);
+                self.state.batch.push((key, id));
             }
         }
-        let written = if what == NONE {
-            self.withdraw(&ids, out, limit)
-        } else {
-            self.announce(what, &ids, out, limit)
+        if let Some(urgent) = self.state.batch.get_mut(behind..) {
+            urgent.sort_unstable_by(|a, b| b.cmp(a));
+        }
+    }
+
+    /// Writes messages for the last prefixes of the batch that have the same announcement, or the same lack of one.
+    fn write_run(&mut self, out: &mut BytesMut, limit: usize) {
+        let Some((key, _)) = self.state.batch.last().copied() else { return };
+        let first = self.state.batch.iter().rposition(|(other, _)| *other != key).map_or(0, |at| at + 1);
+        let run = self.state.batch.split_off(first);
+        let mut ids = Vec::with_capacity(run.len());
+        let mut what = None;
+        for (_, id) in run {
+            let best = self.desired(id);
+            let as_sorted = best == what && !ids.is_empty() || self.key(best) == key;
+            if !as_sorted {
+                self.put_back(id);
+            } else if best.is_none() && !self.state.sent.contains(id) {
+                self.table.release(id);
+            } else {
+                what = best;
+                ids.push(id);
+            }
+        }
+        let written = match what {
+            None => self.withdraw(&ids, out, limit),
+            Some(best) => self.announce(best, &ids, out, limit),
         };
-        self.state.batch.extend(ids.get(written..).unwrap_or_default().iter().map(|id| (what, *id)));
+        self.state.batch.extend(ids.get(written..).unwrap_or_default().iter().map(|id| (key, *id)));
+    }
+
+    /// Has a prefix wait again: it has changed since it was sorted.
+    fn put_back(&mut self, id: u32) {
+        if !self.state.pending.insert(id) {
+            self.table.release(id);
+        }
     }
 
     fn entries<'b>(&'b self, ids: &'b [u32]) -> impl Iterator<Item = NlriEntry> + 'b {
@@ -209,14 +272,17 @@ impl Writer<'_> {
     }
 
     /// How many of `ids` were announced.
-    fn announce(&mut self, what: u32, ids: &[u32], out: &mut BytesMut, limit: usize) -> usize {
-        let Some(exported) = self.exported.sets.get(what) else { return ids.len() };
-        let attributes = &exported.attributes;
+    fn announce(&mut self, best: Best, ids: &[u32], out: &mut BytesMut, limit: usize) -> usize {
+        let group = self.group.as_mut();
+        let outgoing = group.and_then(|group| group.rewritten.get(&group.profile, best, self.from));
+        let Some(outgoing) = outgoing else { return 0 };
+        let (attributes, next_hop) = (outgoing.attributes.as_slice(), outgoing.next_hop);
         let mut written = 0;
-        let mut entries = self.entries(ids).peekable();
+        let prefixes = &self.table.prefixes;
+        let mut entries = ids.iter().filter_map(|id| prefixes.prefix(*id)).map(NlriEntry::from).peekable();
         let mut too_long = false;
         while entries.peek().is_some() && out.len() < limit && !too_long {
-            match encode::announce_octets(&self.encode, attributes, exported.next_hop, &mut entries, out) {
+            match encode::announce_octets(&self.encode, attributes, next_hop, &mut entries, out) {
                 Ok(count) => written += count,
                 Err(encode::AttributesTooLong(_)) => too_long = true,
             }

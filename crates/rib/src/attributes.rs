@@ -5,8 +5,10 @@
 
 use std::hash::BuildHasher;
 
-use bgp_wire::attribute::Origin;
-use bgp_wire::{Asn, AttributeBytes, PathAttributes, RouterId, ScopedNextHop};
+use bgp_wire::attribute::as_path::{self, SegmentKind};
+use bgp_wire::attribute::{AttributeSlice, Origin, RawAttribute, StoredAttributes};
+use bgp_wire::iana::attribute as code;
+use bgp_wire::{Asn, AttributeBytes, RouterId, ScopedNextHop};
 
 use crate::interned::Interned;
 use crate::next_hops::NextHops;
@@ -17,25 +19,6 @@ pub(crate) const GRACEFUL_SHUTDOWN: u32 = 0xFFFF_0000;
 const NO_EXPORT: u32 = 0xFFFF_FF01;
 const NO_ADVERTISE: u32 = 0xFFFF_FF02;
 const NO_EXPORT_SUBCONFED: u32 = 0xFFFF_FF03;
-
-/// What the checks and the selection look at.
-#[derive(Clone, Debug)]
-pub(crate) struct Summary {
-    pub(crate) local_pref: Option<u32>,
-    pub(crate) med: u32,
-    pub(crate) path_len: u32,
-    pub(crate) neighbor_as: Option<Asn>,
-    pub(crate) originator: Option<u32>,
-    pub(crate) cluster_len: u32,
-    pub(crate) origin: Origin,
-    /// How often our own AS is in the AS_PATH.
-    pub(crate) own_as: u8,
-    pub(crate) originator_is_us: bool,
-    pub(crate) cluster_is_ours: bool,
-    pub(crate) graceful_shutdown: bool,
-    /// How far communities let it go.
-    pub(crate) scope: Scope,
-}
 
 /// How far a route may be announced, RFC 1997.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,52 +31,171 @@ pub(crate) enum Scope {
     Nobody,
 }
 
+/// What the checks and the selection look at, drawn out once: 20 octets. What only reflected routes have is read when it
+/// is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub(crate) struct Summary {
+    /// Zero without.
+    pub(crate) med: u32,
+    /// Meaningless without its flag.
+    local_pref: u32,
+    /// Meaningless without its flag.
+    neighbor_as: u32,
+    /// For selection; the longest that a message can hold fits.
+    path_len: u16,
+    /// How often our own AS is in the AS_PATH.
+    flags: u16,
+    pub(crate) own_as: u8,
+    origin: Origin,
+}
+
+const HAS_LOCAL_PREF: u16 = 1;
+const HAS_NEIGHBOR: u16 = 1 << 1;
+const REFLECTED: u16 = 1 << 2;
+const SHUTDOWN: u16 = 1 << 3;
+const OWN_AS_ONLY: u16 = 1 << 4;
+const NOBODY: u16 = 1 << 5;
+
 impl Summary {
-    fn new(attributes: &PathAttributes, us: &Us) -> Self {
-        let router_id = us.router_id.bits();
-        let has = |community| attributes.communities.contains(&community);
-        let own_as = attributes.as_path.asns().filter(|asn| *asn == us.asn).count();
-        let originator = attributes.originator_id.map(u32::from);
-        Self {
-            local_pref: attributes.local_pref,
-            med: attributes.med.unwrap_or(0),
-            path_len: saturated(attributes.as_path.selection_length()),
-            neighbor_as: attributes.as_path.neighbor_as(),
-            originator,
-            cluster_len: saturated(attributes.cluster_list.len()),
-            origin: attributes.origin,
-            own_as: u8::try_from(own_as).unwrap_or(u8::MAX),
-            originator_is_us: originator == Some(router_id),
-            cluster_is_ours: attributes.cluster_list.iter().any(|id| u32::from(*id) == router_id),
-            graceful_shutdown: has(GRACEFUL_SHUTDOWN),
-            scope: if has(NO_ADVERTISE) {
-                Scope::Nobody
-            } else if has(NO_EXPORT) || has(NO_EXPORT_SUBCONFED) {
-                Scope::OwnAs
-            } else {
-                Scope::Any
-            },
+    fn new(set: AttributeSlice<'_>, us: Asn) -> Self {
+        let none = Self::default();
+        set.iter().fold(none, |summary, attribute| summary.with(&attribute, us))
+    }
+
+    fn with(mut self, attribute: &RawAttribute<'_>, us: Asn) -> Self {
+        let number = attribute.value.first_chunk().map_or(0, |octets| u32::from_be_bytes(*octets));
+        match attribute.code {
+            code::ORIGIN => {
+                let origin = attribute.value.first().copied().and_then(Origin::from_octet);
+                self.origin = origin.unwrap_or_default();
+            }
+            code::AS_PATH => self.take_path(attribute.value, us),
+            code::MED => self.med = number,
+            code::LOCAL_PREF => {
+                self.local_pref = number;
+                self.flags |= HAS_LOCAL_PREF;
+            }
+            code::COMMUNITIES => {
+                for community in attribute.value.as_chunks().0 {
+                    self.flags |= match u32::from_be_bytes(*community) {
+                        GRACEFUL_SHUTDOWN => SHUTDOWN,
+                        NO_EXPORT | NO_EXPORT_SUBCONFED => OWN_AS_ONLY,
+                        NO_ADVERTISE => NOBODY,
+                        _ => 0,
+                    };
+                }
+            }
+            code::ORIGINATOR_ID | code::CLUSTER_LIST => self.flags |= REFLECTED,
+            _ => {}
+        }
+        self
+    }
+
+    fn take_path(&mut self, value: &[u8], us: Asn) {
+        let (mut length, mut own) = (0usize, 0usize);
+        let mut first_outside = true;
+        for (kind, asns) in as_path::segments(value) {
+            own += asns.iter().filter(|asn| u32::from_be_bytes(**asn) == us.0).count();
+            match kind {
+                SegmentKind::Set => length += 1,
+                SegmentKind::Sequence => length += asns.len(),
+                SegmentKind::Confederation => continue,
+            }
+            if let (SegmentKind::Sequence, true, Some(asn)) = (kind, first_outside, asns.first()) {
+                self.neighbor_as = u32::from_be_bytes(*asn);
+                self.flags |= HAS_NEIGHBOR;
+            }
+            first_outside = false;
+        }
+        self.path_len = u16::try_from(length).unwrap_or(u16::MAX);
+        self.own_as = u8::try_from(own).unwrap_or(u8::MAX);
+    }
+
+    fn has(&self, flag: u16) -> bool {
+        self.flags & flag != 0
+    }
+
+    pub(crate) fn local_pref(&self) -> Option<u32> {
+        self.has(HAS_LOCAL_PREF).then_some(self.local_pref)
+    }
+
+    pub(crate) fn neighbor_as(&self) -> Option<Asn> {
+        self.has(HAS_NEIGHBOR).then_some(Asn(self.neighbor_as))
+    }
+
+    pub(crate) fn path_len(&self) -> u32 {
+        u32::from(self.path_len)
+    }
+
+    pub(crate) fn origin(&self) -> Origin {
+        self.origin
+    }
+
+    pub(crate) fn graceful_shutdown(&self) -> bool {
+        self.has(SHUTDOWN)
+    }
+
+    /// How far communities let it go.
+    pub(crate) fn scope(&self) -> Scope {
+        if self.has(NOBODY) {
+            Scope::Nobody
+        } else if self.has(OWN_AS_ONLY) {
+            Scope::OwnAs
+        } else {
+            Scope::Any
         }
     }
 }
 
-fn saturated(count: usize) -> u32 {
-    u32::try_from(count).unwrap_or(u32::MAX)
+/// What a route reflector has added, RFC 4456 section 8.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub(crate) struct Reflection {
+    pub(crate) originator: Option<u32>,
+    pub(crate) cluster_len: u32,
+    /// Our own identifier is in the CLUSTER_LIST.
+    pub(crate) cluster_is_ours: bool,
 }
 
-/// This speaker, for loop checks.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Us {
-    pub(crate) asn: Asn,
-    pub(crate) router_id: RouterId,
+impl Reflection {
+    fn new(set: AttributeSlice<'_>, us: RouterId) -> Self {
+        set.iter().fold(Self::default(), |mut reflection, attribute| {
+            let numbers = attribute.value.as_chunks().0;
+            let mut numbers = numbers.iter().map(|octets| u32::from_be_bytes(*octets));
+            match attribute.code {
+                code::ORIGINATOR_ID => reflection.originator = numbers.next(),
+                code::CLUSTER_LIST => {
+                    reflection.cluster_len = u32::try_from(numbers.len()).unwrap_or(u32::MAX);
+                    reflection.cluster_is_ours = numbers.any(|id| id == us.bits());
+                }
+                _ => {}
+            }
+            reflection
+        })
+    }
 }
 
 /// One set.
 #[derive(Debug)]
 pub(crate) struct AttributeSet {
-    pub(crate) octets: AttributeBytes,
+    octets: StoredAttributes,
     pub(crate) hop: u32,
     pub(crate) summary: Summary,
+}
+
+impl AttributeSet {
+    pub(crate) fn octets(&self) -> AttributeSlice<'_> {
+        self.octets.as_slice()
+    }
+
+    /// What a route reflector has added.
+    pub(crate) fn reflection(&self, us: RouterId) -> Reflection {
+        if self.summary.has(REFLECTED) { Reflection::new(self.octets(), us) } else { Reflection::default() }
+    }
+
+    fn as_path(&self) -> &[u8] {
+        let path = self.octets().iter().find(|attribute| attribute.code == code::AS_PATH);
+        path.map_or(&[], |attribute| attribute.value)
+    }
 }
 
 /// See the module. A set holds its next hop.
@@ -101,11 +203,11 @@ pub(crate) struct AttributeSet {
 pub(crate) struct AttributeSets {
     sets: Interned<AttributeSet>,
     seed: Seed,
-    us: Us,
+    us: Asn,
 }
 
 impl AttributeSets {
-    pub(crate) fn new(seed: Seed, us: Us) -> Self {
+    pub(crate) fn new(seed: Seed, us: Asn) -> Self {
         Self { sets: Interned::default(), seed, us }
     }
 
@@ -121,15 +223,14 @@ impl AttributeSets {
         hops: &mut NextHops,
     ) -> u32 {
         let hop = hops.intern(next_hop);
+        let octets = octets.as_slice();
         let hash = self.seed.hash_one((octets, hop));
-        if let Some(id) = self.sets.hold_same(hash, |set| set.hop == hop && set.octets == *octets) {
+        if let Some(id) = self.sets.hold_same(hash, |set| set.hop == hop && set.octets() == octets) {
             hops.release(hop);
             return id;
         }
-        // Octets of its own: those of the UPDATE would keep the whole read buffer alive.
-        let octets = octets.detached();
-        let summary = Summary::new(&octets.parse(), &self.us);
-        self.sets.add(hash, AttributeSet { octets, hop, summary })
+        let summary = Summary::new(octets, self.us);
+        self.sets.add(hash, AttributeSet { octets: octets.to_stored(), hop, summary })
     }
 
     pub(crate) fn get(&self, id: u32) -> Option<&AttributeSet> {
@@ -156,7 +257,7 @@ impl AttributeSets {
             return true;
         }
         match (self.get(a), self.get(b)) {
-            (Some(a), Some(b)) => a.octets.parse().as_path == b.octets.parse().as_path,
+            (Some(a), Some(b)) => a.as_path() == b.as_path(),
             _ => false,
         }
     }

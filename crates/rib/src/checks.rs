@@ -5,7 +5,7 @@
 //! changes, and one bit of it is kept; the reason is worked out again when somebody asks.
 
 use bgp_policy::{Policy, Verdict};
-use bgp_wire::{PeerKind, Prefix};
+use bgp_wire::{PeerKind, Prefix, RouterId};
 
 use crate::attributes::AttributeSet;
 use crate::config::PeerSettings;
@@ -20,6 +20,7 @@ pub(crate) fn refusal_of_set(
     settings: &PeerSettings,
     set: &AttributeSet,
     hops: &NextHops,
+    us: RouterId,
 ) -> Option<Refusal> {
     let summary = &set.summary;
     if summary.own_as > settings.allow_own_as {
@@ -27,14 +28,15 @@ pub(crate) fn refusal_of_set(
     }
     if settings.kind == PeerKind::External
         && settings.enforce_first_as
-        && summary.neighbor_as != Some(settings.asn)
+        && summary.neighbor_as() != Some(settings.asn)
     {
-        return Some(Refusal::FirstAs { found: summary.neighbor_as, expected: settings.asn });
+        return Some(Refusal::FirstAs { found: summary.neighbor_as(), expected: settings.asn });
     }
-    if settings.kind == PeerKind::Internal && summary.originator_is_us {
+    let reflection = set.reflection(us);
+    if settings.kind == PeerKind::Internal && reflection.originator == Some(us.bits()) {
         return Some(Refusal::OriginatorLoop);
     }
-    if settings.kind == PeerKind::Internal && summary.cluster_is_ours {
+    if settings.kind == PeerKind::Internal && reflection.cluster_is_ours {
         return Some(Refusal::ClusterLoop);
     }
     next_hop_fault(settings, set.hop, hops).map(Refusal::NextHop)
@@ -58,7 +60,7 @@ pub(crate) fn refusal_of_policy(
     set: &AttributeSet,
 ) -> Option<Refusal> {
     match (&settings.import, settings.kind) {
-        (Some(policy), _) => match policy.evaluate(prefix, &set.octets) {
+        (Some(policy), _) => match policy.evaluate(prefix, set.octets()) {
             Verdict::Accept => None,
             Verdict::Reject(reason) => Some(Refusal::Policy(reason)),
         },
@@ -72,7 +74,7 @@ pub(crate) fn refusal_of_policy(
 /// [`refusal_of_policy`] without the reason.
 pub(crate) fn policy_accepts(settings: &PeerSettings, prefix: Prefix, set: &AttributeSet) -> bool {
     match (&settings.import, settings.kind) {
-        (Some(policy), _) => policy.accepts(prefix, &set.octets),
+        (Some(policy), _) => policy.accepts(prefix, set.octets()),
         (None, kind) => kind == PeerKind::Internal,
     }
 }
@@ -94,8 +96,8 @@ pub(crate) fn local_pref(kind: PeerKind, set: &AttributeSet) -> u32 {
     match kind {
         // "If the route is learned from an external peer, then the local BGP speaker computes the degree of preference":
         // what LOCAL_PREF it may have sent is not looked at. RFC 8326 section 4.2 wants zero before a shutdown.
-        PeerKind::External if set.summary.graceful_shutdown => 0,
+        PeerKind::External if set.summary.graceful_shutdown() => 0,
         PeerKind::External => DEFAULT_LOCAL_PREF,
-        PeerKind::Internal => set.summary.local_pref.unwrap_or(DEFAULT_LOCAL_PREF),
+        PeerKind::Internal => set.summary.local_pref().unwrap_or(DEFAULT_LOCAL_PREF),
     }
 }

@@ -11,12 +11,24 @@ use crate::checks;
 use crate::column::Cell;
 use crate::config::PeerId;
 use crate::decision::{self, Candidate, Multipath, Selection};
+use crate::export::{Best, Exports};
 use crate::forwarding::{Forwarding, RouteSource};
-use crate::group::{Best, Sources};
 use crate::interned::NONE;
-use crate::peer::Peer;
+use crate::peer::{Pace, Peer};
 use crate::rib::Rib;
-use crate::table::Orphan;
+use crate::table::{Orphan, Places};
+
+/// A change of the best path of a prefix.
+#[derive(Clone, Copy, Debug)]
+struct Change {
+    /// Where the former best path came from.
+    was: RouteSource,
+    best: Option<Best>,
+    /// Two peers between which it moved: for them the same announcement begins or ends to be one that would go back to
+    /// where it came from.
+    moved: Option<[PeerId; 2]>,
+    pace: Pace,
+}
 
 impl Rib {
     /// Works on what waits, about `budget` prefixes of it, and says whether there is more.
@@ -29,8 +41,8 @@ impl Rib {
         while left > 0 {
             let mut worked = false;
             for family in Family::ALL {
-                if let Some(id) = self.tables[family].undecided.pop() {
-                    self.decide_prefix(family, id);
+                if let Some((id, pace)) = self.tables[family].next_undecided() {
+                    self.decide_prefix(family, id, pace);
                     self.tables[family].release(id);
                     left = left.saturating_sub(1);
                     worked = true;
@@ -39,6 +51,9 @@ impl Rib {
             if !worked {
                 break;
             }
+        }
+        if self.tables.iter().all(|(_, table)| table.undecided.is_empty()) {
+            self.round = self.round.wrapping_add(1);
         }
         for family in Family::ALL {
             self.fill_groups(family, left);
@@ -60,10 +75,10 @@ impl Rib {
     pub fn next_forwarding_change(&mut self) -> Option<(Prefix, Option<Forwarding>)> {
         for family in Family::ALL {
             let table = &mut self.tables[family];
-            while let Some(id) = table.untold.pop() {
+            while let Some((id, told)) = table.next_untold() {
                 let prefix = table.prefixes.prefix(id);
                 let forwarding = self.forwardings.forwarding(table.entry(id).forwarding, &self.hops);
-                table.told(id, &mut self.forwardings, &mut self.hops);
+                self.forwardings.release(told, &mut self.hops);
                 table.release(id);
                 if let Some(prefix) = prefix {
                     return Some((prefix, forwarding));
@@ -80,17 +95,17 @@ impl Rib {
         }
         let set = self.sets.get(cell.set())?;
         let interior_cost = self.hops.metric(set.hop)?;
-        let summary = &set.summary;
+        let (summary, reflection) = (&set.summary, set.reflection(self.config.router_id));
         Some(Candidate {
             source: peer.source(),
             local_pref: checks::local_pref(peer.settings.kind, set),
-            path_len: summary.path_len,
-            origin: summary.origin,
+            path_len: summary.path_len(),
+            origin: summary.origin(),
             med: summary.med,
-            neighbor_as: summary.neighbor_as,
+            neighbor_as: summary.neighbor_as(),
             interior_cost,
-            router_id: summary.originator.unwrap_or(peer.settings.router_id.bits()),
-            cluster_len: summary.cluster_len,
+            router_id: reflection.originator.unwrap_or(peer.settings.router_id.bits()),
+            cluster_len: reflection.cluster_len,
             address: Some(peer.settings.address),
             peer: peer.id,
             place,
@@ -107,8 +122,8 @@ impl Rib {
         Some(Candidate {
             source: RouteSource::Local,
             local_pref: checks::DEFAULT_LOCAL_PREF,
-            path_len: set.summary.path_len,
-            origin: set.summary.origin,
+            path_len: set.summary.path_len(),
+            origin: set.summary.origin(),
             med: 0,
             neighbor_as: None,
             interior_cost: 0,
@@ -132,24 +147,32 @@ impl Rib {
         decision::select(candidates, &multipath)
     }
 
-    fn decide_prefix(&mut self, family: Family, id: u32) {
+    fn decide_prefix(&mut self, family: Family, id: u32, pace: Pace) {
         let mut candidates = std::mem::take(&mut self.scratch);
         candidates.clear();
         candidates.extend(self.local_candidate(family, id));
         // Peers whose path is marked as used until now.
         let mut before: SmallVec<[usize; 8]> = SmallVec::new();
+        let (may_have, mut have) = (self.tables[family].entry(id).paths, Places::NOWHERE);
         for (place, peer) in self.peers.iter().enumerate() {
-            let Some(peer) = peer else { continue };
+            let Some(peer) = peer.as_ref().filter(|_| may_have.may_have(place)) else { continue };
             let cell = peer.families[family].received.get(id);
+            if cell.is_none() {
+                continue;
+            }
+            have.add(place);
             if cell.used() {
                 before.push(place);
             }
             candidates.extend(self.candidate(peer, place, cell));
         }
+        if let Some(entry) = self.tables[family].entry_mut(id) {
+            entry.paths = have;
+        }
         let used = self.select(&mut candidates).map_or(0, |selection| selection.used);
         let used = candidates.get(..used).unwrap_or_default();
         self.mark_used(family, id, &before, used);
-        self.install(family, id, used);
+        self.install(family, id, used, pace);
         self.scratch = candidates;
     }
 
@@ -178,7 +201,7 @@ impl Rib {
     }
 
     /// Loc-RIB: takes in the result, and marks the prefix for those downstream for whom something has changed.
-    fn install(&mut self, family: Family, id: u32, used: &[Candidate]) {
+    fn install(&mut self, family: Family, id: u32, used: &[Candidate], pace: Pace) {
         let hops: SmallVec<[u32; 4]> = match used.first().map(|best| best.source) {
             Some(RouteSource::External | RouteSource::Internal) => used.iter().map(|path| path.hop).collect(),
             // Nothing to forward by: the network is reached by whatever made it ours.
@@ -190,9 +213,10 @@ impl Rib {
 
         let table = &mut self.tables[family];
         let before = table.entry(id);
+        let was = self.forwardings.source(before.forwarding);
         self.sets.hold(set);
         if let Some(entry) = table.entry_mut(id) {
-            (entry.best_peer, entry.best_set, entry.forwarding) = (peer, set, forwarding);
+            (entry.best_peer, entry.best_set) = (peer, set);
         }
         match (before.best_set == NONE, set == NONE) {
             (true, false) => {
@@ -205,61 +229,53 @@ impl Rib {
             }
             (true, true) | (false, false) => {}
         }
-        table.tell(id);
-        self.forwardings.release(before.forwarding, &mut self.hops);
+        table.forward(id, forwarding, &mut self.forwardings, &mut self.hops);
         if (before.best_peer, before.best_set) != (peer, set) {
             let back = [before.best_peer, peer];
             let moved = before.best_set != NONE && set != NONE && before.best_peer != peer;
-            self.export(family, id, used.first().map(|best| (best.set, best.source)), moved.then_some(back));
+            let best = used.first().map(|best| Best { set: best.set, source: best.source });
+            let change = Change { was, best, moved: moved.then_some(back), pace };
+            self.export(family, id, &change);
         }
         // Last: until here the prefix of the old set was compared with.
         self.sets.release(before.best_set, &mut self.hops);
     }
 
-    /// Brings the update groups up to date with the best path of a prefix. `moved` are two peers between which it moved:
-    /// for them the same announcement begins or ends to be one that would go back to where it came from.
-    fn export(
-        &mut self,
-        family: Family,
-        id: u32,
-        best: Option<(u32, RouteSource)>,
-        moved: Option<[PeerId; 2]>,
-    ) {
+    /// What exports are made from.
+    pub(crate) fn exports(&self) -> Exports<'_> {
+        Exports { sets: &self.sets, hops: &self.hops, local_asn: self.config.local_asn }
+    }
+
+    /// Brings the update groups up to date with the best path of a prefix.
+    fn export(&mut self, family: Family, id: u32, change: &Change) {
         for at in 0..self.tables[family].groups.len() {
-            self.export_to(family, at, id, best, moved);
+            self.export_to(family, at, id, change);
         }
     }
 
-    fn export_to(
-        &mut self,
-        family: Family,
-        at: usize,
-        id: u32,
-        best: Option<(u32, RouteSource)>,
-        moved: Option<[PeerId; 2]>,
-    ) {
+    fn export_to(&mut self, family: Family, at: usize, id: u32, change: &Change) {
         let table = &mut self.tables[family];
         let Some(prefix) = table.prefixes.prefix(id) else { return };
         let Some(mut group) = table.groups.get_mut(at).and_then(Option::take) else { return };
-        let new = best.map_or(NONE, |(set, source)| {
-            let mut from = Sources {
-                sets: &self.sets,
-                hops: &self.hops,
-                exported: &mut self.exported,
-                local_asn: self.config.local_asn,
-            };
-            group.export(&Best { prefix, set, source }, &mut from)
-        });
+        let from = Exports { sets: &self.sets, hops: &self.hops, local_asn: self.config.local_asn };
+        let new = change.best.filter(|best| from.announces(&group.profile, prefix, *best));
         let old = group.cells.get(id).set();
-        if new != old {
-            self.exported.sets.hold(new, 1);
-            table.replace(&mut group.cells, id, Cell::new(new));
-            self.exported.sets.release(old);
+        let old = (old != NONE).then_some(Best { set: old, source: change.was });
+        let same = match (old, new) {
+            (Some(old), Some(new)) => group.same(old, new, from),
+            (None, None) => true,
+            (Some(_), None) | (None, Some(_)) => false,
+        };
+        let set = |best: Option<Best>| best.map_or(NONE, |best| best.set);
+        if set(new) != set(old) {
+            self.sets.hold(set(new));
+            table.replace(&mut group.cells, id, Cell::new(set(new)));
+            self.sets.release(set(old), &mut self.hops);
         }
         for place in &group.members {
             let Some(Some(peer)) = self.peers.get_mut(*place) else { continue };
-            let turned = moved.is_some_and(|peers| peers.contains(&peer.id));
-            if (new != old || turned) && peer.families[family].out.pending.insert(id) {
+            let turned = change.moved.is_some_and(|peers| peers.contains(&peer.id));
+            if (!same || turned) && peer.families[family].out.wait(id, change.pace) {
                 table.hold(id);
             }
         }
@@ -284,7 +300,9 @@ impl Rib {
                     // Not asked of the peer: it may be gone, and back with the same route before the prefix is decided,
                     // and then nothing changes that would be exported.
                     let source = self.forwardings.source(entry.forwarding);
-                    self.export_to(family, at, id, Some((entry.best_set, source)), None);
+                    let best = Some(Best { set: entry.best_set, source });
+                    let change = Change { was: source, best, moved: None, pace: Pace::Bulk };
+                    self.export_to(family, at, id, &change);
                 }
                 left -= 1;
             }
@@ -315,7 +333,7 @@ impl Rib {
                 Some(cells) => {
                     for (id, cell) in cells {
                         table.release(id);
-                        self.exported.sets.release(cell.set());
+                        self.sets.release(cell.set(), &mut self.hops);
                     }
                     false
                 }

@@ -4,14 +4,18 @@
 //! that the two reach each other, and RFC 4271 section 5.1.3 leaves the choice. A route is also announced to a peer whose
 //! AS is in its path; it is the receiver that looks for loops, and it may have been told to allow this one.
 
-use bgp_wire::attribute::{AsPath, Segment};
-use bgp_wire::{Asn, Family, NextHop, PathAttributes, PeerKind};
 use std::net::IpAddr;
 
+use bgp_wire::attribute::{AttributeBuffer, AttributeSlice, LargeCommunity};
+use bgp_wire::iana::attribute as code;
+use bgp_wire::{Asn, Family, NextHop, PathAttributes, PeerKind, Prefix};
+
+use crate::attributes::{AttributeSet, AttributeSets, Scope};
 use crate::checks::DEFAULT_LOCAL_PREF;
 use crate::config::PeerSettings;
 use crate::forwarding::RouteSource;
 use crate::group::Profile;
+use crate::next_hops::NextHops;
 
 /// Attribute flags, RFC 4271 section 4.3.
 const TRANSITIVE: u8 = 0x40;
@@ -20,15 +24,82 @@ const PARTIAL: u8 = 0x20;
 /// The bit of a type that says a community stays inside one AS, RFC 4360 section 2.
 const COMMUNITY_NON_TRANSITIVE: u8 = 0x40;
 
-/// As many numbers as a segment can have.
-const SEGMENT_MAX: usize = 255;
-
-/// A best route as it was received.
-#[derive(Debug)]
-pub(crate) struct Route {
-    pub(crate) attributes: PathAttributes,
-    pub(crate) next_hop: NextHop,
+/// A path that is best: its attribute set, and where it comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Best {
+    pub(crate) set: u32,
     pub(crate) source: RouteSource,
+}
+
+/// What an export looks at besides the profile of the group.
+#[derive(Clone, Copy)]
+pub(crate) struct Exports<'a> {
+    pub(crate) sets: &'a AttributeSets,
+    pub(crate) hops: &'a NextHops,
+    pub(crate) local_asn: Asn,
+}
+
+impl Exports<'_> {
+    /// Whether peers of `profile` get the route.
+    pub(crate) fn announces(&self, profile: &Profile, prefix: Prefix, best: Best) -> bool {
+        let Some(set) = self.sets.get(best.set) else { return false };
+        let kept_back = match profile.kind {
+            PeerKind::External => set.summary.scope() != Scope::Any,
+            // "When a BGP speaker receives an UPDATE message from an internal peer, the receiving BGP speaker SHALL NOT
+            // re-distribute the routing information to other internal peers", unless it is a route reflector.
+            PeerKind::Internal => {
+                set.summary.scope() == Scope::Nobody || best.source == RouteSource::Internal
+            }
+        };
+        !kept_back
+            && profile.policy.accepts(prefix, set.octets())
+            && self.next_hop(profile, set.hop, best.source).is_some()
+    }
+
+    /// What peers of `profile` get, as values.
+    pub(crate) fn values(&self, profile: &Profile, best: Best) -> Option<(PathAttributes, NextHop)> {
+        let set = self.sets.get(best.set)?;
+        let next_hop = self.next_hop(profile, set.hop, best.source)?;
+        let preference = preference(profile.kind, set, best.source);
+        Some((rewrite(set.octets().parse(), preference, self.local_asn), next_hop))
+    }
+
+    /// What peers of `profile` get, as octets into `out`, which is empty; the next hop, where there is one to give.
+    pub(crate) fn write(&self, profile: &Profile, best: Best, out: &mut AttributeBuffer) -> Option<NextHop> {
+        let set = self.sets.get(best.set)?;
+        let next_hop = self.next_hop(profile, set.hop, best.source)?;
+        write(set.octets(), preference(profile.kind, set, best.source), self.local_asn, out);
+        Some(next_hop)
+    }
+
+    /// Whether it can be told without a look at the octets that peers get different things for two sets.
+    pub(crate) fn plainly_differ(&self, a: u32, b: u32) -> bool {
+        let (Some(a), Some(b)) = (self.sets.get(a), self.sets.get(b)) else { return true };
+        let (a, b) = (&a.summary, &b.summary);
+        (a.origin(), a.path_len(), a.neighbor_as()) != (b.origin(), b.path_len(), b.neighbor_as())
+    }
+
+    fn next_hop(&self, profile: &Profile, hop: u32, source: RouteSource) -> Option<NextHop> {
+        next_hop_for(profile, self.hops.key(hop)?.next_hop, source)
+    }
+}
+
+/// The next hop that a peer of `profile` gets.
+fn next_hop_for(profile: &Profile, received: NextHop, source: RouteSource) -> Option<NextHop> {
+    let inside = profile.kind == PeerKind::Internal && source != RouteSource::Local;
+    let kept = inside && !profile.next_hop_self;
+    kept.then(|| passed_on(received, profile)).flatten().or(profile.next_hop)
+}
+
+/// LOCAL_PREF as a peer of that kind gets it; `None` for an external one. "A BGP speaker SHALL include this attribute in
+/// all UPDATE messages that it sends to other internal peers", as what it has computed for an external route.
+fn preference(kind: PeerKind, set: &AttributeSet, source: RouteSource) -> Option<u32> {
+    (kind == PeerKind::Internal).then(|| match source {
+        // RFC 8326 section 4.2: what comes from an external peer that shuts down is the last choice in the whole AS.
+        RouteSource::External if set.summary.graceful_shutdown() => 0,
+        RouteSource::External => DEFAULT_LOCAL_PREF,
+        RouteSource::Internal | RouteSource::Local => set.summary.local_pref().unwrap_or(DEFAULT_LOCAL_PREF),
+    })
 }
 
 /// What we announce as ourselves to a peer in a family, if we have an address that fits.
@@ -47,41 +118,75 @@ pub(crate) fn own_next_hop(settings: &PeerSettings, family: Family) -> Option<Ne
     }
 }
 
-/// The route as peers of `profile` get it; `None` where we have no next hop to give.
-pub(crate) fn rewrite(route: Route, profile: &Profile, local_asn: Asn) -> Option<(PathAttributes, NextHop)> {
-    let Route { mut attributes, next_hop, source } = route;
+/// The attributes as an internal peer gets them with this LOCAL_PREF, or an external one without.
+fn rewrite(mut attributes: PathAttributes, local_pref: Option<u32>, local_asn: Asn) -> PathAttributes {
     // "Unrecognized non-transitive optional attributes MUST be quietly ignored and not passed along", and those that are
     // transitive are passed "with the Partial bit set".
     attributes.unknown.retain(|unknown| unknown.flags & TRANSITIVE != 0);
     for unknown in &mut attributes.unknown {
         unknown.flags |= PARTIAL;
     }
-    match profile.kind {
-        PeerKind::External => {
-            leave_the_as(&mut attributes, local_asn);
-            Some((attributes, profile.next_hop?))
+    if local_pref.is_none() {
+        leave_the_as(&mut attributes, local_asn);
+    }
+    attributes.local_pref = local_pref;
+    attributes
+}
+
+/// [`rewrite`] on octets, without values being made of them. Unknown attributes are copied: that they become Partial, or
+/// are left out, is the encoder's.
+fn write(set: AttributeSlice<'_>, local_pref: Option<u32>, local_asn: Asn, out: &mut AttributeBuffer) {
+    let external = local_pref.is_none();
+    if !is_plain(set, external) {
+        return out.put(&rewrite(set.parse(), local_pref, local_asn));
+    }
+    let mut local_pref = local_pref;
+    for attribute in set.iter() {
+        if attribute.code >= code::LOCAL_PREF
+            && let Some(local_pref) = local_pref.take()
+        {
+            out.put_local_pref(local_pref);
         }
-        PeerKind::Internal => {
-            // "A BGP speaker SHALL include this attribute in all UPDATE messages that it sends to other internal peers",
-            // as what it has computed for an external route.
-            attributes.local_pref = Some(match source {
-                RouteSource::External => external_preference(&attributes),
-                RouteSource::Internal | RouteSource::Local => {
-                    attributes.local_pref.unwrap_or(DEFAULT_LOCAL_PREF)
-                }
-            });
-            let kept = (source != RouteSource::Local && !profile.next_hop_self)
-                .then(|| passed_on(next_hop, profile))
-                .flatten();
-            Some((attributes, kept.or(profile.next_hop)?))
+        match attribute.code {
+            code::LOCAL_PREF => {}
+            code::AS_PATH if external => out.put_path_behind(local_asn, attribute.value),
+            // See `leave_the_as`.
+            code::MED | code::ORIGINATOR_ID | code::CLUSTER_LIST | code::AIGP if external => {}
+            _ => out.copy(&attribute),
         }
     }
+    if let Some(local_pref) = local_pref {
+        out.put_local_pref(local_pref);
+    }
+}
+
+/// Whether every attribute of a set goes as it is or not at all, but for those that [`write`] knows.
+fn is_plain(set: AttributeSlice<'_>, external: bool) -> bool {
+    // Comparing each with each costs less than a set of hashes, while there are few.
+    const FEW: usize = 16;
+    set.iter().all(|attribute| {
+        let stays = |kind: Option<&u8>| kind.is_some_and(|kind| kind & COMMUNITY_NON_TRANSITIVE == 0);
+        match attribute.code {
+            code::EXTENDED_COMMUNITIES if external => {
+                attribute.value.chunks(8).all(|community| stays(community.first()))
+            }
+            code::IPV6_EXTENDED_COMMUNITIES if external => {
+                attribute.value.chunks(20).all(|community| stays(community.first()))
+            }
+            // What occurs again is left out.
+            code::LARGE_COMMUNITY => {
+                let (communities, _) = attribute.value.as_chunks::<{ LargeCommunity::LEN }>();
+                let again = |at, one| communities.iter().skip(at + 1).any(|other| other == one);
+                communities.len() <= FEW && !communities.iter().enumerate().any(|(at, one)| again(at, one))
+            }
+            _ => true,
+        }
+    })
 }
 
 /// RFC 4271 section 5.1.2 to 5.1.5, RFC 4456 section 8, RFC 7311 section 3, RFC 4360 section 6.
 fn leave_the_as(attributes: &mut PathAttributes, local_asn: Asn) {
-    prepend(&mut attributes.as_path, local_asn);
-    attributes.local_pref = None;
+    attributes.as_path.prepend(local_asn);
     // "The MULTI_EXIT_DISC attribute received from a neighboring AS MUST NOT be propagated to other neighboring ASes."
     attributes.med = None;
     attributes.originator_id = None;
@@ -89,12 +194,6 @@ fn leave_the_as(attributes: &mut PathAttributes, local_asn: Asn) {
     attributes.aigp = None;
     attributes.extended_communities.retain(|[kind, ..]| kind & COMMUNITY_NON_TRANSITIVE == 0);
     attributes.ipv6_extended_communities.retain(|[kind, ..]| kind & COMMUNITY_NON_TRANSITIVE == 0);
-}
-
-/// RFC 8326 section 4.2: what comes from an external peer that shuts down is the last choice in the whole AS.
-fn external_preference(attributes: &PathAttributes) -> u32 {
-    let shutdown = attributes.communities.contains(&crate::attributes::GRACEFUL_SHUTDOWN);
-    if shutdown { 0 } else { DEFAULT_LOCAL_PREF }
 }
 
 /// The received next hop as an internal peer can use it; `None` where it cannot.
@@ -110,18 +209,12 @@ fn passed_on(next_hop: NextHop, profile: &Profile) -> Option<NextHop> {
     }
 }
 
-/// RFC 4271 section 5.1.2 b): "the local system prepends its own AS number as the last element of the sequence".
-fn prepend(path: &mut AsPath, asn: Asn) {
-    match path.segments.first_mut() {
-        Some(Segment::Sequence(asns)) if asns.len() < SEGMENT_MAX => asns.insert(0, asn),
-        _ => path.segments.insert(0, Segment::Sequence(vec![asn])),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use bgp_policy::Policy;
-    use bgp_wire::attribute::{Origin, UnknownAttribute};
+    use bgp_wire::attribute::{AsPath, Origin, Segment, UnknownAttribute};
+    use proptest::collection::vec;
+    use proptest::prelude::*;
 
     use super::*;
 
@@ -140,8 +233,8 @@ mod tests {
         UnknownAttribute { flags, code, value: bytes::Bytes::from_static(b"x") }
     }
 
-    fn route(source: RouteSource) -> Route {
-        let attributes = PathAttributes {
+    fn received() -> PathAttributes {
+        PathAttributes {
             origin: Origin::Incomplete,
             as_path: AsPath { segments: vec![Segment::Sequence(vec![Asn(64512)])] },
             med: Some(7),
@@ -154,18 +247,17 @@ mod tests {
             ipv6_extended_communities: vec![[0x40; 20], [0x00; 20]],
             unknown: vec![unknown(0xC0, 99), unknown(0x80, 98)],
             ..PathAttributes::default()
-        };
-        let (global, local) = ("2001:db8::2".parse().unwrap(), "fe80::2".parse().unwrap());
-        Route { attributes, next_hop: NextHop::V6WithLinkLocal(global, local), source }
+        }
     }
 
     #[test]
     fn an_external_peer_gets_our_as_and_address_and_nothing_of_the_inside() {
-        let profile = profile(PeerKind::External);
-        let (attributes, next_hop) = rewrite(route(RouteSource::External), &profile, Asn(64513)).unwrap();
+        let external = profile(PeerKind::External);
+        let theirs = NextHop::V6("2001:db8::2".parse().unwrap());
+        assert_eq!(next_hop_for(&external, theirs, RouteSource::External), external.next_hop);
+        let attributes = rewrite(received(), None, Asn(64513));
         let path = vec![Segment::Sequence(vec![Asn(64513), Asn(64512)])];
-        assert_eq!(attributes.as_path.segments, path);
-        assert_eq!((Some(next_hop), attributes.origin), (profile.next_hop, Origin::Incomplete));
+        assert_eq!((attributes.as_path.segments, attributes.origin), (path, Origin::Incomplete));
         assert_eq!((attributes.med, attributes.local_pref, attributes.aigp), (None, None, None));
         assert_eq!((attributes.originator_id, attributes.cluster_list.len()), (None, 0));
         assert_eq!(attributes.extended_communities, [[0x00, 2, 0, 0, 0, 0, 0, 1]]);
@@ -176,46 +268,77 @@ mod tests {
 
     #[test]
     fn an_internal_peer_gets_the_path_as_it_is_with_a_preference() {
-        let internal = profile(PeerKind::Internal);
-        let (attributes, next_hop) = rewrite(route(RouteSource::External), &internal, Asn(64513)).unwrap();
+        let attributes = rewrite(received(), Some(100), Asn(64513));
         assert_eq!(attributes.as_path.segments, [Segment::Sequence(vec![Asn(64512)])]);
         assert_eq!((attributes.med, attributes.local_pref), (Some(7), Some(100)));
         assert_eq!(attributes.origin, Origin::Incomplete);
-        assert_eq!(next_hop.to_string(), "2001:db8::2");
-
-        let selfish = Profile { next_hop_self: true, ..internal.clone() };
-        let (_, next_hop) = rewrite(route(RouteSource::External), &selfish, Asn(64513)).unwrap();
-        assert_eq!(next_hop.to_string(), "2001:db8::1");
-
-        let mut leaving = route(RouteSource::External);
-        leaving.attributes.communities = vec![0xFFFF_0000];
-        assert_eq!(rewrite(leaving, &internal, Asn(64513)).unwrap().0.local_pref, Some(0));
     }
 
     #[test]
     fn next_hops_that_an_internal_peer_cannot_use_become_ours() {
         let internal = profile(PeerKind::Internal);
+        let given = |profile: &Profile, received: &str, source| {
+            let received = received.parse::<IpAddr>().unwrap().into();
+            next_hop_for(profile, received, source).map(|next_hop| next_hop.to_string())
+        };
+        let (ours, theirs) = (Some("2001:db8::1".to_owned()), Some("2001:db8::2".to_owned()));
+        assert_eq!(given(&internal, "2001:db8::2", RouteSource::External), theirs);
         for unusable in ["fe80::9", "192.0.2.1"] {
-            let next_hop = unusable.parse::<IpAddr>().unwrap().into();
-            let route = Route { next_hop, ..route(RouteSource::External) };
-            assert_eq!(rewrite(route, &internal, Asn(1)).unwrap().1.to_string(), "2001:db8::1");
+            assert_eq!(given(&internal, unusable, RouteSource::External), ours);
         }
+        assert_eq!(given(&internal, "2001:db8::2", RouteSource::Local), ours);
+        let selfish = Profile { next_hop_self: true, ..internal.clone() };
+        assert_eq!(given(&selfish, "2001:db8::2", RouteSource::Internal), ours);
         let homeless = Profile { next_hop: None, ..internal };
-        let local = Route { next_hop: NextHop::V4([0; 4].into()), ..route(RouteSource::Local) };
-        assert_eq!(rewrite(local, &homeless, Asn(1)), None);
+        assert_eq!(given(&homeless, "2001:db8::2", RouteSource::Local), None);
+        let (global, local) = ("2001:db8::2".parse().unwrap(), "fe80::2".parse().unwrap());
+        let both = NextHop::V6WithLinkLocal(global, local);
+        let given = next_hop_for(&homeless, both, RouteSource::External).unwrap();
+        assert_eq!(given.to_string(), "2001:db8::2", "a link-local address means nothing on another link");
     }
 
     #[test]
     fn a_full_segment_gets_another_one_in_front() {
-        let mut path = AsPath { segments: vec![Segment::Sequence(vec![Asn(1); 255])] };
-        prepend(&mut path, Asn(2));
-        assert_eq!(path.segments.first(), Some(&Segment::Sequence(vec![Asn(2)])));
-        let mut set = AsPath { segments: vec![Segment::Set(vec![Asn(1)])] };
-        prepend(&mut set, Asn(2));
-        assert_eq!(set.segments.len(), 2);
-        let mut empty = AsPath::default();
-        prepend(&mut empty, Asn(2));
-        assert_eq!(empty.segments, [Segment::Sequence(vec![Asn(2)])]);
+        let full = Segment::Sequence(vec![Asn(1); 255]);
+        let received =
+            PathAttributes { as_path: AsPath { segments: vec![full.clone()] }, ..PathAttributes::default() };
+        let mut out = AttributeBuffer::default();
+        write(received.to_bytes().as_slice(), None, Asn(2), &mut out);
+        assert_eq!(out.as_slice().parse().as_path.segments, [Segment::Sequence(vec![Asn(2)]), full]);
+        assert_eq!(rewrite(received, None, Asn(2)), out.as_slice().parse());
+    }
+
+    proptest! {
+        #[test]
+        fn octets_become_what_their_values_become(
+            path in vec(vec(any::<u32>(), 1..4), 0..3),
+            numbers in vec(proptest::option::of(any::<u32>()), 4),
+            communities in vec(any::<u32>(), 0..3),
+            extended in vec(prop_oneof![Just([0u8; 8]), Just([0x40; 8])], 0..3),
+            large in vec(0u32..3, 0..20),
+            with_unknown: bool,
+            local_pref: Option<u32>,
+        ) {
+            let number = |at: usize| numbers.get(at).copied().flatten();
+            let sequence = |asns: &Vec<u32>| Segment::Sequence(asns.iter().copied().map(Asn).collect());
+            let attributes = PathAttributes {
+                as_path: AsPath { segments: path.iter().map(sequence).collect() },
+                med: number(0),
+                local_pref: number(1),
+                originator_id: number(2).map(Into::into),
+                aigp: number(3).map(u64::from),
+                communities,
+                extended_communities: extended,
+                large_communities: large.iter().map(|n| LargeCommunity { global: *n, local1: 0, local2: 0 }).collect(),
+                unknown: if with_unknown { vec![unknown(0xE0, 99)] } else { Vec::new() },
+                ..PathAttributes::default()
+            };
+            let mut out = AttributeBuffer::default();
+            write(attributes.to_bytes().as_slice(), local_pref, Asn(64513), &mut out);
+            // Parsed first: what is not distinct is not told apart any more.
+            let expected = rewrite(attributes.to_bytes().parse(), local_pref, Asn(64513));
+            prop_assert_eq!(out.as_slice().parse(), expected);
+        }
     }
 
     #[test]

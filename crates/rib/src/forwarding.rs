@@ -73,10 +73,6 @@ impl Forwardings {
         self.sets.add(hash, Set { hops, source })
     }
 
-    pub(crate) fn hold(&mut self, id: u32) {
-        self.sets.hold(id, 1);
-    }
-
     pub(crate) fn release(&mut self, id: u32, table: &mut NextHops) {
         if let Some(set) = self.sets.release(id) {
             set.hops.iter().for_each(|hop| table.release(*hop));

@@ -10,11 +10,12 @@
 use std::cmp::Ordering;
 use std::sync::Arc;
 
+use bgp_wire::attribute::{AttributeBuffer, StoredAttributes};
 use bgp_wire::context::MAX_EXTENDED_MESSAGE;
 use bgp_wire::message::{self, Message};
 use bgp_wire::update::encode;
 use bgp_wire::{
-    AttributeBytes, DecodeContext, EncodeContext, Family, Framer, Next, NextHop, Nlri, NlriEntry, PeerKind,
+    DecodeContext, EncodeContext, Family, Framer, Next, NextHop, Nlri, NlriEntry, PathAttributes, PeerKind,
     PerFamily, Update,
 };
 use bytes::{Bytes, BytesMut};
@@ -22,7 +23,7 @@ use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 
 use crate::config::PeerId;
-use crate::group::Exported;
+use crate::export::Best;
 use crate::interned::NONE;
 use crate::peer::{EndOfRib, Peer};
 use crate::rib::Rib;
@@ -49,6 +50,13 @@ pub struct Carried {
 pub struct Damaged {
     /// Where the message begins.
     pub at: usize,
+}
+
+/// What was announced for a route.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Exported {
+    attributes: StoredAttributes,
+    next_hop: NextHop,
 }
 
 /// What a peer has from us, as an earlier process told it; by prefix id. Looked at once for each prefix. By numbers of our
@@ -111,9 +119,10 @@ impl Rib {
     fn write_received(&self, peer: &Peer, family: Family, stale: bool, out: &mut BytesMut) -> u64 {
         let cells = peer.families[family].received.iter().filter(|(_, cell)| cell.stale() == stale);
         let routes = cells.map(|(id, cell)| (cell.set(), id)).collect();
-        write_routes(&self.tables[family], routes, out, |set| {
+        write_routes(&self.tables[family], routes, out, |set, attributes| {
             let set = self.sets.get(set)?;
-            Some((&set.octets, self.hops.key(set.hop)?.next_hop))
+            attributes.copy_all(set.octets());
+            Some(self.hops.key(set.hop)?.next_hop)
         })
     }
 
@@ -126,16 +135,18 @@ impl Rib {
             waiting.insert(*id);
         }
         let told = |id: u32| {
-            let settled = !waiting.contains(id) && table.entry(id).best_peer != peer.id;
-            group.filter(|_| settled).map_or(NONE, |group| group.cells.get(id).set())
+            let entry = table.entry(id);
+            let settled = !waiting.contains(id) && entry.best_peer != peer.id;
+            let set = group.filter(|_| settled)?.cells.get(id).set();
+            (set != NONE).then(|| Best { set, source: self.forwardings.source(entry.forwarding) })
         };
         let (mut known, mut unknown, mut inherited) = (Vec::new(), Vec::new(), Vec::new());
         for id in state.sent.iter() {
             match (state.known.get(&id), told(id)) {
                 // It has not been looked at since an earlier process told it.
                 (Some(exported), _) => inherited.push((ByAddress(exported), id)),
-                (None, NONE) => unknown.push(id),
-                (None, what) => known.push((what, id)),
+                (None, None) => unknown.push(id),
+                (None, Some(best)) => known.push((best, id)),
             }
         }
         let ids = unknown.into_iter();
@@ -143,12 +154,12 @@ impl Rib {
         while entries.peek().is_some() {
             encode::withdraw(&dialect(), family, &mut entries, out);
         }
-        let lost = write_routes(table, known, out, |what| {
-            let exported = self.exported.sets.get(what)?;
-            Some((&exported.attributes, exported.next_hop))
+        let lost = write_routes(table, known, out, |best, attributes| {
+            self.exports().write(&group?.profile, best, attributes)
         });
-        lost + write_routes(table, inherited, out, |ByAddress(exported)| {
-            Some((&exported.attributes, exported.next_hop))
+        lost + write_routes(table, inherited, out, |ByAddress(exported), attributes| {
+            attributes.copy_all(exported.attributes.as_slice());
+            Some(exported.next_hop)
         })
     }
 
@@ -179,7 +190,7 @@ impl Rib {
             return;
         };
         let announced = update.announced.iter().filter_map(|announcement| {
-            let attributes = update.attributes.as_ref()?.detached();
+            let attributes = update.attributes.as_ref()?.as_slice().to_stored();
             let exported = Exported { attributes, next_hop: announcement.next_hop };
             Some((&announcement.nlri, Some(Arc::new(exported))))
         });
@@ -216,10 +227,9 @@ fn has(out: &mut crate::peer::PeerOut, table: &mut Table, nlri: &Nlri, exported:
 }
 
 /// Whether `what` is announced in the form that the peer knows.
-pub(crate) fn same(known: &Exported, now: &Exported) -> bool {
-    // The order of attributes means nothing, and a message may have changed it.
-    known.next_hop == now.next_hop
-        && (known.attributes == now.attributes || known.attributes.parse() == now.attributes.parse())
+pub(crate) fn same(known: &Exported, (attributes, next_hop): &(PathAttributes, NextHop)) -> bool {
+    // As values: the order of attributes means nothing, and a message may have changed it.
+    known.next_hop == *next_hop && known.attributes.as_slice().parse() == *attributes
 }
 
 /// One form that an earlier process announced, told from others by where it is.
@@ -253,20 +263,24 @@ impl PartialOrd for ByAddress<'_> {
 }
 
 /// Writes announcements, each as full as its attributes allow; how many routes fit into none.
-fn write_routes<'a, K: Ord + Copy>(
+fn write_routes<K: Ord + Copy>(
     table: &Table,
     mut routes: Vec<(K, u32)>,
     out: &mut BytesMut,
-    look_up: impl Fn(K) -> Option<(&'a AttributeBytes, NextHop)>,
+    write: impl Fn(K, &mut AttributeBuffer) -> Option<NextHop>,
 ) -> u64 {
-    let mut lost = 0;
+    let (mut lost, mut attributes) = (0, AttributeBuffer::default());
     routes.sort_unstable();
     for run in routes.chunk_by(|a, b| a.0 == b.0) {
-        let Some((attributes, next_hop)) = run.first().and_then(|(set, _)| look_up(*set)) else { continue };
+        attributes.clear();
+        let next_hop = run.first().and_then(|(what, _)| write(*what, &mut attributes));
+        let Some(next_hop) = next_hop else { continue };
         let prefixes = run.iter().filter_map(|(_, id)| table.prefixes.prefix(*id));
         let mut entries = prefixes.map(NlriEntry::from).peekable();
         while entries.peek().is_some() {
-            if encode::announce_octets(&dialect(), attributes, next_hop, &mut entries, out).is_err() {
+            if encode::announce_octets(&dialect(), attributes.as_slice(), next_hop, &mut entries, out)
+                .is_err()
+            {
                 lost += u64::try_from(entries.by_ref().count()).unwrap_or(u64::MAX);
             }
         }

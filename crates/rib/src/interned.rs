@@ -25,7 +25,8 @@ pub(crate) struct Interned<V> {
 
 #[derive(Clone, Debug)]
 struct Slot<V> {
-    hash: u64,
+    /// Of its hash; see [`spread`].
+    tag: u32,
     refs: u32,
     /// Counts the lives of the id, so that a cache can tell an id that was used again.
     life: u32,
@@ -36,7 +37,7 @@ impl<V> Default for Interned<V> {
     fn default() -> Self {
         let mut slots = Paged::default();
         // Nobody has the id that names nothing.
-        slots.push(Slot { hash: 0, refs: 0, life: 0, value: None });
+        slots.push(Slot { tag: 0, refs: 0, life: 0, value: None });
         Self {
             index: std::iter::repeat_with(HashTable::new).take(SHARDS).collect(),
             slots,
@@ -55,11 +56,13 @@ impl<V> Interned<V> {
     /// The id of the value with this hash that is the `same`, with one more holder.
     pub(crate) fn hold_same(&mut self, hash: u64, same: impl Fn(&V) -> bool) -> Option<u32> {
         let slots = &self.slots;
+        let tag = tag(hash);
+        let hash = spread(tag);
         let shard = self.index.get(shard_of(hash))?;
         let id = *shard.find(hash, |id| {
             slots
                 .get(*id as usize)
-                .is_some_and(|slot| slot.hash == hash && slot.value.as_ref().is_some_and(&same))
+                .is_some_and(|slot| slot.tag == tag && slot.value.as_ref().is_some_and(&same))
         })?;
         self.hold(id, 1);
         Some(id)
@@ -67,16 +70,18 @@ impl<V> Interned<V> {
 
     /// Takes in a value that [`Interned::hold_same`] did not find, with one holder.
     pub(crate) fn add(&mut self, hash: u64, value: V) -> u32 {
+        let tag = tag(hash);
+        let hash = spread(tag);
         let id = self.free.pop().unwrap_or_else(|| {
-            self.slots.push(Slot { hash, refs: 0, life: 0, value: None });
+            self.slots.push(Slot { tag, refs: 0, life: 0, value: None });
             u32::try_from(self.slots.len() - 1).unwrap_or(u32::MAX)
         });
         if let Some(slot) = self.slots.get_mut(id as usize) {
-            *slot = Slot { hash, refs: 1, life: slot.life.wrapping_add(1), value: Some(value) };
+            *slot = Slot { tag, refs: 1, life: slot.life.wrapping_add(1), value: Some(value) };
         }
         let slots = &self.slots;
         if let Some(shard) = self.index.get_mut(shard_of(hash)) {
-            shard.insert_unique(hash, id, |id| slots.get(*id as usize).map_or(0, |slot| slot.hash));
+            shard.insert_unique(hash, id, |id| slots.get(*id as usize).map_or(0, |slot| spread(slot.tag)));
         }
         self.len += 1;
         id
@@ -110,7 +115,7 @@ impl<V> Interned<V> {
             return None;
         }
         let value = slot.value.take()?;
-        let hash = slot.hash;
+        let hash = spread(slot.tag);
         if let Some(shard) = self.index.get_mut(shard_of(hash))
             && let Ok(entry) = shard.find_entry(hash, |other| *other == id)
         {
@@ -133,6 +138,16 @@ impl<V> Interned<V> {
         let slots = (0u32..).zip(self.slots.iter());
         slots.filter(|(_, slot)| slot.value.is_some()).map(|(id, slot)| (id, slot.refs)).collect()
     }
+}
+
+/// The half of a hash that is kept beside the value.
+fn tag(hash: u64) -> u32 {
+    u32::try_from(hash >> 32).unwrap_or(0)
+}
+
+/// The hash by which a tag is found: all of its bits are as good as those of the tag.
+fn spread(tag: u32) -> u64 {
+    u64::from(tag).wrapping_mul(0x9E37_79B9_7F4A_7C15)
 }
 
 /// hashbrown takes the lowest bits for the bucket and the highest seven for the tag; these are neither.

@@ -52,6 +52,7 @@ mod reason;
 mod receive;
 mod reconfigure;
 mod refresh;
+mod rewritten;
 mod rib;
 mod seed;
 mod table;

@@ -1,5 +1,7 @@
 //! One peer: its settings, what it announced and what it was told.
 
+use std::collections::VecDeque;
+
 use bgp_wire::{Family, PerFamily};
 
 use crate::column::Column;
@@ -14,6 +16,7 @@ use crate::seed::Seed;
 pub(crate) struct Peer {
     pub(crate) id: PeerId,
     pub(crate) settings: PeerSettings,
+    pub(crate) credit: Credit,
     pub(crate) families: PerFamily<PeerFamily>,
 }
 
@@ -45,9 +48,11 @@ pub(crate) struct PeerOut {
     pub(crate) sent: IdSet,
     /// Prefixes whose change it has not been told.
     pub(crate) pending: IdSet,
-    /// Some of those, taken out and sorted for packing: what is to be announced (zero for nothing) and the prefix; the
-    /// last comes first. Each holds its prefix.
-    pub(crate) batch: Vec<(u32, u32)>,
+    /// Those of them that are to come first, if they still wait.
+    pub(crate) urgent: VecDeque<u32>,
+    /// Some of those, taken out and sorted for packing: the key of what is to be announced (zero for nothing) and the
+    /// prefix; the last comes first. Each holds its prefix.
+    pub(crate) batch: Vec<(u64, u32)>,
     pub(crate) end_of_rib: EndOfRib,
     /// A refresh that the peer asked for has not begun.
     pub(crate) refresh_due: bool,
@@ -57,11 +62,54 @@ pub(crate) struct PeerOut {
     pub(crate) known: Known,
 }
 
+/// As many prefixes as come first at a time; more than that is a table itself.
+const URGENT_MAX: usize = 4096;
+
 impl PeerOut {
+    /// Has a prefix wait, and come first if it is urgent; whether it did not wait before.
+    pub(crate) fn wait(&mut self, id: u32, pace: Pace) -> bool {
+        if pace == Pace::Urgent && self.urgent.len() < URGENT_MAX {
+            self.urgent.push_back(id);
+        }
+        self.pending.insert(id)
+    }
+
     /// Whether there is anything to be written.
     pub(crate) fn waits(&self) -> bool {
         let marks = self.end_of_rib == EndOfRib::Due || self.refresh_due || self.refreshing;
         marks || !self.pending.is_empty() || !self.batch.is_empty()
+    }
+}
+
+/// How a change makes its way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Pace {
+    /// Of a peer that says little: it does not wait behind what others have to say.
+    Urgent,
+    /// One of many.
+    Bulk,
+}
+
+/// Changes of a peer that are urgent, each time that all others are decided.
+const URGENT_CHANGES: u32 = 64;
+
+/// How many changes of a peer are still urgent.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Credit {
+    round: u32,
+    used: u32,
+}
+
+impl Credit {
+    /// The credit in a round, which is full when the round is new.
+    pub(crate) fn in_round(self, round: u32) -> Self {
+        if self.round == round { self } else { Self { round, used: 0 } }
+    }
+
+    /// How the next change is to go.
+    pub(crate) fn take(&mut self) -> Pace {
+        self.used = self.used.saturating_add(1);
+        if self.used <= URGENT_CHANGES { Pace::Urgent } else { Pace::Bulk }
     }
 }
 
@@ -79,7 +127,8 @@ pub(crate) enum EndOfRib {
 
 impl Peer {
     pub(crate) fn new(id: PeerId, settings: PeerSettings, seed: Seed) -> Self {
-        Self { id, settings, families: PerFamily::from_fn(|_| PeerFamily::new(seed)) }
+        let families = PerFamily::from_fn(|_| PeerFamily::new(seed));
+        Self { id, settings, credit: Credit::default(), families }
     }
 
     pub(crate) fn source(&self) -> RouteSource {

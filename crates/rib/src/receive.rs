@@ -11,7 +11,7 @@ use crate::checks;
 use crate::column::Cell;
 use crate::config::{MaximumPrefix, MaximumPrefixAction, PeerId};
 use crate::next_hops::NextHops;
-use crate::peer::{Change, PeerFamily};
+use crate::peer::{Change, Credit, Pace, PeerFamily};
 use crate::rib::Rib;
 use crate::table::Table;
 
@@ -88,7 +88,9 @@ impl Rib {
     fn withdraw(&mut self, place: usize, nlri: &Nlri, received: &mut Received) {
         let family = nlri.family();
         let Some(Some(peer)) = self.peers.get_mut(place) else { return };
+        peer.credit = peer.credit.in_round(self.round);
         let mut adj = AdjRibIn {
+            place,
             state: &mut peer.families[family],
             table: &mut self.tables[family],
             sets: &mut self.sets,
@@ -99,7 +101,7 @@ impl Rib {
             if let Some(id) = adj.table.prefixes.find(entry.prefix)
                 && !adj.state.received.get(id).is_none()
             {
-                adj.replace(id, Cell::NONE);
+                adj.replace(id, Cell::NONE, peer.credit.take());
             }
         }
         forget_limits(adj.state, peer.settings.maximum_prefix[family]);
@@ -117,17 +119,19 @@ impl Rib {
         if !peer.speaks(family) {
             return;
         }
+        peer.credit = peer.credit.in_round(self.round);
         let next_hop = ScopedNextHop { next_hop: announcement.next_hop, interface: peer.settings.interface };
         let set_id = self.sets.intern(attributes, next_hop, &mut self.hops);
-        let settings = &peer.settings;
+        let (settings, us) = (&peer.settings, self.config.router_id);
         let refused_set = self
             .sets
             .get(set_id)
-            .is_none_or(|set| checks::refusal_of_set(settings, set, &self.hops).is_some());
+            .is_none_or(|set| checks::refusal_of_set(settings, set, &self.hops, us).is_some());
         let room = settings.maximum_prefix[family]
             .filter(|limit| limit.action != MaximumPrefixAction::Warn)
             .map_or(usize::MAX, |limit| usize::try_from(limit.limit).unwrap_or(usize::MAX));
         let mut adj = AdjRibIn {
+            place,
             state: &mut peer.families[family],
             table: &mut self.tables[family],
             sets: &mut self.sets,
@@ -150,7 +154,7 @@ impl Rib {
                     .get(set_id)
                     .is_none_or(|set| !checks::policy_accepts(settings, entry.prefix, set));
             received.refused += u64::from(refused);
-            adj.announce(id, old, Cell::new(set_id).with_refused(refused));
+            adj.announce(id, old, Cell::new(set_id).with_refused(refused), &mut peer.credit);
         }
         self.sets.release(set_id, &mut self.hops);
     }
@@ -189,6 +193,8 @@ fn forget_limits(state: &mut PeerFamily, limit: Option<MaximumPrefix>) {
 
 /// The Adj-RIB-In of one peer and family, with what a change in it touches.
 pub(crate) struct AdjRibIn<'a> {
+    /// Of the peer.
+    pub(crate) place: usize,
     pub(crate) state: &'a mut PeerFamily,
     pub(crate) table: &'a mut Table,
     pub(crate) sets: &'a mut AttributeSets,
@@ -196,7 +202,7 @@ pub(crate) struct AdjRibIn<'a> {
 }
 
 impl AdjRibIn<'_> {
-    fn announce(&mut self, id: u32, old: Cell, new: Cell) {
+    fn announce(&mut self, id: u32, old: Cell, new: Cell, credit: &mut Credit) {
         if old.with_used(false) == new {
             return;
         }
@@ -209,13 +215,18 @@ impl AdjRibIn<'_> {
             return;
         }
         self.sets.hold(new.set());
-        self.replace(id, new);
+        self.replace(id, new, credit.take());
     }
 
     /// Puts a path in its place, or takes it out, and has the prefix decided again. Takes over one hold of the new set.
-    pub(crate) fn replace(&mut self, id: u32, cell: Cell) {
+    pub(crate) fn replace(&mut self, id: u32, cell: Cell, pace: Pace) {
         // Before the old path lets go of the prefix.
-        self.table.mark(id);
+        self.table.mark_at(id, pace);
+        if !cell.is_none()
+            && let Some(entry) = self.table.entry_mut(id)
+        {
+            entry.paths.add(self.place);
+        }
         let old = self.table.replace(&mut self.state.received, id, cell);
         self.state.count(old, Change::Out);
         self.state.count(cell, Change::In);

@@ -5,14 +5,14 @@ use bgp_wire::attribute::{Origin, PathAttributes};
 use bgp_wire::{Family, NextHop, PerFamily, Prefix, ScopedNextHop};
 use hashbrown::HashMap;
 
-use crate::attributes::{AttributeSets, Us};
+use crate::attributes::AttributeSets;
 use crate::column::Cell;
 use crate::config::{PeerId, PeerSettings, RibConfig};
 use crate::decision::Candidate;
 use crate::forwarding::Forwardings;
-use crate::group::{ExportedSets, Group, Profile};
+use crate::group::{Group, Profile};
 use crate::next_hops::{NextHops, Reachability, Watch};
-use crate::peer::{EndOfRib, Peer};
+use crate::peer::{EndOfRib, Pace, Peer};
 use crate::receive::AdjRibIn;
 use crate::seed::Seed;
 use crate::table::{Orphan, Table};
@@ -29,7 +29,8 @@ pub struct Rib {
     pub(crate) sets: AttributeSets,
     pub(crate) hops: NextHops,
     pub(crate) forwardings: Forwardings,
-    pub(crate) exported: ExportedSets,
+    /// Counts the times that everything was decided.
+    pub(crate) round: u32,
     /// Lent to each decision.
     pub(crate) scratch: Vec<Candidate>,
 }
@@ -38,16 +39,15 @@ impl Rib {
     /// An empty RIB.
     pub fn new(config: RibConfig) -> Self {
         let seed = Seed::new(config.hash_seed);
-        let us = Us { asn: config.local_asn, router_id: config.router_id };
         Self {
             seed,
             peers: Vec::new(),
             places: HashMap::with_hasher(seed),
             tables: PerFamily::from_fn(|family| Table::new(family, seed)),
-            sets: AttributeSets::new(seed, us),
+            sets: AttributeSets::new(seed, config.local_asn),
             hops: NextHops::new(seed),
             forwardings: Forwardings::new(seed),
-            exported: ExportedSets::new(seed),
+            round: 0,
             scratch: Vec::new(),
             config,
         }
@@ -133,9 +133,9 @@ impl Rib {
         let stale: Vec<u32> =
             state.received.iter().filter(|(_, cell)| cell.stale()).map(|(prefix, _)| prefix).collect();
         let table = &mut self.tables[family];
-        let mut adj = AdjRibIn { state, table, sets: &mut self.sets, hops: &mut self.hops };
+        let mut adj = AdjRibIn { place, state, table, sets: &mut self.sets, hops: &mut self.hops };
         for prefix in stale {
-            adj.replace(prefix, Cell::NONE);
+            adj.replace(prefix, Cell::NONE, Pace::Bulk);
         }
     }
 
@@ -219,13 +219,13 @@ impl Rib {
         let Some(Some(peer)) = self.peers.get_mut(place) else { return };
         let state = &mut peer.families[family];
         let table = &mut self.tables[family];
-        let (sets, hops, settings) = (&self.sets, &self.hops, &peer.settings);
+        let (sets, hops, settings, us) = (&self.sets, &self.hops, &peer.settings, self.config.router_id);
         let mut accepted = 0;
         state.received.for_each(|id, cell| {
             let refused = match (table.prefixes.prefix(id), sets.get(cell.set())) {
                 (Some(prefix), Some(set)) => {
                     !crate::checks::policy_accepts(settings, prefix, set)
-                        || crate::checks::refusal_of_set(settings, set, hops).is_some()
+                        || crate::checks::refusal_of_set(settings, set, hops, us).is_some()
                 }
                 _ => true,
             };
@@ -269,7 +269,7 @@ impl Rib {
         let table = &mut self.tables[family];
         let out = std::mem::take(&mut peer.families[family].out);
         if let Some(at) = out.group {
-            self.exported.forget(table.remove_member(at, place));
+            table.remove_member(at, place);
         }
         table.orphans.push(Orphan::Prefixes(out.sent));
         table.orphans.push(Orphan::Prefixes(out.pending));
@@ -289,7 +289,7 @@ impl Rib {
             return;
         }
         if let Some(at) = out.group.take() {
-            self.exported.forget(table.remove_member(at, place));
+            table.remove_member(at, place);
         }
         for id in out.sent.iter().filter(|id| out.pending.insert(*id)) {
             table.hold(id);

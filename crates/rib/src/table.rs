@@ -1,10 +1,13 @@
 //! One family: its prefixes, the Loc-RIB, and what waits for a decision or for the kernel side.
 //!
 //! The Loc-RIB entry of a prefix is 20 octets. It also counts who refers to the prefix, so that its id is used again when
-//! nobody does: each path in an Adj-RIB-In, the entry's own best path, what the kernel side was told, each cell of an
-//! update group, each bit of a peer's Adj-RIB-Out and of every set of waiting ids counts one.
+//! nobody does: each path in an Adj-RIB-In, the entry's own best path, each cell of an update group, each bit of a peer's
+//! Adj-RIB-Out and of every set of waiting ids counts one.
+
+use std::collections::VecDeque;
 
 use bgp_wire::{Family, Prefix};
+use hashbrown::HashMap;
 
 use crate::column::{Cell, Column};
 use crate::config::PeerId;
@@ -14,6 +17,7 @@ use crate::ids::IdSet;
 use crate::interned::NONE;
 use crate::next_hops::NextHops;
 use crate::paged::Paged;
+use crate::peer::Pace;
 use crate::seed::Seed;
 
 /// The Loc-RIB entry.
@@ -26,21 +30,34 @@ pub(crate) struct Entry {
     pub(crate) best_set: u32,
     /// Next hops of the best path and those beside it, held; [`NONE`] without one, and for networks of our own.
     pub(crate) forwarding: u32,
-    /// What the kernel side pulled last, held.
-    told: u32,
+    /// Where the peers are that may have announced the prefix.
+    pub(crate) paths: Places,
 }
 
 const EMPTY: Entry =
-    Entry { refs: 0, best_peer: PeerId::LOCAL, best_set: NONE, forwarding: NONE, told: NONE };
+    Entry { refs: 0, best_peer: PeerId::LOCAL, best_set: NONE, forwarding: NONE, paths: Places::NOWHERE };
+
+/// Places of peers, more than there are at times, never fewer: every 32nd place shares a bit. A decision looks only there,
+/// so that a hundred peers do not make it dearer for a prefix that two of them announce.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Places(u32);
+
+impl Places {
+    pub(crate) const NOWHERE: Self = Self(0);
+
+    pub(crate) fn add(&mut self, place: usize) {
+        self.0 |= 1 << (place % 32);
+    }
+
+    pub(crate) fn may_have(self, place: usize) -> bool {
+        self.0 & (1 << (place % 32)) != 0
+    }
+}
 
 #[cfg(test)]
 impl Entry {
     pub(crate) fn holders(&self) -> u32 {
         self.refs
-    }
-
-    pub(crate) fn told(&self) -> u32 {
-        self.told
     }
 }
 
@@ -53,8 +70,12 @@ pub(crate) struct Table {
     pub(crate) local: Column,
     /// Prefixes that wait for a decision.
     pub(crate) undecided: IdSet,
+    /// Those of them that are to come first, if they still wait.
+    urgent: VecDeque<u32>,
     /// Prefixes whose forwarding the kernel side has not pulled.
     pub(crate) untold: IdSet,
+    /// What it pulled last for them, held; for all others it is what holds.
+    told: HashMap<u32, u32, Seed>,
     /// Adj-RIBs-Out; the index is what peers hold.
     pub(crate) groups: Vec<Option<Group>>,
     /// What peers and groups left behind; swept by [`crate::Rib::decide`].
@@ -125,7 +146,9 @@ impl Table {
             entries: Paged::default(),
             local: Column::new(seed),
             undecided: IdSet::default(),
+            urgent: VecDeque::new(),
             untold: IdSet::default(),
+            told: HashMap::with_hasher(seed),
             groups: Vec::new(),
             orphans: Vec::new(),
             rescan: Rescan::default(),
@@ -171,11 +194,29 @@ impl Table {
         }
     }
 
-    /// Has the decision run for a prefix.
+    /// Has the decision run for a prefix, in its turn.
     pub(crate) fn mark(&mut self, id: u32) {
+        self.mark_at(id, Pace::Bulk);
+    }
+
+    /// Has the decision run for a prefix.
+    pub(crate) fn mark_at(&mut self, id: u32, pace: Pace) {
+        if pace == Pace::Urgent {
+            self.urgent.push_back(id);
+        }
         if self.undecided.insert(id) {
             self.hold(id);
         }
+    }
+
+    /// The next prefix to decide.
+    pub(crate) fn next_undecided(&mut self) -> Option<(u32, Pace)> {
+        while let Some(id) = self.urgent.pop_front() {
+            if self.undecided.remove(id) {
+                return Some((id, Pace::Urgent));
+            }
+        }
+        self.undecided.pop().map(|id| (id, Pace::Bulk))
     }
 
     /// Has the decision run for every prefix that is known.
@@ -187,30 +228,37 @@ impl Table {
         }
     }
 
-    /// Has the kernel side pull a prefix, or no longer if it knows already what holds.
-    pub(crate) fn tell(&mut self, id: u32) {
-        let entry = self.entry(id);
-        if entry.forwarding != entry.told {
-            if self.untold.insert(id) {
-                self.hold(id);
+    /// Takes in new forwarding of a prefix, one hold of it included, and has the kernel side pull it, or no longer if it
+    /// knows already what holds.
+    pub(crate) fn forward(&mut self, id: u32, new: u32, forwardings: &mut Forwardings, hops: &mut NextHops) {
+        let Some(entry) = self.entries.get_mut(id as usize) else { return };
+        let old = std::mem::replace(&mut entry.forwarding, new);
+        if old == new {
+            forwardings.release(old, hops);
+        } else if self.untold.insert(id) {
+            self.told.insert(id, old);
+            self.hold(id);
+        } else {
+            forwardings.release(old, hops);
+            if self.told.get(&id) == Some(&new) {
+                self.told.remove(&id);
+                forwardings.release(new, hops);
+                self.untold.remove(id);
+                self.release(id);
             }
-        } else if self.untold.remove(id) {
-            self.release(id);
         }
     }
 
-    /// Notes that the kernel side has been told what holds now.
-    pub(crate) fn told(&mut self, id: u32, forwardings: &mut Forwardings, hops: &mut NextHops) {
-        let Some(entry) = self.entries.get_mut(id as usize) else { return };
-        let (before, now) = (entry.told, entry.forwarding);
-        entry.told = now;
-        forwardings.hold(now);
-        forwardings.release(before, hops);
-        match (before == NONE, now == NONE) {
-            (true, false) => self.hold(id),
-            (false, true) => self.release(id),
-            (true, true) | (false, false) => {}
-        }
+    /// The next prefix that the kernel side has not pulled; still held for the caller, who takes over the hold of what it
+    /// was told before as well.
+    pub(crate) fn next_untold(&mut self) -> Option<(u32, u32)> {
+        let id = self.untold.pop()?;
+        Some((id, self.told.remove(&id).unwrap_or(NONE)))
+    }
+
+    #[cfg(test)]
+    pub(crate) fn told(&self) -> impl Iterator<Item = (u32, u32)> {
+        self.told.iter().map(|(id, told)| (*id, *told))
     }
 
     /// Puts a path into `column`, or takes one out; what was there before.
@@ -248,16 +296,15 @@ impl Table {
         }
     }
 
-    /// Takes a peer out of a group; the exported sets that the group's cache held, if it was the last peer.
-    pub(crate) fn remove_member(&mut self, at: usize, peer: usize) -> Vec<u32> {
-        let Some(place) = self.groups.get_mut(at) else { return Vec::new() };
-        let Some(group) = place else { return Vec::new() };
+    /// Takes a peer out of a group, which goes with the last one.
+    pub(crate) fn remove_member(&mut self, at: usize, peer: usize) {
+        let Some(place) = self.groups.get_mut(at) else { return };
+        let Some(group) = place else { return };
         group.members.retain(|member| *member != peer);
-        if !group.members.is_empty() {
-            return Vec::new();
+        if group.members.is_empty()
+            && let Some(group) = place.take()
+        {
+            self.orphans.push(Orphan::Exported(group.cells));
         }
-        let Some(group) = place.take() else { return Vec::new() };
-        self.orphans.push(Orphan::Exported(group.cells));
-        group.cache.into_iter().flatten().map(|known| known.exported).collect()
     }
 }

@@ -11,7 +11,7 @@ use bgp_wire::{Family, NextHop, PathAttributes, PeerKind, PerFamily, Prefix, Sco
 use crate::checks;
 use crate::column::Cell;
 use crate::config::PeerId;
-use crate::export;
+use crate::export::{self, Best};
 use crate::interned::NONE;
 use crate::peer::{EndOfRib, Peer};
 use crate::reason::{BestReason, Refusal, Unreachable, Verdict};
@@ -83,8 +83,6 @@ pub struct Sizes {
     pub next_hops: u64,
     /// Distinct sets of next hops in use.
     pub forwarding_sets: u64,
-    /// Distinct attribute sets announced.
-    pub exported_sets: u64,
     /// Prefixes that wait for a decision.
     pub undecided: PerFamily<u64>,
     /// Prefixes whose change the kernel side has not pulled yet.
@@ -156,12 +154,11 @@ impl Rib {
             let out = &peer.families[family].out;
             let group = out.group.and_then(|at| table.groups.get(at)?.as_ref());
             out.sent.iter().filter_map(move |prefix| {
-                let exported = self.exported.sets.get(group?.cells.get(prefix).set())?;
-                Some(AdvertisedView {
-                    prefix: table.prefixes.prefix(prefix)?,
-                    next_hop: exported.next_hop,
-                    attributes: exported.attributes.parse(),
-                })
+                let group = group?;
+                let source = self.forwardings.source(table.entry(prefix).forwarding);
+                let best = Best { set: group.cells.get(prefix).set(), source };
+                let (attributes, next_hop) = self.exports().values(&group.profile, best)?;
+                Some(AdvertisedView { prefix: table.prefixes.prefix(prefix)?, next_hop, attributes })
             })
         })
     }
@@ -211,7 +208,6 @@ impl Rib {
             attribute_sets: number(self.sets.len()),
             next_hops: number(self.hops.len()),
             forwarding_sets: number(self.forwardings.len()),
-            exported_sets: number(self.exported.sets.len()),
             undecided: PerFamily::from_fn(|family| number(self.tables[family].undecided.len())),
             pending_forwarding: PerFamily::from_fn(|family| number(self.tables[family].untold.len())),
         }
@@ -266,7 +262,9 @@ impl Rib {
         let set = self.sets.get(cell.set())?;
         let refusal = match checks::refusal_of_policy(&peer.settings, prefix, set) {
             Some(refusal @ Refusal::NoImportPolicy) => Some(refusal),
-            policy => checks::refusal_of_set(&peer.settings, set, &self.hops).or(policy),
+            policy => {
+                checks::refusal_of_set(&peer.settings, set, &self.hops, self.config.router_id).or(policy)
+            }
         };
         let verdict = match refusal {
             Some(refusal) => Verdict::Refused(refusal),
@@ -288,7 +286,7 @@ impl Rib {
             prefix,
             peer,
             next_hop: self.hops.key(set.hop)?,
-            attributes: set.octets.parse(),
+            attributes: set.octets().parse(),
             local_pref,
             stale: cell.stale(),
             verdict,

@@ -43,7 +43,16 @@ impl Version {
 pub fn prepare(stream: &TcpStream, session: &Session) -> io::Result<()> {
     let version = Version::of(stream.local_addr()?.ip());
     stream.set_nodelay(true)?;
+    keep_few_unsent(stream)?;
     ttl::apply(SockRef::from(stream), version, session.ttl)
+}
+
+/// Octets that the kernel takes before it has sent what it has. More of it is no faster, and what is urgent would wait
+/// behind megabytes that a slow peer has not read.
+const UNSENT: libc::c_int = 128 * 1024;
+
+fn keep_few_unsent(socket: &impl std::os::fd::AsFd) -> io::Result<()> {
+    option::set(socket, libc::IPPROTO_TCP, libc::TCP_NOTSENT_LOWAT, &UNSENT)
 }
 
 /// What listening and dialling sockets have in common.

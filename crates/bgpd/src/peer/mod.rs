@@ -9,7 +9,7 @@ mod connection;
 mod messages;
 mod outputs;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -31,15 +31,17 @@ use self::connection::{Connection, Read, Ready, ready};
 use crate::config::Settings;
 use crate::events::Hub;
 use crate::net::{DialOptions, dial};
-use crate::routing::FromPeer;
+use crate::routing::{FromPeer, Gone, Inlet, Lane, Permit, Unsent};
 use crate::tasks::sleep_until;
 
 /// Messages that may wait for a peer task; senders wait beyond that.
 const INBOX: usize = 32;
-/// UPDATEs that are handed to routing at once: about as many as it takes in within a millisecond.
+/// UPDATEs that are handed to routing at once, and octets of NLRI in them: about as much as it takes in within a
+/// millisecond.
 const BATCH: usize = 128;
-/// Octets that may wait for the socket before routing is asked for no more.
-const BACKLOG: usize = 256 * 1024;
+const BATCH_OCTETS: usize = 4096;
+/// Octets that may wait for the socket before routing is asked for no more. What is urgent waits behind them.
+const BACKLOG: usize = 64 * 1024;
 
 /// A dial under way.
 type Dial = Pin<Box<dyn Future<Output = io::Result<TcpStream>> + Send>>;
@@ -57,7 +59,7 @@ pub struct Handle {
 #[derive(Clone, Debug)]
 pub struct Links {
     /// Where UPDATEs go.
-    pub routing: mpsc::Sender<FromPeer>,
+    pub routing: Inlet,
     /// Where events go.
     pub hub: Hub,
 }
@@ -78,14 +80,15 @@ pub fn spawn(
         identity,
         session,
         dial_options,
-        routing: links.routing,
+        routing: links.routing.lane(),
         hub: links.hub,
         connections: Vec::new(),
         next_connection: 0,
         dial: None,
         outputs: Vec::new(),
-        pending: Vec::new(),
+        pending: VecDeque::new(),
         batch: Vec::new(),
+        batch_octets: 0,
         received_at: None,
         bytes_in: 0,
         bytes_out: 0,
@@ -95,7 +98,7 @@ pub fn spawn(
         chunks: None,
         credit: false,
     };
-    task.pending.push(task.settings_message(settings));
+    task.pending.push_back(task.settings_message(settings));
     tokio::spawn(task.run(messages).instrument(span));
     Handle { inbox, established }
 }
@@ -106,7 +109,7 @@ struct Task {
     identity: Identity,
     session: Peer,
     dial_options: DialOptions,
-    routing: mpsc::Sender<FromPeer>,
+    routing: Lane,
     hub: Hub,
     /// At most two: RFC 4271 section 6.8 lets one of them survive.
     connections: Vec<Connection>,
@@ -115,9 +118,11 @@ struct Task {
     /// What the session wants done; lent to it, emptied after each call.
     outputs: Vec<Output>,
     /// For routing, in order; while it is not empty, nothing is read.
-    pending: Vec<FromPeer>,
+    pending: VecDeque<FromPeer>,
     /// UPDATEs not yet in `pending`.
     batch: Vec<Update>,
+    /// Octets of NLRI in them.
+    batch_octets: usize,
     /// When the first of `batch` was read.
     received_at: Option<Instant>,
     bytes_in: u64,
@@ -148,6 +153,7 @@ impl Task {
         self.with_session(|session, now, outputs| session.start(now, outputs));
         loop {
             let wake = self.wait(&mut messages).await;
+            let mut yielding = false;
             match wake {
                 Wake::Message(None) => break,
                 Wake::Message(Some(message)) => {
@@ -155,7 +161,11 @@ impl Task {
                         break;
                     }
                 }
-                Wake::Socket(id, Ready::Read) => self.on_readable(id),
+                Wake::Socket(id, Ready::Read) => {
+                    self.on_readable(id);
+                    // A peer with a table to tell always has more; others that share the worker have their turn.
+                    yielding = true;
+                }
                 Wake::Socket(id, Ready::Write) => self.on_writable(id),
                 Wake::Dialled(result) => self.on_dialled(result),
                 Wake::Chunk(chunk) => self.on_chunk(chunk),
@@ -167,6 +177,9 @@ impl Task {
             if !self.hand_over() {
                 break;
             }
+            if yielding {
+                tokio::task::yield_now().await;
+            }
         }
         self.handle.established.store(false, Ordering::Relaxed);
         debug!("peer task ends");
@@ -175,13 +188,14 @@ impl Task {
     async fn wait(&mut self, messages: &mut mpsc::Receiver<ToPeer>) -> Wake {
         let deadline = self.session.next_deadline();
         let blocked = !self.pending.is_empty();
+        let (lane, next) = (&self.routing, self.pending.front());
         tokio::select! {
             biased;
             message = messages.recv() => Wake::Message(message),
             () = sleep_until(deadline) => Wake::Deadline,
-            permit = self.routing.reserve(), if blocked => {
-                if let (Ok(permit), false) = (permit, self.pending.is_empty()) {
-                    permit.send(self.pending.remove(0));
+            permit = room_for(lane, next) => {
+                if let (Ok(permit), Some(message)) = (permit, self.pending.pop_front()) {
+                    permit.send(message);
                 }
                 Wake::RoutingHasRoom
             }
@@ -330,7 +344,7 @@ impl Task {
         let backlog: usize = self.connections.iter().map(Connection::backlog).sum();
         if backlog < BACKLOG {
             self.credit = true;
-            self.pending.push(FromPeer::Ready { peer: self.identity.id });
+            self.pending.push_back(FromPeer::Ready { peer: self.identity.id });
         }
     }
 
@@ -349,17 +363,20 @@ impl Task {
         let received = self.received_at.take().unwrap_or_else(Instant::now);
         if !self.batch.is_empty() {
             let updates = std::mem::take(&mut self.batch);
-            self.pending.push(FromPeer::Updates { peer: self.identity.id, updates, received });
+            let octets = std::mem::take(&mut self.batch_octets);
+            self.pending.push_back(FromPeer::Updates { peer: self.identity.id, updates, octets, received });
         }
     }
 
     /// Gives routing what it has room for now; false where routing is gone and the daemon ends.
     fn hand_over(&mut self) -> bool {
-        while !self.pending.is_empty() {
-            match self.routing.try_reserve() {
-                Ok(permit) => permit.send(self.pending.remove(0)),
-                Err(mpsc::error::TrySendError::Full(())) => return true,
-                Err(mpsc::error::TrySendError::Closed(())) => return false,
+        while let Some(message) = self.pending.pop_front() {
+            match self.routing.try_reserve(&message) {
+                Ok(permit) => permit.send(message),
+                Err(unsent) => {
+                    self.pending.push_front(message);
+                    return unsent == Unsent::NoRoom;
+                }
             }
         }
         true
@@ -385,6 +402,14 @@ fn unmapped(address: SocketAddr) -> SocketAddr {
 async fn poll_dial(dial: &mut Option<Dial>) -> io::Result<TcpStream> {
     match dial {
         Some(dial) => dial.await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Room for the message that is to go next; never where there is none.
+async fn room_for<'a>(lane: &'a Lane, next: Option<&FromPeer>) -> Result<Permit<'a>, Gone> {
+    match next {
+        Some(message) => lane.reserve(message).await,
         None => std::future::pending().await,
     }
 }

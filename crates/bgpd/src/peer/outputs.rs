@@ -9,7 +9,7 @@ use bgp_wire::Family;
 use tokio::sync::mpsc;
 use tracing::{debug, info};
 
-use super::{BATCH, Configure, Connection, PeerStatus, Task, ToPeer, dial};
+use super::{BATCH, BATCH_OCTETS, Configure, Connection, PeerStatus, Task, ToPeer, dial};
 use crate::local::local_end;
 use crate::routing::FromPeer;
 
@@ -27,18 +27,19 @@ impl Task {
             }
             Output::Up(negotiated) => self.on_up(*negotiated),
             Output::Update(update) => {
+                self.batch_octets += update.nlri_octets();
                 self.batch.push(update);
-                if self.batch.len() >= BATCH {
+                if self.batch.len() >= BATCH || self.batch_octets >= BATCH_OCTETS {
                     self.flush_batch();
                 }
             }
             Output::Refresh(refresh) => {
                 self.flush_batch();
-                self.pending.push(FromPeer::Refresh { peer: self.identity.id, refresh });
+                self.pending.push_back(FromPeer::Refresh { peer: self.identity.id, refresh });
             }
             Output::FirstKeepalive => {
                 self.flush_batch();
-                self.pending.push(FromPeer::FirstKeepalive { peer: self.identity.id });
+                self.pending.push_back(FromPeer::FirstKeepalive { peer: self.identity.id });
             }
             Output::Down(down) => self.on_down(&down),
             Output::Note(note) => log_note(&note),
@@ -73,7 +74,7 @@ impl Task {
         self.chunks = Some(chunks);
         self.credit = false;
         self.flush_batch();
-        self.pending.push(FromPeer::Up {
+        self.pending.push_back(FromPeer::Up {
             peer: self.identity.id,
             negotiated: Box::new(negotiated),
             local,
@@ -102,7 +103,7 @@ impl Task {
         self.chunks = None;
         self.credit = false;
         self.flush_batch();
-        self.pending.push(FromPeer::Down { peer: self.identity.id, retention: down.retention });
+        self.pending.push_back(FromPeer::Down { peer: self.identity.id, retention: down.retention });
     }
 
     /// One message of the supervisor; `Break` ends the task.
@@ -115,7 +116,7 @@ impl Task {
             ToPeer::Configure(changed) => {
                 let Configure { config, dial, settings } = *changed;
                 self.dial_options = dial;
-                self.pending.push(self.settings_message(settings));
+                self.pending.push_back(self.settings_message(settings));
                 // What counts only from the next session on, the supervisor asks for by a reset.
                 self.with_session(|session, now, outputs| {
                     session.set_config(config, now, outputs);
@@ -130,11 +131,10 @@ impl Task {
                 for connection in self.connections.drain(..) {
                     connection.close();
                 }
-                self.pending.push(FromPeer::Removed { peer: self.identity.id });
-                for message in self.pending.drain(..) {
-                    if self.routing.send(message).await.is_err() {
-                        break;
-                    }
+                self.pending.push_back(FromPeer::Removed { peer: self.identity.id });
+                while let Some(message) = self.pending.pop_front() {
+                    let Ok(room) = self.routing.reserve(&message).await else { break };
+                    room.send(message);
                 }
                 // The supervisor may be on its way out itself.
                 done.send(()).ok();

@@ -47,6 +47,8 @@ pub enum FromPeer {
         peer: PeerId,
         /// In the order received.
         updates: Vec<Update>,
+        /// Octets of NLRI in them.
+        octets: usize,
         /// When the first of them was read.
         received: Instant,
     },

@@ -5,6 +5,7 @@
 //! pull, and what is not pulled yet is a dirty prefix in the RIB or the FIB, not a message.
 
 mod kernel;
+mod lanes;
 mod messages;
 mod peers;
 mod restart;
@@ -22,20 +23,20 @@ use bgp_session::OwnRestart;
 use tokio::sync::{mpsc, oneshot, watch};
 use tracing::{error, info};
 
+pub use lanes::{Gone, Inlet, Lane, Outlet, Permit, Unsent, lanes};
 pub use messages::{FromPeer, Order, PeerCounters, Query, Summary};
 
+use self::lanes::Delivery;
 use self::peers::PeerEntry;
 use self::restart::Restart;
 use self::stale::StaleTimers;
 use crate::events::Hub;
 use crate::tasks::sleep_until;
 
-/// Batches of UPDATEs that may wait; peers wait beyond that. What waits is memory, and time for whoever comes after it.
-pub const QUEUE: usize = 16;
 /// Orders and queries that may wait.
 pub const SMALL_QUEUE: usize = 64;
-/// Messages taken in before the RIB is settled again.
-const TURN: usize = 4;
+/// Octets of NLRI taken in before the RIB is settled again: about a thousand routes, a millisecond's work.
+const TURN: usize = 4096;
 
 /// Everything that routing owns.
 #[derive(Debug)]
@@ -48,6 +49,8 @@ pub struct Routing {
     stale: StaleTimers,
     /// Peers that have room for UPDATEs.
     ready: BTreeSet<PeerId>,
+    /// Who was served last.
+    served: PeerId,
     /// When the oldest UPDATE of this turn was read from its socket.
     received: Option<Instant>,
     /// What we originate.
@@ -73,7 +76,7 @@ pub struct Routing {
 #[derive(Debug)]
 pub struct Inputs {
     /// Of the peer tasks.
-    pub peers: mpsc::Receiver<FromPeer>,
+    pub peers: Outlet,
     /// Of the supervisor.
     pub orders: mpsc::Receiver<Order>,
     /// Of the control socket and the metrics.
@@ -84,7 +87,7 @@ pub struct Inputs {
 
 /// What woke the task.
 enum Wake {
-    Peer(FromPeer),
+    Peer(Delivery),
     Order(Order),
     Query(Query),
     Kernel(bgp_netlink::Report),
@@ -111,6 +114,7 @@ impl Routing {
             peers: BTreeMap::new(),
             stale: StaleTimers::default(),
             ready: BTreeSet::new(),
+            served: PeerId(0),
             received: None,
             networks: Vec::new(),
             more: false,
@@ -125,21 +129,20 @@ impl Routing {
     /// Works until the kernel's thread or the supervisor is gone.
     pub async fn run(mut self, mut inputs: Inputs) {
         loop {
-            match self.wait(&mut inputs).await {
+            let taken = match self.wait(&mut inputs).await {
                 Wake::Gone => {
                     info!("routing ends");
                     return;
                 }
                 wake => self.take(wake),
-            }
-            self.take_what_is_there(&mut inputs);
-            self.waiting = inputs.peers.len();
+            };
+            self.take_what_is_there(&mut inputs, taken);
+            self.waiting = inputs.peers.waiting();
             self.tick(Instant::now());
             self.settle();
             self.report_stop();
-            if self.more {
-                tokio::task::yield_now().await;
-            }
+            // A turn is long enough: others that share the worker have theirs now, whatever waits here.
+            tokio::task::yield_now().await;
         }
     }
 
@@ -152,34 +155,39 @@ impl Routing {
             report = inputs.kernel.next() => report.map_or_else(kernel_gone, Wake::Kernel),
             order = inputs.orders.recv() => order.map_or(Wake::Gone, Wake::Order),
             Some(query) = inputs.queries.recv() => Wake::Query(query),
-            Some(message) = inputs.peers.recv() => Wake::Peer(message),
+            Some(delivery) = inputs.peers.next() => Wake::Peer(delivery),
             () = std::future::ready(()), if more => Wake::Turn,
             () = sleep_until(deadline) => Wake::Turn,
         }
     }
 
     /// Takes in what waits already, so that one decision serves many UPDATEs.
-    fn take_what_is_there(&mut self, inputs: &mut Inputs) {
-        for _ in 0..TURN {
+    fn take_what_is_there(&mut self, inputs: &mut Inputs, mut taken: usize) {
+        loop {
             if let Some(report) = inputs.kernel.try_next() {
                 self.take(Wake::Kernel(report));
-            } else if let Ok(message) = inputs.peers.try_recv() {
-                self.take(Wake::Peer(message));
+            } else if let Some(delivery) = inputs.peers.try_next(taken < TURN) {
+                taken += self.take(Wake::Peer(delivery));
             } else {
                 return;
             }
         }
-        self.more = true;
     }
 
-    fn take(&mut self, wake: Wake) {
+    /// Takes one thing in; how many octets of NLRI it had.
+    fn take(&mut self, wake: Wake) -> usize {
         match wake {
-            Wake::Peer(message) => self.on_peer(message),
+            Wake::Peer(delivery) => {
+                let octets = delivery.octets();
+                delivery.work(|message| self.on_peer(message));
+                return octets;
+            }
             Wake::Order(order) => self.on_order(order),
             Wake::Query(query) => self.on_query(query),
             Wake::Kernel(report) => self.on_report(report),
             Wake::Turn | Wake::Gone => {}
         }
+        0
     }
 
     fn tick(&mut self, now: Instant) {

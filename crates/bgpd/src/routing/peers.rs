@@ -35,7 +35,7 @@ impl Routing {
                 self.on_settings(peer, address, settings, inbox)
             }
             FromPeer::Up { peer, negotiated, local, chunks } => self.on_up(peer, &negotiated, local, chunks),
-            FromPeer::Updates { peer, updates, received } => {
+            FromPeer::Updates { peer, updates, octets: _, received } => {
                 let oldest = self.received.get_or_insert(received);
                 *oldest = received.min(*oldest);
                 for update in &updates {

@@ -14,15 +14,19 @@ use super::Routing;
 use super::restart::Gateways;
 
 /// Prefixes decided in one turn; more would keep other sessions waiting.
-const DECISIONS: usize = 4096;
+const DECISIONS: usize = 2048;
 /// Forwarding changes handed to the FIB in one turn.
-const CHANGES: usize = 4096;
+const CHANGES: usize = 2048;
 /// Operations handed to the kernel at once.
 const OPS: usize = 256;
 /// Operations that may be under way to the kernel; what waits beyond that is still a dirty prefix and may change.
 const IN_FLIGHT: usize = 4096;
 /// Octets of UPDATEs made for one peer at a time: more than one turn takes in, or a peer never catches up with a table.
-const CHUNK: usize = 256 * 1024;
+const CHUNK: usize = 64 * 1024;
+/// Octets of UPDATEs made in one turn for peers that have nothing urgent to hear.
+const TURN_OUT: usize = 128 * 1024;
+/// What a peer gets in any case that has something urgent to hear.
+const URGENT: usize = 4096;
 
 impl Routing {
     pub(super) fn settle(&mut self) {
@@ -134,22 +138,42 @@ impl Routing {
     }
 
     fn feed_peers(&mut self) {
-        let ready: Vec<PeerId> = self.ready.iter().copied().collect();
-        for id in ready {
-            let Some(chunks) = self.peers.get(&id).and_then(|entry| entry.chunks.as_ref()) else {
-                self.ready.remove(&id);
-                continue;
-            };
-            let mut octets = BytesMut::new();
-            // What is left waits in the RIB until the peer has room again and says so.
-            self.rib.next_update(id, &mut octets, CHUNK);
-            if octets.is_empty() {
-                continue;
+        let (before, after): (Vec<_>, Vec<_>) = self.ready.iter().partition(|id| **id <= self.served);
+        let (urgent, bulk): (Vec<PeerId>, Vec<PeerId>) =
+            after.into_iter().chain(before).partition(|id| self.rib.has_urgent_update(*id));
+        let mut room = TURN_OUT;
+        for id in &urgent {
+            room = room.saturating_sub(self.feed_peer(*id, CHUNK.min(room).max(URGENT)));
+        }
+        for id in &bulk {
+            if room == 0 {
+                self.more = true;
+                return;
             }
+            let made = self.feed_peer(*id, CHUNK.min(room));
+            if made > 0 {
+                self.served = *id;
+            }
+            room = room.saturating_sub(made);
+        }
+    }
+
+    /// Makes UPDATEs for a peer that has room; how many octets.
+    fn feed_peer(&mut self, id: PeerId, limit: usize) -> usize {
+        let Some(chunks) = self.peers.get(&id).and_then(|entry| entry.chunks.as_ref()) else {
+            self.ready.remove(&id);
+            return 0;
+        };
+        let mut octets = BytesMut::new();
+        // What is left waits in the RIB until the peer has room again and says so.
+        self.rib.next_update(id, &mut octets, limit);
+        let made = octets.len();
+        if made > 0 {
             self.ready.remove(&id);
             // There is room, for the peer has asked; a peer that is gone needs nothing.
             drop(chunks.try_send(octets.freeze()));
         }
+        made
     }
 }
 

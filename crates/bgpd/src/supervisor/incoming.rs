@@ -60,7 +60,7 @@ impl Supervisor {
             return;
         };
         error!(peer = %address, "the peer's task has ended by itself; the peer begins anew");
-        if self.routing.send(FromPeer::Removed { peer: entry.id }).await.is_err() {
+        if self.routing.send_last(FromPeer::Removed { peer: entry.id }).await.is_err() {
             return;
         }
         self.peers.remove(address);

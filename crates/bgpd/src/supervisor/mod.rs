@@ -111,7 +111,7 @@ pub struct Supervisor {
     hostname: Option<String>,
     peers: Peers,
     listeners: Arc<Listeners>,
-    routing: mpsc::Sender<routing::FromPeer>,
+    routing: routing::Inlet,
     orders: mpsc::Sender<routing::Order>,
     hub: Hub,
     own_restart: watch::Receiver<Option<OwnRestart>>,
@@ -131,7 +131,7 @@ pub struct Parts {
     /// The listening sockets.
     pub listeners: Arc<Listeners>,
     /// Where peer tasks send.
-    pub routing: mpsc::Sender<routing::FromPeer>,
+    pub routing: routing::Inlet,
     /// Where orders go.
     pub orders: mpsc::Sender<routing::Order>,
     /// Where events go.

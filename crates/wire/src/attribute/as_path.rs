@@ -170,6 +170,37 @@ impl Width {
     }
 }
 
+/// Type and numbers (four octets each) of every segment of a checked AS_PATH, without values being made of them.
+pub fn segments(value: &[u8]) -> impl Iterator<Item = (SegmentKind, &[[u8; 4]])> {
+    let mut rest = value;
+    std::iter::from_fn(move || {
+        let (after, (kind, octets)) = segment(Width::Four, rest).ok()?;
+        rest = after;
+        Some((SegmentKind::of(kind), octets.as_chunks().0))
+    })
+}
+
+/// Type of a segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SegmentKind {
+    /// AS_SET.
+    Set,
+    /// AS_SEQUENCE.
+    Sequence,
+    /// One of the two of a confederation, RFC 5065.
+    Confederation,
+}
+
+impl SegmentKind {
+    fn of(kind: u8) -> Self {
+        match kind {
+            1 => Self::Set,
+            2 => Self::Sequence,
+            _ => Self::Confederation,
+        }
+    }
+}
+
 /// Whether a value is an AS_PATH, RFC 7606 section 7.2 and RFC 7607 section 2.
 pub(super) fn check(value: &[u8], cx: &DecodeContext) -> Result<(), &'static str> {
     check_width(value, Width::of(cx))

@@ -18,6 +18,9 @@ pub struct LargeCommunity {
 }
 
 impl LargeCommunity {
+    /// Octets of one.
+    pub const LEN: usize = 12;
+
     pub(super) fn from_octets(octets: [u8; 12]) -> Self {
         let [a, b, c, d, e, f, g, h, i, j, k, l] = octets;
         Self {

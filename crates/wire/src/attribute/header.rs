@@ -23,12 +23,15 @@ pub mod flags {
 
 /// One attribute as octets.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct RawAttribute<'a> {
-    pub(crate) flags: u8,
-    pub(crate) code: u8,
-    pub(crate) value: &'a [u8],
+pub struct RawAttribute<'a> {
+    /// Attribute flags as sent.
+    pub flags: u8,
+    /// Attribute type code.
+    pub code: u8,
+    /// The value.
+    pub value: &'a [u8],
     /// Header and value.
-    pub(crate) octets: &'a [u8],
+    pub octets: &'a [u8],
 }
 
 /// Flags and type code, with the length that follows them.

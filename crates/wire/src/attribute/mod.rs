@@ -24,10 +24,10 @@ pub(crate) mod write;
 pub use aggregator::Aggregator;
 pub use as_path::{AsPath, Segment};
 pub use communities::LargeCommunity;
-pub(crate) use header::RawAttribute;
-pub use header::flags;
+pub use header::{RawAttribute, flags};
 pub use origin::Origin;
-pub use set::{AttributeBytes, PathAttributes, UnknownAttribute};
+pub use set::{AttributeBytes, AttributeSlice, PathAttributes, StoredAttributes, UnknownAttribute};
+pub use write::AttributeBuffer;
 
 /// What a malformed attribute costs, RFC 7606 section 2; weakest first, so `max` is "the strongest action".
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -18,7 +18,7 @@ pub enum Origin {
 
 impl Origin {
     /// `None` over 2.
-    pub(super) fn from_octet(octet: u8) -> Option<Self> {
+    pub fn from_octet(octet: u8) -> Option<Self> {
         match octet {
             0 => Some(Self::Igp),
             1 => Some(Self::Egp),

@@ -16,7 +16,6 @@ use super::origin::Origin;
 use super::{Class, rule};
 use crate::asn::Asn;
 use crate::iana::attribute as code;
-use crate::read::share;
 
 /// A checked attribute set as octets, in canonical form: no MP_REACH_NLRI, MP_UNREACH_NLRI or NEXT_HOP, four-octet
 /// AS_PATH with AS4_PATH merged (RFC 6793 section 4.2.3), discarded attributes gone. Equal octets mean equal attributes.
@@ -83,27 +82,68 @@ impl AttributeBytes {
         &self.0
     }
 
-    /// The same set with octets of its own, so that it does not hold the buffer of a whole message in memory.
-    #[must_use]
-    pub fn detached(&self) -> Self {
-        Self(Bytes::copy_from_slice(&self.0))
+    /// The set, borrowed.
+    pub fn as_slice(&self) -> AttributeSlice<'_> {
+        AttributeSlice(&self.0)
     }
 
     /// The attributes as values.
     pub fn parse(&self) -> PathAttributes {
-        let mut attributes = PathAttributes::default();
-        let mut rest: &[u8] = &self.0;
-        while let Ok((after, attribute)) = header::attribute(rest) {
-            attributes.fill(&attribute, &self.0);
+        self.as_slice().parse()
+    }
+}
+
+/// [`AttributeBytes`] borrowed, from whoever holds them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct AttributeSlice<'a>(&'a [u8]);
+
+impl<'a> AttributeSlice<'a> {
+    pub(super) fn new(octets: &'a [u8]) -> Self {
+        Self(octets)
+    }
+
+    /// The octets, each attribute with its header.
+    pub fn octets(self) -> &'a [u8] {
+        self.0
+    }
+
+    /// The same set in memory of its own, so that it does not keep the buffer of a whole message.
+    pub fn to_stored(self) -> StoredAttributes {
+        StoredAttributes(self.0.into())
+    }
+
+    /// Each attribute as octets, in the order of the set.
+    pub fn iter(self) -> impl Iterator<Item = RawAttribute<'a>> {
+        let mut rest = self.0;
+        std::iter::from_fn(move || {
+            let (after, attribute) = header::attribute(rest).ok()?;
             rest = after;
-        }
+            Some(attribute)
+        })
+    }
+
+    /// The attributes as values.
+    pub fn parse(self) -> PathAttributes {
+        let mut attributes = PathAttributes::default();
+        self.iter().for_each(|attribute| attributes.fill(&attribute));
         attributes.partial.sort_unstable();
         attributes
     }
 }
 
+/// [`AttributeBytes`] for keeping: no larger than they have to be, and shared with nobody.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct StoredAttributes(Box<[u8]>);
+
+impl StoredAttributes {
+    /// The set, borrowed.
+    pub fn as_slice(&self) -> AttributeSlice<'_> {
+        AttributeSlice(&self.0)
+    }
+}
+
 impl PathAttributes {
-    fn fill(&mut self, attribute: &RawAttribute<'_>, octets: &Bytes) {
+    fn fill(&mut self, attribute: &RawAttribute<'_>) {
         let value = attribute.value;
         let known = rule(attribute.code).is_some_and(|rule| rule.class == Class::OptionalTransitive);
         if known && attribute.flags & flags::PARTIAL != 0 {
@@ -129,7 +169,7 @@ impl PathAttributes {
             _ => self.unknown.push(UnknownAttribute {
                 flags: attribute.flags,
                 code: attribute.code,
-                value: share(octets, value),
+                value: Bytes::copy_from_slice(value),
             }),
         }
     }

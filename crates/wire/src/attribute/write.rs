@@ -8,9 +8,10 @@ use bytes::{BufMut, BytesMut};
 
 use super::aggregator::Aggregator;
 use super::as_path::{AsPath, Width};
-use super::header::{self, flags};
-use super::set::{AttributeBytes, PathAttributes, UnknownAttribute};
+use super::header::{self, RawAttribute, flags};
+use super::set::{AttributeBytes, AttributeSlice, PathAttributes, UnknownAttribute};
 use super::{aigp, as4};
+use crate::asn::Asn;
 use crate::iana::attribute as code;
 
 const WELL_KNOWN: u8 = flags::TRANSITIVE;
@@ -110,15 +111,14 @@ impl PathAttributes {
     }
 }
 
-impl AttributeBytes {
+impl AttributeSlice<'_> {
     /// The same as [`PathAttributes::put`] of what these octets say. They are copied where the reader takes them as they
     /// are, without making values of them: a table is announced once for each peer.
-    pub(crate) fn put(&self, out: &mut BytesMut, reader: Reader) {
+    pub(crate) fn put(self, out: &mut BytesMut, reader: Reader) {
         let Reader::Peer { four_octet_as: true, mut next_hop } = reader else {
             return self.parse().put(out, reader);
         };
-        let mut rest: &[u8] = self.octets();
-        while let Ok((after, attribute)) = header::attribute(rest) {
+        for attribute in self.iter() {
             if attribute.code > code::NEXT_HOP {
                 put_number(out, WELL_KNOWN, code::NEXT_HOP, next_hop.take().map(u32::from));
             }
@@ -128,9 +128,59 @@ impl AttributeBytes {
                 header::put(out, attribute.flags | flags::PARTIAL, attribute.code, attribute.value.len());
                 out.put_slice(attribute.value);
             }
-            rest = after;
         }
         put_number(out, WELL_KNOWN, code::NEXT_HOP, next_hop.map(u32::from));
+    }
+}
+
+/// An attribute set that is put together attribute by attribute, in a buffer that is used again. What goes in comes from
+/// checked sets, so that what comes out is one.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AttributeBuffer(BytesMut);
+
+impl AttributeBuffer {
+    /// Forgets what is in it, and keeps the room.
+    pub fn clear(&mut self) {
+        self.0.clear();
+    }
+
+    /// The set so far.
+    pub fn as_slice(&self) -> AttributeSlice<'_> {
+        AttributeSlice::new(&self.0)
+    }
+
+    /// Adds an attribute as it is.
+    pub fn copy(&mut self, attribute: &RawAttribute<'_>) {
+        self.0.put_slice(attribute.octets);
+    }
+
+    /// Adds all attributes of a set as they are.
+    pub fn copy_all(&mut self, set: AttributeSlice<'_>) {
+        self.0.put_slice(set.octets());
+    }
+
+    /// Adds all attributes of a set, in order of their codes.
+    pub fn put(&mut self, attributes: &PathAttributes) {
+        attributes.put(&mut self.0, Reader::Ourselves);
+    }
+
+    /// Adds LOCAL_PREF.
+    pub fn put_local_pref(&mut self, preference: u32) {
+        put_number(&mut self.0, WELL_KNOWN, code::LOCAL_PREF, Some(preference));
+    }
+
+    /// Adds an AS_PATH, which was `value`, with `asn` in front: RFC 4271 section 5.1.2 b), as [`AsPath::prepend`] does.
+    pub fn put_path_behind(&mut self, asn: Asn, value: &[u8]) {
+        const SEQUENCE: u8 = 2;
+        let (numbers, rest) = match value {
+            [SEQUENCE, count @ ..=254, rest @ ..] => (*count + 1, rest),
+            _ => (1, value),
+        };
+        let length = rest.len().saturating_add(6);
+        header::put(&mut self.0, WELL_KNOWN, code::AS_PATH, length);
+        self.0.put_slice(&[SEQUENCE, numbers]);
+        self.0.put_u32(asn.0);
+        self.0.put_slice(rest);
     }
 }
 
@@ -237,7 +287,7 @@ mod tests {
             let octets = attributes.to_bytes();
             prop_assert_eq!(octets.parse().to_bytes(), octets.clone());
             prop_assert!(codes(octets.octets()).is_sorted());
-            let mut again = octets.detached().parse();
+            let mut again = octets.as_slice().to_stored().as_slice().parse();
             // Sequences of more than 255 numbers come back in parts.
             prop_assert_eq!(again.as_path.to_string(), attributes.as_path.to_string());
             again.as_path = attributes.as_path.clone();
@@ -255,10 +305,28 @@ mod tests {
             let octets = attributes.to_bytes();
             for reader in [Reader::Ourselves, Reader::Peer { four_octet_as, next_hop }] {
                 let (mut copied, mut made) = (BytesMut::new(), BytesMut::new());
-                octets.put(&mut copied, reader);
+                octets.as_slice().put(&mut copied, reader);
                 octets.parse().put(&mut made, reader);
                 prop_assert_eq!(copied, made);
             }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_path_gets_a_number_in_front_as_its_value_does(attributes in testing::attributes(), asn: u32) {
+            let octets = attributes.to_bytes();
+            let mut buffer = AttributeBuffer::default();
+            for attribute in octets.as_slice().iter() {
+                if attribute.code == code::AS_PATH {
+                    buffer.put_path_behind(Asn(asn), attribute.value);
+                } else {
+                    buffer.copy(&attribute);
+                }
+            }
+            let mut expected = octets.parse();
+            expected.as_path.prepend(Asn(asn));
+            prop_assert_eq!(buffer.as_slice().parse(), expected);
         }
     }
 

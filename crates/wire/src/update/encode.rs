@@ -6,12 +6,13 @@
 use std::iter::Peekable;
 
 use bytes::{BufMut, Bytes, BytesMut};
+use smallvec::SmallVec;
 
 use super::NlriEntry;
 use super::nlri;
 use crate::attribute::flags;
 use crate::attribute::write::Reader;
-use crate::attribute::{AttributeBytes, PathAttributes};
+use crate::attribute::{AttributeSlice, PathAttributes};
 use crate::family::Family;
 use crate::framer::{self, HEADER_LEN};
 use crate::iana::{attribute as code, message};
@@ -48,7 +49,7 @@ pub fn announce(
 /// [`announce`] for a set that is there as octets.
 pub fn announce_octets(
     cx: &EncodeContext,
-    attributes: &AttributeBytes,
+    attributes: AttributeSlice<'_>,
     next_hop: NextHop,
     entries: &mut Peekable<impl Iterator<Item = NlriEntry>>,
     out: &mut BytesMut,
@@ -70,15 +71,18 @@ fn write(
         (Family::Ipv4Unicast, NextHop::V4(address)) => Some(address),
         (Family::Ipv4Unicast | Family::Ipv6Unicast, _) => None,
     };
-    let mut others = BytesMut::with_capacity(256);
-    put(&mut others, Reader::Peer { four_octet_as: cx.four_octet_as, next_hop: classic });
     let start = begin(out);
+    let attributes = out.len();
+    put(out, Reader::Peer { four_octet_as: cx.four_octet_as, next_hop: classic });
+    let attributes_len = out.len().saturating_sub(attributes);
     let packed = if classic.is_some() {
-        out.put_slice(&others);
         set_attributes_len(out, start);
         let room = cx.max_len.saturating_sub(out.len().saturating_sub(start));
         pack(family, cx.add_path[family], room, entries, out)
     } else {
+        // How long they are had to be known; they stand behind the NLRI.
+        let others: SmallVec<[u8; 512]> = out.get(attributes..).unwrap_or_default().into();
+        out.truncate(attributes);
         let mp = begin_mp(out, code::MP_REACH_NLRI, family);
         put_next_hop(out, next_hop);
         out.put_u8(0);
@@ -91,7 +95,7 @@ fn write(
     };
     if packed == 0 {
         out.truncate(start);
-        return Err(AttributesTooLong(others.len()));
+        return Err(AttributesTooLong(attributes_len));
     }
     framer::finish(out, start);
     Ok(packed)

@@ -33,6 +33,14 @@ pub struct Update {
     pub faults: Vec<AttributeFault>,
 }
 
+impl Update {
+    /// Octets of NLRI, withdrawn and announced: a measure of the work in it.
+    pub fn nlri_octets(&self) -> usize {
+        let announced = self.announced.iter().map(|announcement| &announcement.nlri);
+        self.withdrawn.iter().chain(announced).map(Nlri::len_hint).sum()
+    }
+}
+
 /// Destinations of one family behind one next hop.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Announcement {
