@@ -56,6 +56,11 @@ fn run(options: Options) -> anyhow::Result<ExitCode> {
     for line in loaded.warnings.lines() {
         warn!("{line}");
     }
+    // The allocator asks for huge pages, which are cleared and counted whole: a third of the memory of a whole table would
+    // be for nothing. It works as well without.
+    if let Err(error) = nix::sys::prctl::set_thp_disable(true) {
+        warn!(%error, "huge pages stay on; the daemon will take more memory than it needs");
+    }
     let socket = options.control_socket.clone().unwrap_or_else(|| loaded.config.control.socket.clone());
     let user = options.user.clone().or_else(|| loaded.config.process.user.clone());
     if let Some(user) = &user {

@@ -52,7 +52,7 @@ impl Rib {
                 encode,
                 state,
                 table,
-                group: group.as_mut(),
+                group: group.as_deref_mut(),
                 forwardings: &self.forwardings,
                 from: Exports { sets: &self.sets, hops: &self.hops, local_asn: self.config.local_asn },
             };
@@ -90,7 +90,7 @@ impl Rib {
     }
 }
 
-fn restore(table: &mut Table, state: &PeerOut, group: Option<Group>) {
+fn restore(table: &mut Table, state: &PeerOut, group: Option<Box<Group>>) {
     if let (Some(at), Some(group)) = (state.group, group)
         && let Some(place) = table.groups.get_mut(at)
     {
@@ -179,9 +179,10 @@ impl Writer<'_> {
 
     /// Takes out prefixes that wait; whether there were any.
     fn fill_batch(&mut self) -> bool {
-        // Prefixes that came together have the same set more often than not.
+        // Prefixes that came together have the same set more often than not: runs of them are sorted.
         let (mut last, mut key) = (None, WITHDRAWN);
-        while self.state.batch.len() < BATCH {
+        let (mut runs, mut ids) = (Vec::new(), Vec::with_capacity(BATCH.min(self.state.pending.len())));
+        while ids.len() < BATCH {
             let Some(id) = self.state.pending.pop() else { break };
             let best = self.desired(id);
             if self.is_known(id, best) {
@@ -191,10 +192,22 @@ impl Writer<'_> {
             if best != last {
                 (last, key) = (best, self.key(best));
             }
-            self.state.batch.push((key, id));
+            match runs.last_mut() {
+                Some((same, _, end)) if *same == key => *end += 1,
+                Some(_) | None => runs.push((key, ids.len(), ids.len() + 1)),
+            }
+            ids.push(id);
         }
-        self.state.batch.sort_unstable_by(|a, b| b.cmp(a));
+        runs.sort_unstable_by(|a, b| b.cmp(a));
+        let members =
+            |(key, begin, end)| ids.get(begin..end).unwrap_or_default().iter().map(move |id| (key, *id));
+        self.state.batch.extend(runs.into_iter().flat_map(members));
+        self.state.sorted_at = self.version();
         !self.state.batch.is_empty()
+    }
+
+    fn version(&self) -> u64 {
+        self.group.as_ref().map_or(0, |group| group.version)
     }
 
     /// Puts what is urgent before what is in the batch already.
@@ -220,27 +233,42 @@ impl Writer<'_> {
     /// Writes messages for the last prefixes of the batch that have the same announcement, or the same lack of one.
     fn write_run(&mut self, out: &mut BytesMut, limit: usize) {
         let Some((key, _)) = self.state.batch.last().copied() else { return };
-        let first = self.state.batch.iter().rposition(|(other, _)| *other != key).map_or(0, |at| at + 1);
-        let run = self.state.batch.split_off(first);
-        let mut ids = Vec::with_capacity(run.len());
-        let mut what = None;
-        for (_, id) in run {
-            let best = self.desired(id);
-            let as_sorted = best == what && !ids.is_empty() || self.key(best) == key;
-            if !as_sorted {
-                self.put_back(id);
-            } else if best.is_none() && !self.state.sent.contains(id) {
-                self.table.release(id);
-            } else {
-                what = best;
-                ids.push(id);
-            }
-        }
+        let behind = self.state.batch.iter().rposition(|(other, _)| *other != key).map_or(0, |at| at + 1);
+        let mut ids = std::mem::take(&mut self.state.scratch);
+        ids.extend(self.state.batch.drain(behind..).map(|(_, id)| id));
+        // Where nothing has changed since they were sorted, one stands for all.
+        let what = if key != WITHDRAWN && self.state.sorted_at == self.version() {
+            ids.first().and_then(|id| self.desired(*id))
+        } else {
+            self.leave_current(key, &mut ids)
+        };
         let written = match what {
             None => self.withdraw(&ids, out, limit),
             Some(best) => self.announce(best, &ids, out, limit),
         };
         self.state.batch.extend(ids.get(written..).unwrap_or_default().iter().map(|id| (key, *id)));
+        ids.clear();
+        self.state.scratch = ids;
+    }
+
+    /// Leaves those of `ids` for which `key` still holds, and says what that stands for; the others wait again.
+    fn leave_current(&mut self, key: u64, ids: &mut Vec<u32>) -> Option<Best> {
+        let mut what = None;
+        ids.retain(|id| {
+            let best = self.desired(*id);
+            let as_sorted = (best.is_some() && best == what) || self.key(best) == key;
+            if !as_sorted {
+                self.put_back(*id);
+                return false;
+            }
+            if best.is_none() && !self.state.sent.contains(*id) {
+                self.table.release(*id);
+                return false;
+            }
+            what = best;
+            true
+        });
+        what
     }
 
     /// Has a prefix wait again: it has changed since it was sorted.

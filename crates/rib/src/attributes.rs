@@ -10,7 +10,7 @@ use bgp_wire::attribute::{AttributeSlice, Origin, RawAttribute, StoredAttributes
 use bgp_wire::iana::attribute as code;
 use bgp_wire::{Asn, AttributeBytes, RouterId, ScopedNextHop};
 
-use crate::interned::Interned;
+use crate::interned::{Interned, NONE};
 use crate::next_hops::NextHops;
 use crate::seed::Seed;
 
@@ -245,8 +245,11 @@ impl AttributeSets {
         self.sets.hold(id, 1);
     }
 
+    #[inline]
     pub(crate) fn release(&mut self, id: u32, hops: &mut NextHops) {
-        if let Some(set) = self.sets.release(id) {
+        if id != NONE
+            && let Some(set) = self.sets.release(id)
+        {
             hops.release(set.hop);
         }
     }

@@ -100,6 +100,15 @@ impl Column {
         }
     }
 
+    /// The cell, if it holds a path; to be changed, not to be emptied.
+    pub(crate) fn get_mut(&mut self, id: u32) -> Option<&mut Cell> {
+        let cell = match &mut self.cells {
+            Cells::Sparse(map) => map.get_mut(&id),
+            Cells::Dense(cells) => cells.get_mut(id as usize),
+        };
+        cell.filter(|cell| !cell.is_none())
+    }
+
     /// Puts `cell` in its place and gives back what was there; `ids` is how many prefix ids the table has.
     pub(crate) fn replace(&mut self, id: u32, cell: Cell, ids: usize) -> Cell {
         let old = match &mut self.cells {
@@ -181,6 +190,11 @@ fn put(cells: &mut Paged<Cell>, id: u32, cell: Cell) -> Cell {
     let at = id as usize;
     if at >= cells.len() {
         if cell.is_none() {
+            return Cell::NONE;
+        }
+        // Ids come one after the other while a table is learned.
+        if at == cells.len() {
+            cells.push(cell);
             return Cell::NONE;
         }
         cells.grow(at + 1, Cell::NONE);

@@ -4,6 +4,8 @@
 //! what lost peers left and looks at some prefixes whose next hop has changed, then decides, so that no change of
 //! anything keeps the caller for longer than its budget.
 
+use std::sync::Arc;
+
 use bgp_wire::{Family, Prefix};
 use smallvec::SmallVec;
 
@@ -72,7 +74,7 @@ impl Rib {
     }
 
     /// The next prefix whose forwarding has changed since it was last pulled, and what holds now: next hops, or nothing.
-    pub fn next_forwarding_change(&mut self) -> Option<(Prefix, Option<Forwarding>)> {
+    pub fn next_forwarding_change(&mut self) -> Option<(Prefix, Option<Arc<Forwarding>>)> {
         for family in Family::ALL {
             let table = &mut self.tables[family];
             while let Some((id, told)) = table.next_untold() {
@@ -148,32 +150,65 @@ impl Rib {
     }
 
     fn decide_prefix(&mut self, family: Family, id: u32, pace: Pace) {
+        let (may_have, mut have) = (self.tables[family].entry(id).paths, Places::NOWHERE);
+        let mut paths: SmallVec<[(usize, Cell); 8]> = SmallVec::new();
+        for place in may_have.iter(self.peers.len()) {
+            let Some(peer) = self.peer(place) else { continue };
+            let cell = peer.families[family].received.get(id);
+            if !cell.is_none() {
+                have.add(place);
+                paths.push((place, cell));
+            }
+        }
+        if have != may_have
+            && let Some(entry) = self.tables[family].entry_mut(id)
+        {
+            entry.paths = have;
+        }
+        if let [(place, cell)] = paths.as_slice()
+            && self.tables[family].local.len() == 0
+        {
+            return self.decide_single(family, id, *place, *cell, pace);
+        }
         let mut candidates = std::mem::take(&mut self.scratch);
         candidates.clear();
         candidates.extend(self.local_candidate(family, id));
         // Peers whose path is marked as used until now.
         let mut before: SmallVec<[usize; 8]> = SmallVec::new();
-        let (may_have, mut have) = (self.tables[family].entry(id).paths, Places::NOWHERE);
-        for (place, peer) in self.peers.iter().enumerate() {
-            let Some(peer) = peer.as_ref().filter(|_| may_have.may_have(place)) else { continue };
-            let cell = peer.families[family].received.get(id);
-            if cell.is_none() {
-                continue;
-            }
-            have.add(place);
+        for (place, cell) in paths {
+            let Some(peer) = self.peer(place) else { continue };
             if cell.used() {
                 before.push(place);
             }
             candidates.extend(self.candidate(peer, place, cell));
         }
-        if let Some(entry) = self.tables[family].entry_mut(id) {
-            entry.paths = have;
-        }
         let used = self.select(&mut candidates).map_or(0, |selection| selection.used);
         let used = candidates.get(..used).unwrap_or_default();
         self.mark_used(family, id, &before, used);
-        self.install(family, id, used, pace);
+        let hops: SmallVec<[u32; 4]> = match used.first().map(|best| best.source) {
+            Some(RouteSource::External | RouteSource::Internal) => used.iter().map(|path| path.hop).collect(),
+            // Nothing to forward by: the network is reached by whatever made it ours.
+            Some(RouteSource::Local) | None => SmallVec::new(),
+        };
+        let source = used.first().map_or(RouteSource::Local, |best| best.source);
+        let forwarding = self.forwardings.intern(hops, source, &mut self.hops);
+        let best = used.first().map(|best| (best.peer, Best { set: best.set, source: best.source }));
+        self.install(family, id, best, forwarding, pace);
         self.scratch = candidates;
+    }
+
+    /// The decision where there is one path: it is the best, if it is usable.
+    fn decide_single(&mut self, family: Family, id: u32, place: usize, cell: Cell, pace: Pace) {
+        let Some(peer) = self.peer(place) else { return };
+        let (peer, source) = (peer.id, peer.source());
+        let hop = self.sets.get(cell.set()).map_or(NONE, |set| set.hop);
+        let usable = !cell.refused() && self.hops.metric(hop).is_some();
+        if cell.used() != usable {
+            self.set_used(family, id, place, usable);
+        }
+        let best = usable.then_some((peer, Best { set: cell.set(), source }));
+        let forwarding = if usable { self.forwardings.intern_one(hop, source, &mut self.hops) } else { NONE };
+        self.install(family, id, best, forwarding, pace);
     }
 
     /// Keeps the bit of each path that says whether it is used.
@@ -193,28 +228,29 @@ impl Rib {
     fn set_used(&mut self, family: Family, id: u32, place: usize, on: bool) {
         let Some(Some(peer)) = self.peers.get_mut(place) else { return };
         let state = &mut peer.families[family];
-        let cell = state.received.get(id);
-        if !cell.is_none() && cell.used() != on {
-            self.tables[family].replace(&mut state.received, id, cell.with_used(on));
+        if let Some(cell) = state.received.get_mut(id).filter(|cell| cell.used() != on) {
+            *cell = cell.with_used(on);
             state.used = if on { state.used.saturating_add(1) } else { state.used.saturating_sub(1) };
         }
     }
 
-    /// Loc-RIB: takes in the result, and marks the prefix for those downstream for whom something has changed.
-    fn install(&mut self, family: Family, id: u32, used: &[Candidate], pace: Pace) {
-        let hops: SmallVec<[u32; 4]> = match used.first().map(|best| best.source) {
-            Some(RouteSource::External | RouteSource::Internal) => used.iter().map(|path| path.hop).collect(),
-            // Nothing to forward by: the network is reached by whatever made it ours.
-            Some(RouteSource::Local) | None => SmallVec::new(),
-        };
-        let source = used.first().map_or(RouteSource::Local, |best| best.source);
-        let forwarding = self.forwardings.intern(hops, source, &mut self.hops);
-        let (peer, set) = used.first().map_or((PeerId::LOCAL, NONE), |best| (best.peer, best.set));
-
+    /// Loc-RIB: takes in the result, one hold of `forwarding` included, and marks the prefix for those downstream for whom
+    /// something has changed.
+    fn install(
+        &mut self,
+        family: Family,
+        id: u32,
+        best: Option<(PeerId, Best)>,
+        forwarding: u32,
+        pace: Pace,
+    ) {
+        let (peer, set) = best.map_or((PeerId::LOCAL, NONE), |(peer, best)| (peer, best.set));
         let table = &mut self.tables[family];
         let before = table.entry(id);
         let was = self.forwardings.source(before.forwarding);
-        self.sets.hold(set);
+        if before.best_set != set {
+            self.sets.hold(set);
+        }
         if let Some(entry) = table.entry_mut(id) {
             (entry.best_peer, entry.best_set) = (peer, set);
         }
@@ -233,12 +269,14 @@ impl Rib {
         if (before.best_peer, before.best_set) != (peer, set) {
             let back = [before.best_peer, peer];
             let moved = before.best_set != NONE && set != NONE && before.best_peer != peer;
-            let best = used.first().map(|best| Best { set: best.set, source: best.source });
+            let best = best.map(|(_, best)| best);
             let change = Change { was, best, moved: moved.then_some(back), pace };
             self.export(family, id, &change);
         }
-        // Last: until here the prefix of the old set was compared with.
-        self.sets.release(before.best_set, &mut self.hops);
+        // Last: until here the old set was compared with.
+        if before.best_set != set {
+            self.sets.release(before.best_set, &mut self.hops);
+        }
     }
 
     /// What exports are made from.
@@ -271,6 +309,9 @@ impl Rib {
             self.sets.hold(set(new));
             table.replace(&mut group.cells, id, Cell::new(set(new)));
             self.sets.release(set(old), &mut self.hops);
+        }
+        if !same || change.moved.is_some() {
+            group.version = group.version.wrapping_add(1);
         }
         for place in &group.members {
             let Some(Some(peer)) = self.peers.get_mut(*place) else { continue };

@@ -2,7 +2,9 @@
 //!
 //! Most prefixes share a few sets, so the Loc-RIB holds an id and a change of next hops is seen by comparing two numbers.
 
+use std::cell::OnceCell;
 use std::hash::BuildHasher;
+use std::sync::Arc;
 
 use bgp_wire::ScopedNextHop;
 use smallvec::SmallVec;
@@ -35,6 +37,8 @@ pub enum RouteSource {
 struct Set {
     hops: SmallVec<[u32; 4]>,
     source: RouteSource,
+    /// The same as it is told, made when it is told first.
+    told: OnceCell<Arc<Forwarding>>,
 }
 
 /// See the module. A set holds its next hops.
@@ -42,15 +46,33 @@ struct Set {
 pub(crate) struct Forwardings {
     sets: Interned<Set>,
     seed: Seed,
+    /// The set of one hop that was asked for last. Not held: it is looked at before it is used.
+    last: (u32, RouteSource, u32),
 }
 
 impl Forwardings {
     pub(crate) fn new(seed: Seed) -> Self {
-        Self { sets: Interned::default(), seed }
+        Self { sets: Interned::default(), seed, last: (NONE, RouteSource::Local, NONE) }
     }
 
     pub(crate) fn len(&self) -> usize {
         self.sets.len()
+    }
+
+    /// [`Forwardings::intern`] for one next hop, which most routes have, and the same as the route before.
+    pub(crate) fn intern_one(&mut self, hop: u32, source: RouteSource, table: &mut NextHops) -> u32 {
+        let (last_hop, last_source, id) = self.last;
+        if (last_hop, last_source) == (hop, source)
+            && let Some(set) = self.sets.get(id)
+            && set.source == source
+            && set.hops.as_slice() == [hop]
+        {
+            self.sets.hold(id, 1);
+            return id;
+        }
+        let id = self.intern(SmallVec::from_slice(&[hop]), source, table);
+        self.last = (hop, source, id);
+        id
     }
 
     /// The id of these next hops in any order and number, with one more holder; none at all is [`NONE`].
@@ -70,11 +92,14 @@ impl Forwardings {
             return id;
         }
         hops.iter().for_each(|hop| table.hold(*hop));
-        self.sets.add(hash, Set { hops, source })
+        self.sets.add(hash, Set { hops, source, told: OnceCell::new() })
     }
 
+    #[inline]
     pub(crate) fn release(&mut self, id: u32, table: &mut NextHops) {
-        if let Some(set) = self.sets.release(id) {
+        if id != NONE
+            && let Some(set) = self.sets.release(id)
+        {
             set.hops.iter().for_each(|hop| table.release(*hop));
         }
     }
@@ -85,11 +110,14 @@ impl Forwardings {
     }
 
     /// The set in full; `None` for [`NONE`].
-    pub(crate) fn forwarding(&self, id: u32, table: &NextHops) -> Option<Forwarding> {
+    pub(crate) fn forwarding(&self, id: u32, table: &NextHops) -> Option<Arc<Forwarding>> {
         let set = self.sets.get(id)?;
-        let mut next_hops: Vec<_> = set.hops.iter().filter_map(|hop| table.key(*hop)).collect();
-        next_hops.sort_unstable();
-        Some(Forwarding { next_hops, source: set.source })
+        let told = set.told.get_or_init(|| {
+            let mut next_hops: Vec<_> = set.hops.iter().filter_map(|hop| table.key(*hop)).collect();
+            next_hops.sort_unstable();
+            Arc::new(Forwarding { next_hops, source: set.source })
+        });
+        Some(Arc::clone(told))
     }
 }
 

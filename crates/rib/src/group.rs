@@ -56,6 +56,8 @@ pub(crate) struct Group {
     /// Places of its peers.
     pub(crate) members: Vec<usize>,
     pub(crate) rewritten: Rewritten,
+    /// Counts changes of what peers are to have.
+    pub(crate) version: u64,
     /// The next prefix id to look at while a new group is filled; nothing is sent before that is done.
     pub(crate) filling: Option<u32>,
 }
@@ -67,6 +69,7 @@ impl Group {
             cells: Column::new(seed),
             members: Vec::new(),
             rewritten: Rewritten::new(seed),
+            version: 0,
             filling: Some(0),
         }
     }

@@ -12,22 +12,22 @@ const PAGE: usize = 4096;
 pub(crate) struct Paged<T> {
     /// All but the last are full.
     pages: Vec<Vec<T>>,
+    len: usize,
 }
 
 impl<T> Default for Paged<T> {
     fn default() -> Self {
-        Self { pages: Vec::new() }
+        Self { pages: Vec::new(), len: 0 }
     }
 }
 
 impl<T> Paged<T> {
     pub(crate) fn len(&self) -> usize {
-        let before = self.pages.len().saturating_sub(1) * PAGE;
-        before + self.pages.last().map_or(0, Vec::len)
+        self.len
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.pages.is_empty()
+        self.len == 0
     }
 
     #[inline]
@@ -41,6 +41,7 @@ impl<T> Paged<T> {
     }
 
     pub(crate) fn push(&mut self, value: T) {
+        self.len += 1;
         match self.pages.last_mut() {
             Some(page) if page.len() < PAGE => page.push(value),
             // The first page grows as it is needed: most tables are small.
@@ -69,7 +70,8 @@ impl<T> Paged<T> {
         if page.is_empty() {
             self.pages.pop();
         }
-        Some((len - taken.len(), taken))
+        self.len = len - taken.len();
+        Some((self.len, taken))
     }
 }
 
@@ -81,6 +83,7 @@ impl<T: Clone> Paged<T> {
             match self.pages.last_mut() {
                 Some(page) if page.len() < PAGE => {
                     let full = PAGE.min(page.len() + missing);
+                    self.len += full - page.len();
                     page.resize(full, value.clone());
                 }
                 Some(_) | None => {

@@ -53,6 +53,10 @@ pub(crate) struct PeerOut {
     /// Some of those, taken out and sorted for packing: the key of what is to be announced (zero for nothing) and the
     /// prefix; the last comes first. Each holds its prefix.
     pub(crate) batch: Vec<(u64, u32)>,
+    /// The group's version when the batch was sorted.
+    pub(crate) sorted_at: u64,
+    /// Lent out to write one run of the batch.
+    pub(crate) scratch: Vec<u32>,
     pub(crate) end_of_rib: EndOfRib,
     /// A refresh that the peer asked for has not begun.
     pub(crate) refresh_due: bool,

@@ -252,6 +252,8 @@ impl Rib {
             None => table.add_group(Group::new(profile, self.seed)),
         };
         peer.families[family].out.group = Some(at);
+        // A batch that is left was sorted by another group.
+        peer.families[family].out.sorted_at = u64::MAX;
         let mut waiting = Vec::new();
         if let Some(Some(group)) = table.groups.get_mut(at) {
             group.members.push(place);

@@ -49,8 +49,15 @@ impl Places {
         self.0 |= 1 << (place % 32);
     }
 
-    pub(crate) fn may_have(self, place: usize) -> bool {
-        self.0 & (1 << (place % 32)) != 0
+    /// Those below `places`.
+    pub(crate) fn iter(self, places: usize) -> impl Iterator<Item = usize> {
+        let mut bits = self.0;
+        let first = std::iter::from_fn(move || {
+            let bit = bits.trailing_zeros();
+            bits &= bits.checked_sub(1)?;
+            Some(bit as usize)
+        });
+        first.flat_map(move |place| (place..places).step_by(32))
     }
 }
 
@@ -74,10 +81,10 @@ pub(crate) struct Table {
     urgent: VecDeque<u32>,
     /// Prefixes whose forwarding the kernel side has not pulled.
     pub(crate) untold: IdSet,
-    /// What it pulled last for them, held; for all others it is what holds.
+    /// What it pulled last for them, held, if that was anything; for all others it is what holds.
     told: HashMap<u32, u32, Seed>,
     /// Adj-RIBs-Out; the index is what peers hold.
-    pub(crate) groups: Vec<Option<Group>>,
+    pub(crate) groups: Vec<Option<Box<Group>>>,
     /// What peers and groups left behind; swept by [`crate::Rib::decide`].
     pub(crate) orphans: Vec<Orphan>,
     pub(crate) rescan: Rescan,
@@ -173,8 +180,8 @@ impl Table {
     /// The id of `prefix`, a new one if it has none. The caller holds it before anything is released.
     pub(crate) fn insert(&mut self, prefix: Prefix) -> Option<u32> {
         let id = self.prefixes.insert(prefix)?;
-        if id as usize >= self.entries.len() {
-            self.entries.grow(id as usize + 1, EMPTY);
+        if id as usize == self.entries.len() {
+            self.entries.push(EMPTY);
         }
         Some(id)
     }
@@ -236,11 +243,13 @@ impl Table {
         if old == new {
             forwardings.release(old, hops);
         } else if self.untold.insert(id) {
-            self.told.insert(id, old);
+            if old != NONE {
+                self.told.insert(id, old);
+            }
             self.hold(id);
         } else {
             forwardings.release(old, hops);
-            if self.told.get(&id) == Some(&new) {
+            if self.told(id) == new {
                 self.told.remove(&id);
                 forwardings.release(new, hops);
                 self.untold.remove(id);
@@ -253,11 +262,19 @@ impl Table {
     /// was told before as well.
     pub(crate) fn next_untold(&mut self) -> Option<(u32, u32)> {
         let id = self.untold.pop()?;
-        Some((id, self.told.remove(&id).unwrap_or(NONE)))
+        let told = self.told(id);
+        if told != NONE {
+            self.told.remove(&id);
+        }
+        Some((id, told))
+    }
+
+    fn told(&self, id: u32) -> u32 {
+        if self.told.is_empty() { NONE } else { self.told.get(&id).copied().unwrap_or(NONE) }
     }
 
     #[cfg(test)]
-    pub(crate) fn told(&self) -> impl Iterator<Item = (u32, u32)> {
+    pub(crate) fn all_told(&self) -> impl Iterator<Item = (u32, u32)> {
         self.told.iter().map(|(id, told)| (*id, *told))
     }
 
@@ -282,6 +299,7 @@ impl Table {
 
     /// Takes in a group; its place.
     pub(crate) fn add_group(&mut self, group: Group) -> usize {
+        let group = Box::new(group);
         match self.groups.iter().position(Option::is_none) {
             Some(at) => {
                 if let Some(place) = self.groups.get_mut(at) {

@@ -68,7 +68,7 @@ pub(super) fn check(rib: &Rib) {
                 *forwardings.entry(entry.forwarding).or_default() += 1;
             }
         }
-        for (id, told) in table.told() {
+        for (id, told) in table.all_told() {
             assert!(table.untold.contains(id), "{family} prefix {id}");
             if told != NONE {
                 *forwardings.entry(told).or_default() += 1;

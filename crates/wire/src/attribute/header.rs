@@ -3,9 +3,6 @@
 //! Owns the walk from one attribute to the next. What a value means is each attribute's own file.
 
 use bytes::{BufMut, BytesMut};
-use nom::Parser;
-use nom::bytes::complete::take;
-use nom::number::complete::{be_u8, be_u16};
 
 use crate::read::Parsed;
 
@@ -34,22 +31,21 @@ pub struct RawAttribute<'a> {
     pub octets: &'a [u8],
 }
 
-/// Flags and type code, with the length that follows them.
-fn header(input: &[u8]) -> Parsed<'_, (u8, u8, u16)> {
-    let (input, (flags, code)) = (be_u8, be_u8).parse(input)?;
-    let (input, length) = if flags & flags::EXTENDED == 0 {
-        be_u8.map(u16::from).parse(input)?
-    } else {
-        be_u16.parse(input)?
-    };
-    Ok((input, (flags, code, length)))
-}
-
-/// The next attribute of a list.
+/// The next attribute of a list: flags, type code, a length of one octet or two, the value. By hand, since every attribute
+/// of a table passes here several times.
+#[inline]
 pub(crate) fn attribute(input: &[u8]) -> Parsed<'_, RawAttribute<'_>> {
-    let (behind, (flags, code, length)) = header(input)?;
-    let (rest, value) = take(length).parse(behind)?;
-    let octets = input.get(..input.len().saturating_sub(rest.len())).unwrap_or(input);
+    let truncated = || nom::Err::Error(());
+    let (flags, code, header, length) = match input {
+        [flags, code, high, low, ..] if flags & flags::EXTENDED != 0 => {
+            (*flags, *code, 4, u16::from_be_bytes([*high, *low]))
+        }
+        [flags, code, length, ..] if flags & flags::EXTENDED == 0 => (*flags, *code, 3, u16::from(*length)),
+        _ => return Err(truncated()),
+    };
+    let end = usize::from(length).saturating_add(header);
+    let (octets, rest) = input.split_at_checked(end).ok_or_else(truncated)?;
+    let value = octets.get(header..).unwrap_or_default();
     Ok((rest, RawAttribute { flags, code, value, octets }))
 }
 

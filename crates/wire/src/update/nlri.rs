@@ -160,12 +160,19 @@ pub(super) fn put(out: &mut BytesMut, entry: &NlriEntry, with_path_id: bool) {
         out.put_u32(entry.path_id);
     }
     let len = entry.prefix.len();
-    out.put_u8(len);
-    let octets = usize::from(len.div_ceil(8));
+    // Length and address at once: every prefix of a table passes here once for each peer.
+    let mut octets = [0; 17];
+    let [first, address @ ..] = &mut octets;
+    *first = len;
     match entry.prefix {
-        Prefix::V4(prefix) => out.put_slice(prefix.address().octets().get(..octets).unwrap_or_default()),
-        Prefix::V6(prefix) => out.put_slice(prefix.address().octets().get(..octets).unwrap_or_default()),
+        Prefix::V4(prefix) => {
+            if let Some(front) = address.first_chunk_mut() {
+                *front = prefix.address().octets();
+            }
+        }
+        Prefix::V6(prefix) => *address = prefix.address().octets(),
     }
+    out.put_slice(octets.get(..usize::from(len.div_ceil(8)).saturating_add(1)).unwrap_or_default());
 }
 
 #[cfg(test)]
