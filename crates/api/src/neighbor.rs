@@ -70,6 +70,10 @@ pub struct Neighbor {
     pub capabilities: Vec<Capability>,
     /// Graceful restart, where either side speaks it.
     pub graceful_restart: Option<GracefulRestart>,
+    /// What the host sees of the node (bridge port, neighbour entry), and what was decided from it last, in words; `null`
+    /// for a peer that is not on a link of this host, or has not been up.
+    #[serde(default)]
+    pub node: Option<String>,
     /// Import and export policy in words.
     pub policy: PolicyView,
     /// What an operator should look at, one sentence each; what policy has to say stands in its note, not here.

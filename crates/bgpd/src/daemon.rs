@@ -177,6 +177,7 @@ fn fib_config(config: &Config) -> FibConfig {
         keep_on_exit: config.kernel.keep_routes_on_stop,
         // Routing ends the start-up phase.
         startup_grace: None,
+        probe_interval: config.kernel.neighbor_probe_interval,
         hash_seed: random::seed(),
         ..FibConfig::default()
     }

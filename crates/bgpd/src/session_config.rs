@@ -73,6 +73,7 @@ pub fn dial(address: IpAddr, interface: Option<&str>, settings: &Settings) -> Di
         local_address: session.local_address,
         ttl: session.ttl,
         password: session.password.clone(),
+        user_timeout: session.tcp_user_timeout,
         ..DialOptions::new(SocketAddr::new(address, session.port))
     }
 }

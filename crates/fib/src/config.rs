@@ -36,6 +36,8 @@ pub struct FibConfig {
     /// How long own routes found at start are kept while nobody wants them; `None`: until
     /// [`Fib::end_of_startup`](crate::Fib::end_of_startup).
     pub startup_grace: Option<Duration>,
+    /// How often a peer on the link is asked for by neighbour discovery or ARP; `None`: only by the kernel itself.
+    pub probe_interval: Option<Duration>,
     /// Seed of the index of prefixes, which peers choose: to be drawn at random where peers are not friends.
     pub hash_seed: u64,
 }
@@ -51,6 +53,7 @@ impl Default for FibConfig {
             resolve_mapped_next_hops: true,
             keep_on_exit: false,
             startup_grace: Some(Duration::from_secs(45)),
+            probe_interval: None,
             hash_seed: 0,
         }
     }

@@ -6,7 +6,7 @@
 
 use std::net::IpAddr;
 
-use crate::kernel::{Address, KernelNexthop, KernelRoute, Link, Neighbor};
+use crate::kernel::{Address, FdbEntry, KernelNexthop, KernelRoute, Link, Neighbor};
 
 /// Which of the kernel's tables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -15,7 +15,7 @@ pub enum Kind {
     Links,
     /// Addresses of this host.
     Addresses,
-    /// Neighbour entries, IPv4 and IPv6.
+    /// Neighbour entries, IPv4 and IPv6, and what bridges have learned.
     Neighbors,
     /// Next-hop objects and groups.
     Nexthops,
@@ -62,6 +62,10 @@ pub enum Event {
         /// Its network address.
         address: IpAddr,
     },
+    /// A bridge has learned an address, or has it shown in a dump of neighbours.
+    Fdb(FdbEntry),
+    /// A bridge has forgotten an address.
+    FdbGone(FdbEntry),
     /// A route is there or has changed.
     Route(KernelRoute, Seen),
     /// A route is gone.

@@ -96,6 +96,17 @@ pub struct Neighbor {
     pub state: NeighborState,
 }
 
+/// A bridge has learned where a station is (`RTM_NEWNEIGH` of family `AF_BRIDGE`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FdbEntry {
+    /// `NDA_MASTER`: interface index of the bridge.
+    pub bridge: u32,
+    /// `NDA_LLADDR`: the station.
+    pub mac: Mac,
+    /// Interface index of the port behind which it is.
+    pub port: u32,
+}
+
 /// What a route does with a packet (`rtm_type`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum RouteKind {

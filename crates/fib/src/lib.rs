@@ -40,8 +40,10 @@ pub use config::{FibConfig, GROUP_IDS, HOP_IDS, MAIN_TABLE, PROTOCOL_BGP};
 pub use event::{Event, Kind, Seen};
 pub use fib::{Fib, Leftovers};
 pub use kernel::{
-    Address, KernelError, KernelHop, KernelNexthop, KernelRoute, Link, Mac, Neighbor, NeighborState,
-    RouteKind,
+    Address, FdbEntry, KernelError, KernelHop, KernelNexthop, KernelRoute, Link, Mac, Neighbor,
+    NeighborState, RouteKind,
 };
 pub use op::{GroupSpec, NexthopSpec, Op, OpId, RouteSpec, RouteTarget};
-pub use view::{GroupView, HopView, Installed, Notice, Reachability, RouteState, RouteView, Stats, Via};
+pub use view::{
+    GroupView, HopView, Installed, Notice, Presence, Reachability, RouteState, RouteView, Stats, Via,
+};

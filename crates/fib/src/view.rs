@@ -20,6 +20,17 @@ pub enum Reachability {
     Unreachable(Arc<str>),
 }
 
+/// Whether a node can be where it was, as far as this host can see.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Presence {
+    /// Nothing tells.
+    Unknown,
+    /// Its link works and its neighbour entry is valid; in words.
+    Here(String),
+    /// It cannot be there, or does not answer; why, in words.
+    Gone(String),
+}
+
 /// A gateway on a link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Via {

@@ -6,7 +6,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use bgp_fib::{Address, Event, Link, Mac, Neighbor, NeighborState, Seen};
+use bgp_fib::{Address, Event, FdbEntry, Link, Mac, Neighbor, NeighborState, Seen};
 use netlink_packet_route::link::LinkFlags;
 use netlink_packet_route::neighbour::NeighbourState;
 
@@ -48,6 +48,8 @@ pub(crate) fn decode(header: Header, payload: &[u8], origin: Origin) -> Option<E
         message::DELLINK => link(payload).map(|link| Event::LinkGone { ifindex: link.ifindex }),
         message::NEWADDR => address(payload).map(Event::Address),
         message::DELADDR => address(payload).map(Event::AddressGone),
+        message::NEWNEIGH if is_of_bridge(payload) => learned(payload).map(Event::Fdb),
+        message::DELNEIGH if is_of_bridge(payload) => learned(payload).map(Event::FdbGone),
         message::NEWNEIGH => neighbor(payload).map(Event::Neighbor),
         message::DELNEIGH => {
             neighbor(payload).map(|gone| Event::NeighborGone { ifindex: gone.ifindex, address: gone.address })
@@ -126,6 +128,23 @@ fn neighbor(payload: &[u8]) -> Option<Neighbor> {
         mac: link_layer,
         state: neighbor_state(u16_at(payload, 8)?),
     })
+}
+
+fn is_of_bridge(payload: &[u8]) -> bool {
+    payload.first() == Some(&family::BRIDGE)
+}
+
+/// What a bridge has learned. Entries of other devices (their own addresses, tunnels) name no bridge.
+fn learned(payload: &[u8]) -> Option<FdbEntry> {
+    let (mut station, mut bridge) = (None, None);
+    for (kind, value) in attributes(payload.get(NEIGHBOR_HEADER_LEN..)?) {
+        match kind {
+            neighbor::LLADDR => station = mac(value),
+            neighbor::MASTER => bridge = u32_at(value, 0),
+            _ => {}
+        }
+    }
+    Some(FdbEntry { bridge: bridge?, mac: station?, port: u32_at(payload, 4)? })
 }
 
 fn neighbor_state(state: u16) -> NeighborState {

@@ -50,7 +50,7 @@ pub(crate) fn dump(
         let end = match kind {
             Kind::Links => links(requests, &mut entry),
             Kind::Addresses => plain(requests, message::GETADDR, &[0; 8], &mut entry),
-            Kind::Neighbors => plain(requests, message::GETNEIGH, &[0; 12], &mut entry),
+            Kind::Neighbors => neighbors(requests, &mut entry),
             Kind::Nexthops => plain(requests, message::GETNEXTHOP, &[0; 8], &mut entry),
             Kind::Routes => routes(requests, scope, &mut entry),
         };
@@ -82,6 +82,18 @@ fn plain(
     entry: &mut Entry<'_>,
 ) -> Result<DumpEnd, KernelError> {
     requests.dump(kind, Layout { fixed, attributes: &|_| {} }, entry)
+}
+
+/// Neighbours, then what bridges have learned; a kernel without bridges has the first alone.
+fn neighbors(requests: &mut Requests, entry: &mut Entry<'_>) -> Result<DumpEnd, KernelError> {
+    let end = plain(requests, message::GETNEIGH, &[0; 12], entry)?;
+    let of_bridges = [family::BRIDGE, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    match plain(requests, message::GETNEIGH, &of_bridges, entry) {
+        Ok(DumpEnd::Complete) => Ok(end),
+        Ok(DumpEnd::Interrupted) => Ok(DumpEnd::Interrupted),
+        Err(error) if error.errno == libc::EOPNOTSUPP => Ok(end),
+        Err(error) => Err(error),
+    }
 }
 
 fn links(requests: &mut Requests, entry: &mut Entry<'_>) -> Result<DumpEnd, KernelError> {

@@ -56,6 +56,7 @@ pub(crate) mod group {
 pub(crate) mod family {
     pub(crate) const UNSPEC: u8 = 0;
     pub(crate) const INET: u8 = 2;
+    pub(crate) const BRIDGE: u8 = 7;
     pub(crate) const INET6: u8 = 10;
 }
 
@@ -80,6 +81,7 @@ pub(crate) mod ifa {
 pub(crate) mod neighbor {
     pub(crate) const DST: u16 = 1;
     pub(crate) const LLADDR: u16 = 2;
+    pub(crate) const MASTER: u16 = 9;
     pub(crate) const STATE_PROBE: u16 = 0x10;
     pub(crate) const FLAG_USE: u8 = 0x01;
     pub(crate) const FLAG_PROXY: u8 = 0x08;

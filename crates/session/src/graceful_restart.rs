@@ -90,6 +90,8 @@ fn survives(restart: &PeerRestart, reason: &DownReason) -> bool {
         | DownReason::Deconfigured
         | DownReason::MaximumPrefix(_)
         | DownReason::Leaving => false,
+        // Ours: RFC 4724 keeps the routes of a speaker that may still forward. A node that is not there does not.
+        DownReason::NodeGone(_) => false,
     }
 }
 

@@ -100,6 +100,8 @@ pub enum DownReason {
     MaximumPrefix(Exceeded),
     /// We are about to be restarted, and the peer is to keep our routes meanwhile.
     Leaving,
+    /// This host sees that the peer's node is not there any more; why, in words.
+    NodeGone(String),
 }
 
 /// More prefixes than maximum-prefix allows.
@@ -133,6 +135,7 @@ impl fmt::Display for DownReason {
             Self::Deconfigured => f.write_str("peer removed from the configuration"),
             Self::MaximumPrefix(exceeded) => write!(f, "maximum-prefix: {exceeded}"),
             Self::Leaving => f.write_str("this daemon restarts"),
+            Self::NodeGone(why) => write!(f, "the node is gone: {why}"),
         }
     }
 }
@@ -142,6 +145,8 @@ impl DownReason {
     pub(crate) fn farewell(&self) -> Option<Notification> {
         match self {
             Self::Received(_) | Self::ConnectionClosed(_) | Self::Replaced | Self::Leaving => None,
+            // Nobody would hear it.
+            Self::NodeGone(_) => None,
             Self::Sent(notification) | Self::Fault { notification, .. } => Some(notification.clone()),
             // RFC 9687 section 4 lets us try, for the peer's log; nobody waits for it to get through.
             Self::SendHoldTimerExpired => Some(Notification::send_hold_timer_expired()),
@@ -165,6 +170,7 @@ impl DownReason {
             | Self::ConnectionClosed(_)
             | Self::SendHoldTimerExpired
             | Self::Replaced
+            | Self::NodeGone(_)
             | Self::Leaving => false,
         }
     }
@@ -181,6 +187,7 @@ impl DownReason {
             | Self::Reset(_)
             | Self::Deconfigured
             | Self::MaximumPrefix(_)
+            | Self::NodeGone(_)
             | Self::Leaving => return None,
         };
         let inner = notification.hard_reset_reason();
@@ -189,12 +196,13 @@ impl DownReason {
     }
 
     /// Every word of [`DownReason::label`].
-    pub const LABELS: [&'static str; 11] = [
+    pub const LABELS: [&'static str; 12] = [
         "connection-closed",
         "deconfigured",
         "hold-timer-expired",
         "leaving",
         "maximum-prefix",
+        "node-gone",
         "notification-received",
         "notification-sent",
         "replaced",
@@ -219,6 +227,7 @@ impl DownReason {
             Self::Deconfigured => "deconfigured",
             Self::MaximumPrefix(_) => "maximum-prefix",
             Self::Leaving => "leaving",
+            Self::NodeGone(_) => "node-gone",
         }
     }
 }

@@ -36,6 +36,8 @@ pub enum Command {
     Deconfigure,
     /// Down without a NOTIFICATION, for the daemon restarts and the peer is to keep our routes (RFC 4724 section 4.1).
     Leave,
+    /// Down, for the peer's node is not there any more (why, in words); up again as soon as it is back.
+    NodeGone(String),
     /// Down, for the peer has announced too much; up again after the time, where there is one.
     MaximumPrefix {
         /// What was exceeded.
@@ -91,6 +93,7 @@ impl Peer {
             Command::Reset(reason) => Stop::Reset(reason),
             Command::Deconfigure => Stop::Deconfigured,
             Command::Leave => Stop::Leaving,
+            Command::NodeGone(why) => Stop::NodeGone(why),
             Command::MaximumPrefix { exceeded, restart_after } => {
                 Stop::MaximumPrefix(exceeded, restart_after)
             }

@@ -71,6 +71,9 @@ fn add(table: &mut Table, neighbor: &Neighbor, style: Style) {
     if neighbor.state != SessionState::Established {
         table.note(why_down(neighbor), Tone::Bad);
     }
+    if let Some(node) = neighbor.node.as_deref().filter(|node| is_worth_saying(neighbor, node)) {
+        table.note(clean(node), Tone::Warn);
+    }
     for warning in &neighbor.warnings {
         table.note(format!("warning: {warning}"), Tone::Warn);
     }
@@ -78,6 +81,11 @@ fn add(table: &mut Table, neighbor: &Neighbor, style: Style) {
     if let Some(note) = &neighbor.policy.import.note {
         table.note(format!("warning: {note}"), Tone::Warn);
     }
+}
+
+/// A node that is there, with its session up and nothing decided about it, is the usual case.
+fn is_worth_saying(neighbor: &Neighbor, node: &str) -> bool {
+    neighbor.state != SessionState::Established || !node.starts_with("node is there") || node.contains(';')
 }
 
 fn peer_cells(neighbor: &Neighbor, style: Style) -> Vec<Cell> {

@@ -145,6 +145,10 @@ fn restart(old: &Config, new: &Config) -> Vec<&'static str> {
             old.kernel.resolve_mapped_next_hops != new.kernel.resolve_mapped_next_hops,
         ),
         ("kernel.keep-routes-on-stop", old.kernel.keep_routes_on_stop != new.kernel.keep_routes_on_stop),
+        (
+            "kernel.neighbor-probe-interval",
+            old.kernel.neighbor_probe_interval != new.kernel.neighbor_probe_interval,
+        ),
         ("kernel.startup-grace", old.kernel.startup_grace != new.kernel.startup_grace),
         ("control.socket", old.control.socket != new.control.socket),
         ("control.group", old.control.group != new.control.group),

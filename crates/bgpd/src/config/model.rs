@@ -174,6 +174,8 @@ pub struct Session {
     pub connect_retry: Duration,
     /// How long the peer may take nothing before the session ends.
     pub send_hold: SendHold,
+    /// How long octets that we sent may wait for their acknowledgement; `None`: as long as the kernel says.
+    pub tcp_user_timeout: Option<Duration>,
     /// RFC 4724.
     pub graceful_restart: GracefulRestart,
     /// Whether it is kept down.
@@ -280,6 +282,8 @@ pub struct Kernel {
     pub keep_routes_on_stop: bool,
     /// How long our own routes found at start stay while nobody announces them.
     pub startup_grace: Duration,
+    /// How often a peer on the link is asked for by neighbour discovery or ARP; `None`: only by the kernel itself.
+    pub neighbor_probe_interval: Option<Duration>,
     /// Whether `fib_multipath_hash_policy` is set to 1 where it is 0.
     pub set_multipath_hash_policy: bool,
 }

@@ -39,6 +39,8 @@ impl Config {
                 "preferred-source-ipv6": self.kernel.preferred_source_ipv6,
                 "resolve-mapped-next-hops": self.kernel.resolve_mapped_next_hops,
                 "keep-routes-on-stop": self.kernel.keep_routes_on_stop,
+                "neighbor-probe-interval":
+                    self.kernel.neighbor_probe_interval.map_or(0, |interval| interval.as_secs()),
                 "startup-grace": self.kernel.startup_grace.as_secs(),
                 "set-multipath-hash-policy": self.kernel.set_multipath_hash_policy,
             },
@@ -123,6 +125,7 @@ fn session(session: &Session, external: bool) -> Value {
         "hold-time": session.hold_time.as_secs(),
         "keepalive": session.keepalive,
         "connect-retry-time": session.connect_retry.as_secs(),
+        "tcp-user-timeout": session.tcp_user_timeout.map_or(0, |time| time.as_secs()),
         "send-hold-time": match session.send_hold {
             SendHold::Recommended => None,
             SendHold::After(time) => Some(time.as_secs()),

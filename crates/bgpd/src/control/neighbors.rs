@@ -78,7 +78,7 @@ pub async fn views(control: &Control, wanted: Option<IpAddr>) -> Result<Vec<Seen
     for (peer, status) in futures::future::join_all(asked).await {
         // A peer that has gone in between is no peer any more.
         if let Some(status) = status {
-            let counted = counters.iter().find(|(id, _)| *id == peer.id).map(|(_, counters)| *counters);
+            let counted = counters.iter().find(|(id, _)| *id == peer.id).map(|(_, counters)| counters);
             let neighbor = view(&peer, &status, counted, summary.asn.0, now);
             let shut_down = matches!(status.session.waiting, Waiting::Operator(_));
             found.push(Seen { neighbor, counters: status.session.counters, shut_down, downs: status.downs });
@@ -99,7 +99,7 @@ async fn ask_peer(peer: &PeerInfo) -> Option<PeerStatus> {
 fn view(
     peer: &PeerInfo,
     status: &PeerStatus,
-    counters: Option<PeerCounters>,
+    counters: Option<&PeerCounters>,
     local_as: u32,
     now: Instant,
 ) -> Neighbor {
@@ -139,6 +139,7 @@ fn view(
         families: Family::ALL.into_iter().map(|f| family(f, settings, session, counters)).collect(),
         capabilities: capabilities::views(settings, session),
         graceful_restart: graceful_restart(session, counters, now),
+        node: counters.and_then(|counters| counters.node.clone()),
         warnings: Vec::new(),
         policy,
     }
@@ -251,7 +252,7 @@ fn family(
     family: Family,
     settings: &Settings,
     session: &Status,
-    counters: Option<PeerCounters>,
+    counters: Option<&PeerCounters>,
 ) -> NeighborFamily {
     let configured = settings.session.families[family];
     let agreed = session.negotiated.as_ref().map(|negotiated| negotiated.families[family]);
@@ -286,7 +287,7 @@ fn family(
 
 fn graceful_restart(
     session: &Status,
-    counters: Option<PeerCounters>,
+    counters: Option<&PeerCounters>,
     now: Instant,
 ) -> Option<GracefulRestart> {
     let stale_removed_in_seconds = counters

@@ -44,6 +44,7 @@ pub fn prepare(stream: &TcpStream, session: &Session) -> io::Result<()> {
     let version = Version::of(stream.local_addr()?.ip());
     stream.set_nodelay(true)?;
     keep_few_unsent(stream)?;
+    SockRef::from(stream).set_tcp_user_timeout(session.tcp_user_timeout)?;
     ttl::apply(SockRef::from(stream), version, session.ttl)
 }
 

@@ -146,10 +146,12 @@ pub struct Summary {
 }
 
 /// Counters of one peer.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct PeerCounters {
     /// Per family.
     pub families: PerFamily<Counters>,
     /// When routes kept from before a restart are removed.
     pub stale_until: Option<Instant>,
+    /// What this host sees of the peer's node and what was decided from it, in words; `None` off the link.
+    pub node: Option<String>,
 }

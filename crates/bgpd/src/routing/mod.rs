@@ -4,9 +4,11 @@
 //! kernel, buffers of encoded UPDATEs for peers that have room, replies for views. Waits for nobody: peers and kernel
 //! pull, and what is not pulled yet is a dirty prefix in the RIB or the FIB, not a message.
 
+mod evidence;
 mod kernel;
 mod lanes;
 mod messages;
+mod nodes;
 mod peers;
 mod restart;
 mod settle;
@@ -26,6 +28,7 @@ use tracing::{error, info};
 pub use lanes::{Gone, Inlet, Lane, Outlet, Permit, Unsent, lanes};
 pub use messages::{FromPeer, Order, PeerCounters, Query, Summary};
 
+use self::evidence::Evidence;
 use self::lanes::Delivery;
 use self::peers::PeerEntry;
 use self::restart::Restart;
@@ -66,6 +69,9 @@ pub struct Routing {
     /// Lent to the FIB.
     ops: Vec<(OpId, bgp_fib::Op)>,
     restart: Restart,
+    evidence: Evidence,
+    /// [`Fib::presence_epoch`] when the nodes were looked at last.
+    looked_at: u64,
     /// Tells the supervisor what our OPENs are to say of our own restart.
     own_restart: watch::Sender<Option<OwnRestart>>,
     /// The daemon ends: told when the kernel is as it is to be left.
@@ -107,6 +113,8 @@ impl Routing {
         Self {
             restart: Restart::new(Instant::now(), deferral),
             own_restart,
+            evidence: Evidence::default(),
+            looked_at: 0,
             rib,
             fib,
             kernel,
@@ -147,7 +155,12 @@ impl Routing {
     }
 
     async fn wait(&mut self, inputs: &mut Inputs) -> Wake {
-        let deadlines = [self.fib.next_deadline(), self.stale.next_deadline(), self.restart.next_deadline()];
+        let deadlines = [
+            self.fib.next_deadline(),
+            self.stale.next_deadline(),
+            self.restart.next_deadline(),
+            self.evidence.next_deadline(),
+        ];
         let deadline = deadlines.into_iter().flatten().min();
         let more = self.more;
         tokio::select! {
@@ -192,6 +205,7 @@ impl Routing {
 
     fn tick(&mut self, now: Instant) {
         self.fib.tick(now);
+        self.judge_nodes(now);
         for (peer, family) in self.stale.due(now) {
             self.sweep_stale(peer, family, "its time is over");
         }

@@ -28,6 +28,13 @@ pub(super) struct PeerEntry {
     pub(super) chunks: Option<mpsc::Sender<Bytes>>,
 }
 
+impl PeerEntry {
+    /// Where its task is reached.
+    pub(super) fn inbox(&self) -> mpsc::Sender<ToPeer> {
+        self.inbox.clone()
+    }
+}
+
 impl Routing {
     pub(super) fn on_peer(&mut self, message: FromPeer) {
         match message {
@@ -51,6 +58,9 @@ impl Routing {
             FromPeer::Removed { peer } => {
                 self.end_session(peer);
                 self.restart.removed(peer);
+                if let Some(node) = self.evidence.remove(peer) {
+                    self.fib.unwatch_peer(node.address, node.link);
+                }
                 self.rib.remove_peer(peer);
                 self.peers.remove(&peer);
             }
@@ -104,6 +114,11 @@ impl Routing {
         apply_settings(&mut settings, &entry.settings);
         self.rib.add_peer(id, settings);
         self.restart.up(id, negotiated.families, negotiated.graceful_restart.as_ref());
+        if let Some(link) = local.interface {
+            let address = ends.remote.ip();
+            self.evidence.place(id, address, link);
+            self.fib.watch_peer(address, link, Instant::now());
+        }
         self.stale.back(id);
         for family in Family::ALL {
             if self.stale.is_running(id, family)
@@ -197,6 +212,7 @@ impl Routing {
         if let Some(entry) = self.peers.get(&id) {
             info!(peer = %entry.address, seconds = time.as_secs(), "routes stay, stale, until the peer is back");
         }
+        self.agent_gone(id, now);
     }
 
     fn end_session(&mut self, id: PeerId) {

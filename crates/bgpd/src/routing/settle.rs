@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::time::Instant;
 
 use bgp_api::EventKind;
-use bgp_fib::{Fib, Via};
+use bgp_fib::{Fib, Presence, Via};
 use bgp_rib::{PeerId, Watch};
 use bgp_session::OwnRestart;
 use bytes::BytesMut;
@@ -182,8 +182,8 @@ impl Gateways for Fib {
         self.leads_to(gateway) || peers.iter().any(|address| self.is_at(*address, gateway))
     }
 
-    fn is_gone(&self, _gateway: &Via) -> bool {
-        false
+    fn is_gone(&self, gateway: &Via) -> bool {
+        matches!(self.presence(gateway.gateway, gateway.ifindex), Presence::Gone(_))
     }
 
     fn have_resolved(&self) -> bool {

@@ -10,10 +10,12 @@ mod leftovers;
 mod observe;
 mod plan;
 mod show;
+mod stations;
 
 pub use leftovers::Leftovers;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -77,6 +79,8 @@ pub struct Fib {
     /// The kernel is out of memory or does not answer: nothing is sent until then.
     congested: Option<Trouble>,
     watched: BTreeMap<ScopedNextHop, u32>,
+    /// When each peer on the link is asked for next.
+    peer_probes: BTreeMap<(u32, IpAddr), Instant>,
     changes: BTreeSet<ScopedNextHop>,
     notices: VecDeque<Notice>,
     /// Leftovers are kept.
@@ -110,6 +114,7 @@ impl Fib {
             refusals: BTreeMap::new(),
             congested: None,
             watched: BTreeMap::new(),
+            peer_probes: BTreeMap::new(),
             changes: BTreeSet::new(),
             notices: VecDeque::new(),
             startup: true,
@@ -194,6 +199,7 @@ impl Fib {
         if self.startup_until.is_some_and(|until| until <= now) {
             self.end_of_startup(now);
         }
+        self.probe_peers(now);
         if self.audit_at.is_some_and(|at| at <= now) {
             self.audit_at = Some(now + AUDIT_INTERVAL);
             Kind::ALL.into_iter().for_each(|kind| self.ask_dump(kind));
@@ -229,6 +235,7 @@ impl Fib {
             .chain(self.route_timers.first().map(|(at, _)| *at))
             .chain(self.object_timers.first().map(|(at, _)| *at))
             .chain(self.tracker.next_deadline())
+            .chain(self.peer_probes.values().copied())
             .min()
     }
 

@@ -37,7 +37,7 @@ impl Fib {
                 }
                 self.tracker.observe(event);
             }
-            Event::NeighborGone { .. } => {
+            Event::NeighborGone { .. } | Event::Fdb(_) | Event::FdbGone(_) => {
                 self.tracker.observe(event);
             }
             Event::Route(route, seen) => self.route_seen(route, seen),

@@ -8,6 +8,7 @@ mod failed;
 mod mapped;
 mod probe;
 mod resolve;
+mod stations;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
@@ -17,15 +18,16 @@ use std::time::Instant;
 use bgp_wire::{NextHop, Prefix, ScopedNextHop};
 
 use crate::event::{Event, Kind};
-use crate::kernel::{Link, Mac, Neighbor};
+use crate::kernel::{Link, Mac, Neighbor, NeighborState};
 use crate::op::Op;
-use crate::view::{Reachability, Via};
+use crate::view::{Presence, Reachability, Via};
 
 use facts::{Facts, NeighborKey};
 use failed::Failed;
 use mapped::{Look, Mapped};
 use probe::{Pace, Probes};
 use resolve::Way;
+use stations::{Seen, Stations};
 
 /// What a link event means for objects in the kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,6 +71,9 @@ pub(crate) struct Tracker {
     hops: BTreeMap<ScopedNextHop, Hop>,
     dirty: BTreeSet<ScopedNextHop>,
     failed: Failed,
+    stations: Stations,
+    /// Counts events that may change what is known of where somebody is.
+    moves: u64,
     probes: Probes,
     verify: VecDeque<(NeighborKey, Mac)>,
     refused: BTreeMap<Via, Arc<str>>,
@@ -100,6 +105,8 @@ impl Tracker {
             hops: BTreeMap::new(),
             dirty: BTreeSet::new(),
             failed: Failed::default(),
+            stations: Stations::default(),
+            moves: 0,
             probes: Probes::default(),
             verify: VecDeque::new(),
             refused: BTreeMap::new(),
@@ -177,8 +184,12 @@ impl Tracker {
     /// Takes in links, addresses and neighbours; routes and next-hop objects come by [`Tracker::route_changed`].
     pub(crate) fn observe(&mut self, event: Event) -> Option<LinkChange> {
         match event {
-            Event::Link(link) => return self.link(link),
+            Event::Link(link) => {
+                self.moves += 1;
+                return self.link(link);
+            }
             Event::LinkGone { ifindex } => {
+                self.moves += 1;
                 let old = self.facts.links.remove(&ifindex)?;
                 self.port_lost(&old);
                 return Some(self.link_down(ifindex));
@@ -194,6 +205,13 @@ impl Tracker {
                     self.mark_all();
                 }
             }
+            Event::Fdb(entry) => {
+                if self.stations.learned(&entry, &self.facts) {
+                    self.moves += 1;
+                    self.mark_where(|_, hop| hop.gateway.is_some_and(|via| via.ifindex == entry.bridge));
+                }
+            }
+            Event::FdbGone(entry) => self.stations.unlearned(&entry),
             Event::Neighbor(neighbor) => self.neighbor(neighbor),
             Event::NeighborGone { ifindex, address } => self.neighbor_gone((ifindex, address)),
             Event::Route(..)
@@ -282,7 +300,7 @@ impl Tracker {
                 Some(LinkChange::Up(ifindex))
             }
             (true, true) => {
-                if old.is_some_and(|old| old.name != link.name) {
+                if old.is_some_and(|old| (old.name, old.master) != (link.name, link.master)) {
                     self.mark_all();
                 }
                 Some(LinkChange::Same(ifindex))
@@ -292,6 +310,7 @@ impl Tracker {
 
     fn link_down(&mut self, ifindex: u32) -> LinkChange {
         self.failed.forget_link(ifindex);
+        self.stations.forget_link(ifindex);
         self.mark_all();
         LinkChange::Down(ifindex)
     }
@@ -314,6 +333,8 @@ impl Tracker {
     fn neighbor(&mut self, neighbor: Neighbor) {
         let key = (neighbor.ifindex, neighbor.address);
         self.failed.note(key, neighbor.state);
+        self.stations.note(&neighbor, &self.facts);
+        self.moves += 1;
         self.facts.neighbors.insert(key, neighbor);
         self.neighbor_changed(key, neighbor.mac);
     }
@@ -322,7 +343,9 @@ impl Tracker {
         let mac = self.facts.neighbors.remove(&key).and_then(|old| old.mac);
         if !self.hops.values().any(|hop| hop.needs_neighbor(&key)) {
             self.failed.forget(&key);
+            self.stations.forget(&key);
         }
+        self.moves += 1;
         self.neighbor_changed(key, mac);
     }
 
@@ -348,14 +371,19 @@ impl Tracker {
             let Some(hop) = self.hops.get_mut(&next_hop) else { continue };
             let look = look(&self.facts, &self.failed, &mut hop.mapped, next_hop, self.resolve_mapped, now);
             hop.gateway = look.way.as_ref().ok().map(|way| way.via);
-            let state = judge(look.way, &self.facts, &self.failed, &self.refused);
+            let seen = hop.gateway.map(|via| self.stations.look_for((via.ifindex, via.gateway), &self.facts));
+            let state = judge(look.way, &self.facts, &self.failed, seen.as_ref(), &self.refused);
             hop.wake = look.wake;
             hop.searching = look.searching;
             hop.needs = look.needs;
-            if let (Some(via), Err(_)) = (hop.gateway, &state)
-                && self.failed.contains(&(via.ifindex, via.gateway))
-            {
-                hop.needs.push(((via.ifindex, via.gateway), Pace::Seek));
+            if let (Some(via), Err(_)) = (hop.gateway, &state) {
+                let key = (via.ifindex, via.gateway);
+                if let Some(Seen::MayBeBack(Some(mac))) = seen {
+                    self.verify.push_back((key, mac));
+                }
+                if self.failed.contains(&key) || matches!(seen, Some(Seen::MayBeBack(_))) {
+                    hop.needs.push((key, Pace::Seek));
+                }
             }
             if hop.state != state {
                 let news = !look.searching && (state.is_ok() || hop.said != Some(false));
@@ -390,6 +418,54 @@ impl Tracker {
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
         let wakes = self.hops.values().filter_map(|hop| hop.wake);
         wakes.chain(self.probes.next_deadline()).min()
+    }
+
+    /// Changes whenever [`Tracker::presence`] may.
+    pub(crate) fn moves(&self) -> u64 {
+        self.moves
+    }
+
+    /// Whether a node that was reached on this link can still be there.
+    pub(crate) fn presence(&self, address: IpAddr, ifindex: u32) -> Presence {
+        let key = (ifindex, address);
+        let name = self.facts.link_name(ifindex);
+        let fault = match self.facts.links.get(&ifindex) {
+            None => Some("is gone"),
+            Some(link) if !link.admin_up => Some("is down"),
+            Some(link) if !link.carrier => Some("has no carrier"),
+            Some(_) => None,
+        };
+        if let Some(fault) = fault {
+            return Presence::Gone(format!("{name} {fault}"));
+        }
+        if let Some(why) = self.stations.gone(key, &self.facts) {
+            return Presence::Gone(why);
+        }
+        if self.failed.contains(&key) {
+            return Presence::Gone(format!("{address} does not answer at {name}"));
+        }
+        if self.stations.is_lost(&key) {
+            return Presence::Gone(format!("{address} has not answered since it was lost"));
+        }
+        match self.facts.neighbors.get(&key) {
+            Some(neighbor) if neighbor.state.is_valid() => {
+                let port = self.stations.port_of(key).map(|port| format!(", port {port}"));
+                Presence::Here(format!("on {name}{}", port.unwrap_or_default()))
+            }
+            Some(_) | None => Presence::Unknown,
+        }
+    }
+
+    /// Has the kernel ask a node whose entry it trusts; a permanent entry is left alone.
+    pub(crate) fn verify(&mut self, address: IpAddr, ifindex: u32) {
+        let key = (ifindex, address);
+        let Some(neighbor) = self.facts.neighbors.get(&key) else { return };
+        let trusted = matches!(neighbor.state, NeighborState::Reachable | NeighborState::Stale);
+        if let Some(mac) = neighbor.mac.filter(|_| trusted)
+            && !self.verify.contains(&(key, mac))
+        {
+            self.verify.push_back((key, mac));
+        }
     }
 
     /// A next hop has not been looked at to the end.
@@ -445,12 +521,20 @@ fn judge(
     way: Result<Way, String>,
     facts: &Facts,
     failed: &Failed,
+    seen: Option<&Seen>,
     refused: &BTreeMap<Via, Arc<str>>,
 ) -> Result<Way, Arc<str>> {
     let way = way?;
     let Via { gateway, ifindex } = way.via;
     if failed.contains(&(ifindex, gateway)) {
         return Err(format!("{gateway} does not answer at {}", facts.link_name(ifindex)).into());
+    }
+    match seen {
+        Some(Seen::Gone(why)) => return Err(why.as_str().into()),
+        Some(Seen::MayBeBack(_)) => {
+            return Err(format!("{gateway} has not answered since it was lost").into());
+        }
+        Some(Seen::NothingOdd) | None => {}
     }
     match refused.get(&way.via) {
         Some(why) => Err(Arc::clone(why)),

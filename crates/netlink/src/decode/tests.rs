@@ -31,6 +31,22 @@ fn a_port_that_leaves_a_bridge_is_no_link_that_is_gone() {
 }
 
 #[test]
+fn a_bridge_says_behind_which_port_a_station_is_and_other_devices_say_nothing() {
+    let mut fixed = [0; 12];
+    (fixed[0], fixed[4], fixed[8]) = (family::BRIDGE, 9, 2);
+    let station = [2, 0x42, 0xac, 0x32, 0, 2];
+    let of_bridge = |message: &mut Writer<'_>| {
+        message.put(neighbor::LLADDR, &station);
+        message.put_u32(neighbor::MASTER, 4);
+    };
+    let entry = FdbEntry { bridge: 4, mac: Mac(station), port: 9 };
+    assert_eq!(decode_one(message::NEWNEIGH, 0, &fixed, of_bridge), Some(Event::Fdb(entry)));
+    assert_eq!(decode_one(message::DELNEIGH, 0, &fixed, of_bridge), Some(Event::FdbGone(entry)));
+    let own = |message: &mut Writer<'_>| message.put(neighbor::LLADDR, &station);
+    assert_eq!(decode_one(message::NEWNEIGH, 0, &fixed, own), None);
+}
+
+#[test]
 fn a_group_has_its_members_with_weights_of_sixteen_bits() {
     let event = decode_one(message::NEWNEXTHOP, flag::REPLACE, &[0, 0, 186, 0, 0, 0, 0, 0], |message| {
         message.put_u32(nha::ID, 7);

@@ -45,6 +45,8 @@ impl Active {
                 cx.pace.forgive();
                 cx.acquire()
             }
+            // There is nothing to end, and whoever is back dials or is dialled as before.
+            Stop::NodeGone(_) => State::Active(self),
             Stop::Shutdown(_) | Stop::Deconfigured | Stop::Leaving | Stop::MaximumPrefix(..) => {
                 cx.stopped(stop)
             }

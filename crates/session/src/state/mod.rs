@@ -104,6 +104,8 @@ pub(crate) enum Stop {
     Deconfigured,
     /// We are about to be restarted: no NOTIFICATION.
     Leaving,
+    /// The peer's node is not there any more; back as soon as it is.
+    NodeGone(String),
     /// AutomaticStop: too many prefixes; up again after the time, if there is one.
     MaximumPrefix(Exceeded, Option<Duration>),
 }
@@ -116,6 +118,7 @@ impl Stop {
             Self::Reset(reason) => DownReason::Reset(reason.clone()),
             Self::Deconfigured => DownReason::Deconfigured,
             Self::Leaving => DownReason::Leaving,
+            Self::NodeGone(why) => DownReason::NodeGone(why.clone()),
             Self::MaximumPrefix(exceeded, _) => DownReason::MaximumPrefix(*exceeded),
         }
     }
@@ -313,7 +316,7 @@ impl Context<'_> {
     /// Where a stop leads to.
     fn stopped(&mut self, stop: &Stop) -> State {
         let (cause, until) = match stop {
-            Stop::Reset(_) => {
+            Stop::Reset(_) | Stop::NodeGone(_) => {
                 self.pace.forgive();
                 let pause = self.pace.after_dial(self.config);
                 let next_dial = self.in_a(pause);

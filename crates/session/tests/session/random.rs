@@ -55,6 +55,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(Command::MaximumPrefix { exceeded, restart_after: Some(Duration::from_secs(9)) }),
         1 => Just(Command::MaximumPrefix { exceeded, restart_after: None }),
         1 => Just(Command::Leave),
+        1 => Just(Command::NodeGone("veth2 is down".to_owned())),
     ];
     prop_oneof![
         2 => command.prop_map(Step::Command),

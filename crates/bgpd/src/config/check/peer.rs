@@ -105,6 +105,7 @@ fn session(levels: &Levels<'_>, external: bool, cx: &Context<'_>, sink: &mut Sin
         keepalive: timers.keepalive,
         connect_retry: timers.connect_retry,
         send_hold: timers.send_hold,
+        tcp_user_timeout: timers.tcp_user_timeout,
         graceful_restart: session::graceful_restart(&timer_levels),
         shutdown: levels.pick(|peer| &peer.shutdown).map_or(Shutdown::No, |typed| typed.get_ref().clone()),
     }

@@ -16,6 +16,7 @@ pub(super) struct Resolved {
     pub(super) keepalive: Option<u16>,
     pub(super) connect_retry: Duration,
     pub(super) send_hold: SendHold,
+    pub(super) tcp_user_timeout: Option<Duration>,
 }
 
 /// The faults that a level of timers has by itself, whoever inherits from it.
@@ -53,6 +54,7 @@ pub(super) fn timers(levels: &[&Timers], sink: &mut Sink) -> Resolved {
         keepalive: keepalive.map(|keepalive| keepalive.get_ref().get()),
         connect_retry: Duration::from_secs(retry.map_or(10, |retry| retry.get_ref().get())),
         send_hold: send_hold(pick(levels, |timers| &timers.send_hold_time), hold_time, sink),
+        tcp_user_timeout: user_timeout(pick(levels, |timers| &timers.tcp_user_timeout), hold_time),
     }
 }
 
@@ -98,6 +100,13 @@ fn send_hold(typed: Option<&Spanned<Number<0, 65535>>>, hold: HoldTime, sink: &m
         0 => SendHold::Off,
         seconds => SendHold::After(Duration::from_secs(seconds.into())),
     }
+}
+
+/// RFC 5482. By default the hold time: a peer that acknowledges nothing for so long, or has no room for so long, hears no
+/// KEEPALIVE of ours and gives the session up itself. Less would end sessions that a slow peer could keep.
+fn user_timeout(typed: Option<&Spanned<Number<0, 65535>>>, hold: HoldTime) -> Option<Duration> {
+    let seconds = typed.map_or(hold.as_secs(), |typed| typed.get_ref().get());
+    (seconds > 0).then(|| Duration::from_secs(seconds.into()))
 }
 
 /// RFC 4724, each key from the innermost level that says it.

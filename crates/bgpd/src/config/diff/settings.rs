@@ -60,6 +60,7 @@ impl Change {
         self.add("keepalive", Effect::Reset, old.keepalive != new.keepalive);
         self.add("connect-retry-time", Effect::Soft, old.connect_retry != new.connect_retry);
         self.add("send-hold-time", Effect::Soft, old.send_hold != new.send_hold);
+        self.add("tcp-user-timeout", Effect::Soft, old.tcp_user_timeout != new.tcp_user_timeout);
         self.add("graceful-restart", Effect::Reset, old.graceful_restart != new.graceful_restart);
         self.add("shutdown", Effect::Reset, old.shutdown != new.shutdown);
     }

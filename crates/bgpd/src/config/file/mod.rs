@@ -55,6 +55,7 @@ section! {
         "keepalive" keepalive: Number<1, 21845>,
         "connect-retry-time" connect_retry_time: Number<1, 65535>,
         "send-hold-time" send_hold_time: Number<0, 65535>,
+        "tcp-user-timeout" tcp_user_timeout: Number<0, 65535>,
         "graceful-restart" graceful_restart: GracefulRestart,
     }
 }
@@ -135,6 +136,7 @@ section! {
         "resolve-mapped-next-hops" resolve_mapped_next_hops: bool,
         "keep-routes-on-stop" keep_routes_on_stop: bool,
         "startup-grace" startup_grace: Number<0, 86400>,
+        "neighbor-probe-interval" neighbor_probe_interval: Number<0, 3600>,
         "set-multipath-hash-policy" set_multipath_hash_policy: bool,
     }
 }

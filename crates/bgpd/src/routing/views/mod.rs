@@ -7,6 +7,7 @@ mod fib;
 mod routes;
 
 use std::collections::BTreeMap;
+use std::time::Instant;
 
 use bgp_api::{ErrorCode, ErrorReply, FibSize};
 use bgp_fib::{HopView, RouteState};
@@ -68,7 +69,8 @@ impl Routing {
             .keys()
             .map(|id| {
                 let families = self.rib.counters(*id).unwrap_or_default();
-                (*id, PeerCounters { families, stale_until: self.stale.of(*id) })
+                let node = self.evidence.node(*id).map(|node| node.words(Instant::now()));
+                (*id, PeerCounters { families, stale_until: self.stale.of(*id), node })
             })
             .collect()
     }

@@ -1,0 +1,76 @@
+//! What follows from the evidence about nodes: sessions end, stale paths go, and it is said.
+
+use std::time::Instant;
+
+use bgp_rib::PeerId;
+use bgp_session::Command;
+use bgp_wire::Family;
+use tracing::{info, warn};
+
+use super::Routing;
+use super::evidence::{RESET_AFTER, Verdict};
+use crate::peer::ToPeer;
+
+impl Routing {
+    /// Looks at the nodes where something may have changed, and at the time.
+    pub(super) fn judge_nodes(&mut self, now: Instant) {
+        let epoch = self.fib.presence_epoch();
+        let mut verdicts = Vec::new();
+        if epoch != self.looked_at {
+            self.looked_at = epoch;
+            let fib = &self.fib;
+            verdicts = self.evidence.look(|address, link| fib.presence(address, link), now);
+        }
+        verdicts.extend(self.evidence.due(now));
+        for (peer, verdict) in verdicts {
+            self.on_verdict(peer, verdict, now);
+        }
+    }
+
+    fn on_verdict(&mut self, id: PeerId, verdict: Verdict, now: Instant) {
+        let Some(entry) = self.peers.get(&id) else { return };
+        let (address, is_up) = (entry.address, entry.chunks.is_some());
+        let is_stale = self.stale.of(id).is_some();
+        let decision = match verdict {
+            Verdict::OutOfSight(why) => {
+                let wait = RESET_AFTER.as_secs();
+                warn!(peer = %address, why, "the node is out of sight: its paths are out of use, its session ends in {wait} s");
+                format!("{why}: its paths are out of use")
+            }
+            Verdict::Gone(why) if is_up => {
+                warn!(peer = %address, why, "the node is gone: its session ends");
+                self.command(id, Command::NodeGone(why.clone()));
+                format!("{why}: its session was ended and its paths removed")
+            }
+            Verdict::Gone(why) if is_stale => {
+                warn!(peer = %address, why, "the node is gone: what was kept for its restart goes");
+                Family::ALL.iter().for_each(|family| self.sweep_stale(id, *family, "the node is gone"));
+                format!("{why}: its stale paths were removed before their time")
+            }
+            Verdict::Gone(why) => format!("{why}: there was no session"),
+            Verdict::Back { after, had_gone } => {
+                let what = if had_gone { "it is welcome to a new session" } else { "its session was kept" };
+                info!(peer = %address, after = after.as_secs_f32(), "the node is back in sight: {what}");
+                format!("back in sight after {:.1} s: {what}", after.as_secs_f32())
+            }
+        };
+        self.evidence.decide(id, decision, now);
+    }
+
+    /// The session is lost and its paths are to stay: whether this host can see that the node goes on forwarding.
+    pub(super) fn agent_gone(&mut self, id: PeerId, now: Instant) {
+        let Some(entry) = self.peers.get(&id) else { return };
+        let Some(how) = self.evidence.node(id).and_then(|node| node.is_seen()).map(str::to_owned) else {
+            return;
+        };
+        info!(peer = %entry.address, how, "the agent is gone and the node is there: its paths stay");
+        self.evidence.decide(id, "its agent is gone, its paths stay".to_owned(), now);
+    }
+
+    fn command(&self, id: PeerId, command: Command) {
+        let Some(entry) = self.peers.get(&id) else { return };
+        let inbox = entry.inbox();
+        // The peer task may be waiting for room here: routing never waits for it.
+        tokio::spawn(async move { drop(inbox.send(ToPeer::Command(command)).await) });
+    }
+}
