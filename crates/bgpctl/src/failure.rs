@@ -1,11 +1,13 @@
 //! What can go wrong, what the operator is told, and the exit code that goes with it.
 
 use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use bgp_api::{ErrorBody, ErrorCode, SOCKET_ENV};
+use nix::unistd::{Gid, Group};
 
 use crate::text::clean_lines;
 
@@ -105,10 +107,25 @@ fn unreachable_socket(socket: &Path, error: &io::Error) -> (String, Option<Strin
         ),
         io::ErrorKind::PermissionDenied => (
             format!("may not use {path}: permission denied"),
-            Some("run bgpctl as root, or as a member of the group that owns the socket".to_owned()),
+            Some(match group_of(socket) {
+                Some(group) => format!(
+                    "run it as root, or join the group {group} (`usermod -aG {group} USER`) and log in again"
+                ),
+                None => {
+                    "run it as root; `group` under [control] would let the members of a group in".to_owned()
+                }
+            }),
         ),
         _ => (format!("cannot reach bgpd-rs at {path}: {error}"), None),
     }
+}
+
+/// The group that may use the socket; `None` where it is root's alone, or where one may not even look.
+fn group_of(socket: &Path) -> Option<String> {
+    let gid = Gid::from_raw(std::fs::metadata(socket).ok()?.gid());
+    let by_name = || Some(Group::from_gid(gid).ok()??.name);
+    Some(gid).filter(|gid| gid.as_raw() != 0)?;
+    Some(by_name().unwrap_or_else(|| gid.to_string()))
 }
 
 impl From<io::Error> for Failure {

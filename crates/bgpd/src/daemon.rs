@@ -18,13 +18,14 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tracing::{error, info, warn};
 
-use crate::config::Config;
+use crate::config::{Config, Sandbox};
 use crate::control::{self, Control};
 use crate::events::Hub;
 use crate::listener::Listeners;
 use crate::routing::{self, Inputs, Order, Routing};
+use crate::sandbox::Fence;
 use crate::supervisor::{self, Parts, Request, Supervisor};
-use crate::{host, identity, metrics, random, service, session_config};
+use crate::{host, identity, metrics, random, sandbox, service, session_config};
 
 /// How long the kernel may take to be left as configured.
 const KERNEL_PATIENCE: Duration = Duration::from_secs(20);
@@ -40,6 +41,8 @@ pub struct Start {
     pub config_path: PathBuf,
     /// The control socket.
     pub socket: PathBuf,
+    /// Who may use it.
+    pub rules: control::Rules,
 }
 
 /// The tasks that the daemon does not live without.
@@ -72,13 +75,14 @@ pub async fn run(start: Start) -> anyhow::Result<()> {
     for (prefix, key) in session_config::keys(config) {
         listeners.set_key(prefix, Some(&key));
     }
-    let socket = control::bind(&start.socket, config.control.group.as_deref())?;
+    let socket = control::bind(&start.socket, &start.rules)?;
     let scrapes = match config.metrics.listen {
         Some(address) => Some(metrics::bind(address).await?),
         None => None,
     };
     let mut signals = Signals::new()?;
 
+    fence_calls(config.process.sandbox);
     let socket_path = start.socket.clone();
     let mut tasks = spawn(start, router_id, Arc::clone(&listeners))?;
     tokio::spawn(control::serve(socket, Arc::clone(&tasks.control)));
@@ -99,6 +103,17 @@ pub async fn run(start: Start) -> anyhow::Result<()> {
     outcome
 }
 
+/// From here on, on every thread, only the system calls that the daemon needs.
+fn fence_calls(mode: Sandbox) {
+    match sandbox::calls::restrict(mode) {
+        Fence::Closed => {}
+        Fence::Partial => {
+            warn!("process.sandbox is \"log\": system calls are logged by the kernel, not refused")
+        }
+        Fence::Open(why) => warn!("system calls are not fenced in: {why}"),
+    }
+}
+
 /// Routes in a table that no policy rule leads to forward nothing.
 async fn warn_of_unused_table(table: u32) {
     match bgp_netlink::rules::consulted(table).await {
@@ -117,7 +132,7 @@ async fn warn_of_unused_table(table: u32) {
 }
 
 fn spawn(start: Start, router_id: RouterId, listeners: Arc<Listeners>) -> anyhow::Result<Tasks> {
-    let Start { config, config_path, socket } = start;
+    let Start { config, config_path, socket, rules } = start;
     let hub = Hub::default();
     let (kernel, events) =
         Kernel::start(KernelConfig { table: config.kernel.table, ..KernelConfig::default() })
@@ -160,6 +175,7 @@ fn spawn(start: Start, router_id: RouterId, listeners: Arc<Listeners>) -> anyhow
         hub,
         started: Instant::now(),
         path: socket,
+        rules,
     });
     Ok(Tasks { supervisor, routing, requests, orders, control, keep_routes })
 }

@@ -1,14 +1,18 @@
 //! `bgpd-rs`: options, configuration, log, privileges; then the daemon runs.
 
+#![forbid(unsafe_code)]
+
 use std::io::IsTerminal;
 use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Context;
 use bgpd_rs::cli::Options;
+use bgpd_rs::config::{Config, Sandbox};
+use bgpd_rs::sandbox::{Fence, files};
 use bgpd_rs::{config, control, daemon, log, privileges};
 use clap::{CommandFactory, Parser};
-use tracing::{error, warn};
+use tracing::{debug, error, warn};
 
 /// After so many turns of tasks a worker looks what the sockets have. A turn with a table in it takes a millisecond, so the
 /// runtime's own 61 would keep a session with one change waiting for that many.
@@ -63,9 +67,10 @@ fn run(options: Options) -> anyhow::Result<ExitCode> {
     }
     let socket = options.control_socket.clone().unwrap_or_else(|| loaded.config.control.socket.clone());
     let user = options.user.clone().or_else(|| loaded.config.process.user.clone());
-    if let Some(user) = &user {
-        control::give_directory(&socket, user)?;
-    }
+    control::make_directory(&socket, user.as_deref())?;
+    // Names are looked up now: once it runs, the daemon asks no name service.
+    let control = &loaded.config.control;
+    let rules = control::Rules::look_up(control.group.as_deref(), &control.readers);
     // Before there is a second thread: capabilities belong to threads.
     let settled = privileges::settle(user.as_deref())?;
     for lack in &settled.lacking {
@@ -74,14 +79,47 @@ fn run(options: Options) -> anyhow::Result<ExitCode> {
     if settled.stays_root {
         warn!("running as root; --user bgpd-rs, or the systemd unit, gives up what is not needed");
     }
-    let start = daemon::Start { config: loaded.config, config_path: options.config, socket };
+    // Asked for while the control group that may limit it can be read.
+    let workers = workers();
+    let _fence = fence_files(&loaded.config, &options.config, &socket);
+    let start = daemon::Start { config: loaded.config, config_path: options.config, socket, rules };
     tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(workers)
         .event_interval(EVENT_INTERVAL)
         .enable_all()
         .build()
         .context("cannot start the runtime")?
         .block_on(daemon::run(start))?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// So many threads as processors that the process may use; tokio's own variable overrides it.
+fn workers() -> usize {
+    let asked = std::env::var("TOKIO_WORKER_THREADS").ok().and_then(|text| text.parse().ok());
+    let workers = asked.or_else(|| std::thread::available_parallelism().map(usize::from).ok());
+    workers.unwrap_or(1).max(1)
+}
+
+/// Keeps the process to the files that it goes on to need; lasts as long as the returned value.
+fn fence_files(config: &Config, path: &Path, socket: &Path) -> Option<files::Files> {
+    if config.process.sandbox != Sandbox::On {
+        warn!("process.sandbox is not \"on\": the daemon may use every file that its user may");
+        return None;
+    }
+    let settings =
+        config.neighbors.values().map(|n| &n.settings).chain(config.groups.values().map(|g| &g.settings));
+    let files = files::restrict(&files::Needs {
+        config: path.to_owned(),
+        password_files: settings.filter_map(|settings| settings.session.password_file.clone()).collect(),
+        socket: socket.to_owned(),
+        listen: config.bgp.listen.iter().copied().chain(config.metrics.listen).collect(),
+    });
+    match &files.fence {
+        Fence::Closed => {}
+        Fence::Partial => debug!("this kernel's Landlock knows only a part of what the sandbox asks for"),
+        Fence::Open(why) => warn!("files are not fenced in: {why}"),
+    }
+    Some(files)
 }
 
 /// `--check`: every fault and warning of a file.

@@ -13,6 +13,7 @@ use std::fmt;
 
 use caps::{CapSet, Capability, CapsHashSet};
 use nix::sys::prctl;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::unistd::{Gid, Uid, User, getuid, initgroups, setgid, setresgid, setresuid};
 
 /// What the daemon needs, and what it cannot do without.
@@ -105,7 +106,11 @@ pub fn settle(user: Option<&str>) -> Result<Privileges, PrivilegeError> {
         keep_only_needed()?;
     }
     step("forbid new privileges", prctl::set_no_new_privs())?;
+    // The second is for whoever makes the process dumpable again.
     step("forbid core dumps", prctl::set_dumpable(false))?;
+    if step("read the limit of core dumps", getrlimit(Resource::RLIMIT_CORE))? != (0, 0) {
+        step("forbid core dumps", setrlimit(Resource::RLIMIT_CORE, 0, 0))?;
+    }
     Ok(Privileges { uid: getuid().as_raw(), stays_root, lacking: lacking()? })
 }
 

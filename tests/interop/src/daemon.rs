@@ -31,6 +31,8 @@ pub struct Daemon {
 }
 
 /// As whom the daemon runs.
+///
+/// The sandbox is around it in each case, as `process.sandbox` is on by default.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Privileges {
     /// As the lab does.
@@ -69,6 +71,19 @@ impl Daemon {
         let process = spawn(&lab.host, config, &socket, lab.dir(), privileges)?;
         let namespace = lab.host.name().to_owned();
         let mut daemon = Self { process, config: config.to_owned(), socket, namespace, privileges };
+        daemon.wait_until_ready(lab)?;
+        Ok(daemon)
+    }
+
+    /// Starts another one in a namespace of the lab, under a name of its own.
+    pub fn start_in(lab: &Lab, namespace: &Namespace, name: &str, config: &str) -> Result<Self> {
+        let dir = lab.dir().join(name);
+        fs::create_dir_all(&dir)?;
+        let (path, socket) = (dir.join("bgpd-rs.toml"), dir.join("control.sock"));
+        fs::write(&path, config).with_context(|| path.display().to_string())?;
+        let process = spawn(namespace, &path, &socket, &dir, Privileges::Root)?;
+        let namespace = namespace.name().to_owned();
+        let mut daemon = Self { process, config: path, socket, namespace, privileges: Privileges::Root };
         daemon.wait_until_ready(lab)?;
         Ok(daemon)
     }

@@ -57,6 +57,11 @@ impl Frr {
         serde_json::from_str(&printed).with_context(|| printed.clone())
     }
 
+    /// The process id of its bgpd. The process is `ip netns exec`, which has become it.
+    pub fn bgpd_pid(&self) -> i32 {
+        self.bgpd.pid()
+    }
+
     /// The state of a neighbour (`Established` …).
     pub fn neighbor_state(&self, address: &str) -> Result<String> {
         let all = self.json(&format!("show bgp neighbors {address}"))?;

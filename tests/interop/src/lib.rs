@@ -7,9 +7,11 @@
 //! ```text
 //! namespace  -> command    one namespace; commands inside
 //! process                  programs that run until told to end
+//! crowd                    connections that stay and say nothing
 //! lab        -> http       the host, its bridge, nodes, services, a client
 //! daemon, gobgp, frr, bird, openbgpd, exabgp, haproxy, prometheus      who runs in it
 //! speaker                  a node's speaker of our own, where gobgpd is not to be had or bytes must be timed
+//! sockets                  a socket of another program, from outside
 //! kernel, rtnl             what the kernel holds, through `ip -j`; when it changes, through rtnetlink
 //! demo, bench, clean       what `scripts/` calls
 //! ```
@@ -21,6 +23,7 @@ pub mod bench;
 pub mod bird;
 pub mod clean;
 pub mod command;
+pub mod crowd;
 pub mod daemon;
 pub mod demo;
 pub mod exabgp;
@@ -36,6 +39,7 @@ pub mod process;
 pub mod programs;
 pub mod prometheus;
 pub mod rtnl;
+pub mod sockets;
 pub mod speaker;
 pub mod traffic;
 pub mod wait;

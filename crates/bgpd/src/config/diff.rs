@@ -152,8 +152,10 @@ fn restart(old: &Config, new: &Config) -> Vec<&'static str> {
         ("kernel.startup-grace", old.kernel.startup_grace != new.kernel.startup_grace),
         ("control.socket", old.control.socket != new.control.socket),
         ("control.group", old.control.group != new.control.group),
+        ("control.readers", old.control.readers != new.control.readers),
         ("metrics.listen", old.metrics.listen != new.metrics.listen),
         ("process.user", old.process.user != new.process.user),
+        ("process.sandbox", old.process.sandbox != new.process.sandbox),
     ])
 }
 

@@ -18,12 +18,16 @@ mod view;
 
 use std::path::Path;
 
+use zeroize::Zeroizing;
+
 pub use fault::{Fault, Faults, Severity};
 pub use model::{
     Bgp, Config, Control, GracefulRestart, GracefulRestartMode, Group, Kernel, LimitAction, Log, LogLevel,
-    MaximumPrefix, Metrics, Mode, Neighbor, Password, Process, RemoteAsn, Session, Settings, Shutdown, Ttl,
+    MaximumPrefix, Metrics, Mode, Neighbor, Password, Process, Readers, RemoteAsn, Sandbox, Session,
+    Settings, Shutdown, Ttl,
 };
 
+use check::READABLE_BY_OTHERS;
 use fault::Sink;
 
 /// More than this is no configuration; it bounds what a wrong path can make us read.
@@ -42,7 +46,7 @@ pub struct Loaded {
 pub fn load(path: &Path) -> Result<Loaded, Faults> {
     let shown = path.display().to_string();
     match read(path) {
-        Ok(text) => load_str(&text, &shown),
+        Ok((text, mode)) => load_text(&text, &shown, mode),
         Err(error) => {
             let mut sink = Sink::default();
             sink.push(Fault::without_place(format!("{shown} cannot be read: {error}")));
@@ -51,26 +55,42 @@ pub fn load(path: &Path) -> Result<Loaded, Faults> {
     }
 }
 
-fn read(path: &Path) -> std::io::Result<String> {
+/// The text, which may hold passwords and is cleared when it goes, and the file's mode.
+fn read(path: &Path) -> std::io::Result<(Zeroizing<String>, u32)> {
     use std::io::Read as _;
+    use std::os::unix::fs::MetadataExt as _;
 
     let file = std::fs::File::open(path)?;
-    let mut octets = Vec::new();
+    let metadata = file.metadata()?;
+    // All at once: a buffer that grows leaves copies behind.
+    let room = usize::try_from(metadata.len().min(MAX_LEN)).unwrap_or(0);
+    let mut octets = Vec::with_capacity(room + 1);
     file.take(MAX_LEN + 1).read_to_end(&mut octets)?;
     if octets.len() as u64 > MAX_LEN {
         return Err(std::io::Error::other("it has more than 16 MiB"));
     }
-    String::from_utf8(octets).map_err(|error| {
+    let text = String::from_utf8(octets).map_err(|error| {
         let before = error.as_bytes().get(..error.utf8_error().valid_up_to()).unwrap_or_default();
         let line = before.iter().filter(|octet| **octet == b'\n').count() + 1;
         std::io::Error::other(format!("line {line} is not UTF-8 text"))
-    })
+    })?;
+    Ok((Zeroizing::new(text), metadata.mode()))
 }
 
 /// Checks `text`; `path` is what reports call it, and relative `password-file`s begin at its directory.
 pub fn load_str(text: &str, path: &str) -> Result<Loaded, Faults> {
+    load_text(text, path, 0)
+}
+
+/// The same for a text from a file with these permissions.
+fn load_text(text: &str, path: &str, mode: u32) -> Result<Loaded, Faults> {
     let mut sink = Sink::default();
     let file = file::read(text, &mut sink);
+    if let Some(span) = sink.secrets.first().filter(|_| mode & READABLE_BY_OTHERS != 0) {
+        let title = "a password stands in a file that every user of this host can read";
+        let remedy = format!("chmod 0640 {path}, with the daemon's group; or `password-file`");
+        sink.push(Fault::warning(span.clone(), title).label("no secret").help(remedy));
+    }
     let directory = Path::new(path).parent().unwrap_or(Path::new(""));
     let config = check::check(&file, directory, &mut sink);
     let refused = sink.has_errors();

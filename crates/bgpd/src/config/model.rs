@@ -166,6 +166,8 @@ pub struct Session {
     pub ttl: Ttl,
     /// TCP MD5 signature key, RFC 2385.
     pub password: Option<Password>,
+    /// The file that it is read from; `None` where it stands in the configuration.
+    pub password_file: Option<PathBuf>,
     /// The hold time that we propose.
     pub hold_time: HoldTime,
     /// Seconds between KEEPALIVEs; `None`: a third of the negotiated hold time.
@@ -295,6 +297,20 @@ pub struct Control {
     pub socket: PathBuf,
     /// Whose members may use it beside root and the daemon's own user.
     pub group: Option<String>,
+    /// Who else may look.
+    pub readers: Readers,
+}
+
+/// Who may look at the daemon without being allowed to change anything.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Readers {
+    /// Only those who may change, too.
+    #[default]
+    Nobody,
+    /// Every user of the host.
+    Everybody,
+    /// Members of this group.
+    Group(String),
 }
 
 /// `[metrics]`.
@@ -327,4 +343,18 @@ pub enum LogLevel {
 pub struct Process {
     /// The user to become when started as root.
     pub user: Option<String>,
+    /// Whether the process is fenced in.
+    pub sandbox: Sandbox,
+}
+
+/// Whether the kernel keeps the process to the files and system calls that it needs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Sandbox {
+    /// It does.
+    #[default]
+    On,
+    /// System calls that would be refused are made and logged by the kernel; files are as without.
+    Log,
+    /// It does not.
+    Off,
 }

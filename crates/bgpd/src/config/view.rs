@@ -8,8 +8,8 @@ use bgp_wire::Asn;
 use serde_json::{Map, Value, json};
 
 use super::model::{
-    Config, GracefulRestartMode, Group, LimitAction, LogLevel, MaximumPrefix, Mode, Neighbor, RemoteAsn,
-    Session, Settings, Shutdown, Ttl,
+    Config, GracefulRestartMode, Group, LimitAction, LogLevel, MaximumPrefix, Mode, Neighbor, Readers,
+    RemoteAsn, Sandbox, Session, Settings, Shutdown, Ttl,
 };
 
 /// What stands for every password.
@@ -44,16 +44,36 @@ impl Config {
                 "startup-grace": self.kernel.startup_grace.as_secs(),
                 "set-multipath-hash-policy": self.kernel.set_multipath_hash_policy,
             },
-            "control": { "socket": self.control.socket.display().to_string(), "group": self.control.group },
+            "control": {
+                "socket": self.control.socket.display().to_string(),
+                "group": self.control.group,
+                "readers": readers(&self.control.readers),
+            },
             "metrics": { "listen": self.metrics.listen },
             "log": { "level": self.log.level.to_string() },
-            "process": { "user": self.process.user },
+            "process": { "user": self.process.user, "sandbox": sandbox(self.process.sandbox) },
         }))
     }
 
     /// The same as TOML.
     pub fn to_toml(&self) -> String {
         toml::to_string(&self.to_json()).unwrap_or_else(|error| format!("# {error}\n"))
+    }
+}
+
+fn readers(readers: &Readers) -> &str {
+    match readers {
+        Readers::Nobody => "nobody",
+        Readers::Everybody => "everybody",
+        Readers::Group(name) => name,
+    }
+}
+
+fn sandbox(sandbox: Sandbox) -> &'static str {
+    match sandbox {
+        Sandbox::On => "on",
+        Sandbox::Log => "log",
+        Sandbox::Off => "off",
     }
 }
 

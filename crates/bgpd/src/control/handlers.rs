@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::body::{Body, Bytes};
-use axum::extract::{ConnectInfo, Path, Query, State};
+use axum::extract::{ConnectInfo, Path, Query, Request, State};
 use axum::http::{StatusCode, header};
+use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use bgp_api::action::MAX_REASON_OCTETS;
 use bgp_api::{
@@ -17,7 +18,7 @@ use bgp_api::{
 };
 use tokio::sync::{broadcast, mpsc, oneshot};
 
-use super::{Caller, Control, neighbors};
+use super::{Access, Caller, Control, neighbors};
 use crate::routing;
 use crate::supervisor;
 
@@ -86,7 +87,7 @@ pub(super) async fn neighbor_action(
     Path((address, action)): Path<(String, String)>,
     body: Bytes,
 ) -> Reply<ActionReply> {
-    allow_change(&control, caller).await?;
+    allow_change(&control, &caller)?;
     let address = neighbors::parse_address(&address)?;
     let action: NeighborAction = action
         .parse()
@@ -115,11 +116,32 @@ fn reason(body: &[u8]) -> Result<Option<String>, ErrorReply> {
     }
 }
 
-async fn allow_change(control: &Control, caller: Caller) -> Result<(), ErrorReply> {
-    let group = ask(&control.supervisor, supervisor::Request::ControlGroup).await?;
-    caller.may_change(group.as_deref()).map_err(|message| {
-        ErrorReply::new(ErrorCode::Forbidden, message).with_hint("ask root, or join the control group")
-    })
+/// Whether the caller may do what this takes.
+fn allow(control: &Control, caller: &Caller, needed: Access) -> Result<(), ErrorReply> {
+    let access = caller.access(&control.rules);
+    if access >= needed {
+        return Ok(());
+    }
+    let may = if access == Access::Read { "look but not change" } else { "not use the control socket" };
+    Err(ErrorReply::new(ErrorCode::Forbidden, format!("{} may {may}", caller.name()))
+        .with_hint(control.rules.hint()))
+}
+
+/// Nothing is said to who may not even look.
+pub(super) async fn readers_only(
+    State(control): State<Arc<Control>>,
+    ConnectInfo(caller): ConnectInfo<Caller>,
+    request: Request,
+    next: Next,
+) -> Response {
+    match allow(&control, &caller, Access::Read) {
+        Ok(()) => next.run(request).await,
+        Err(reply) => Refusal::from(reply).into_response(),
+    }
+}
+
+fn allow_change(control: &Control, caller: &Caller) -> Result<(), ErrorReply> {
+    allow(control, caller, Access::Full)
 }
 
 pub(super) async fn routes(
@@ -150,7 +172,7 @@ pub(super) async fn reload(
     State(control): State<Arc<Control>>,
     ConnectInfo(caller): ConnectInfo<Caller>,
 ) -> Reply<ReloadReply> {
-    allow_change(&control, caller).await?;
+    allow_change(&control, &caller)?;
     Ok(Json(ask(&control.supervisor, |reply| supervisor::Request::Reload { reply: Some(reply) }).await??))
 }
 

@@ -11,20 +11,23 @@ mod socket;
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use axum::Router;
+use axum::extract::ConnectInfo;
 use axum::routing::{get, post};
+use axum::{Extension, Router, middleware};
 use bgp_api::path;
 use tokio::net::UnixListener;
 use tokio::sync::mpsc;
+use tracing::{debug, warn};
 
-pub use auth::Caller;
+pub use auth::{Access, Caller, ReadersRule, Rules};
 pub use handlers::ask;
 pub use neighbors::views as neighbor_views;
-pub use socket::{bind, give_directory};
+pub use socket::{bind, make_directory};
 
 use crate::events::Hub;
+use crate::http::{self, Patience, Seats};
 use crate::routing;
 use crate::supervisor;
 
@@ -41,6 +44,8 @@ pub struct Control {
     pub started: Instant,
     /// The socket, for messages.
     pub path: PathBuf,
+    /// Who may do what.
+    pub rules: Rules,
 }
 
 /// The router of version 1.
@@ -58,14 +63,39 @@ fn router(control: Arc<Control>) -> Router {
         .route(path::MONITOR, get(handlers::monitor))
         .method_not_allowed_fallback(handlers::method_not_allowed)
         .fallback(handlers::path_unknown)
+        .layer(middleware::from_fn_with_state(Arc::clone(&control), handlers::readers_only))
         .with_state(control)
 }
 
+/// Connections at once of those who may change something. Each monitor is one of them.
+const SEATS: usize = 64;
+/// Connections at once of everybody else: whatever they do, an operator gets in.
+const SEATS_OF_OTHERS: usize = 32;
+/// Pause after an accept that failed for want of descriptors or memory.
+const RECOVER: Duration = Duration::from_millis(100);
+
 /// Serves the socket until the daemon ends.
-///
-/// # Errors
-/// The listener fails for good.
-pub async fn serve(listener: UnixListener, control: Arc<Control>) -> std::io::Result<()> {
-    let service = router(control).into_make_service_with_connect_info::<Caller>();
-    axum::serve(listener, service).await
+pub async fn serve(listener: UnixListener, control: Arc<Control>) {
+    let (seats, seats_of_others) = (Seats::new(SEATS), Seats::new(SEATS_OF_OTHERS));
+    let patience = Patience::default();
+    let router = http::limited(router(Arc::clone(&control)), patience);
+    loop {
+        let stream = match listener.accept().await {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                warn!(%error, "a connection to the control socket could not be accepted");
+                tokio::time::sleep(RECOVER).await;
+                continue;
+            }
+        };
+        let caller = Caller::of(&stream);
+        let full = caller.access(&control.rules) == Access::Full;
+        let seats = if full { &seats } else { &seats_of_others };
+        let Some(seat) = seats.take() else {
+            debug!(?caller, "the control socket has no seat left; a connection is closed");
+            continue;
+        };
+        let router = router.clone().layer(Extension(ConnectInfo(caller)));
+        tokio::spawn(http::converse(stream, router, patience, seat));
+    }
 }

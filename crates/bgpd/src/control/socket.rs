@@ -6,23 +6,22 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt};
 use std::path::Path;
 
 use anyhow::{Context, bail};
-use nix::unistd::{Group, User, chown};
+use nix::unistd::{Gid, User, chown};
 use tokio::net::UnixListener;
 use tracing::warn;
 
+use super::Rules;
+
 /// Owner and group may connect, nobody else.
 const MODE: u32 = 0o660;
+/// Everybody may connect, and is asked who it is then.
+const MODE_WITH_READERS: u32 = 0o666;
 
 /// Binds the control socket; a stale file of a daemon that is gone is replaced.
 ///
 /// # Errors
 /// Another daemon answers there, the directory is missing, or this process may not write it.
-pub fn bind(path: &Path, group: Option<&str>) -> anyhow::Result<UnixListener> {
-    if let Some(directory) = path.parent().filter(|directory| !directory.as_os_str().is_empty()) {
-        fs::create_dir_all(directory).with_context(|| {
-            format!("cannot create the directory {} of the control socket", directory.display())
-        })?;
-    }
+pub fn bind(path: &Path, rules: &Rules) -> anyhow::Result<UnixListener> {
     match std::os::unix::net::UnixStream::connect(path) {
         Ok(_) => bail!(
             "another bgpd-rs answers at the control socket {}; stop it, or choose another socket by --control-socket",
@@ -34,45 +33,43 @@ pub fn bind(path: &Path, group: Option<&str>) -> anyhow::Result<UnixListener> {
     }
     let listener = UnixListener::bind(path)
         .with_context(|| format!("cannot listen at the control socket {}", path.display()))?;
-    fs::set_permissions(path, fs::Permissions::from_mode(MODE))
+    let mode = if rules.lets_others_in() { MODE_WITH_READERS } else { MODE };
+    fs::set_permissions(path, fs::Permissions::from_mode(mode))
         .with_context(|| format!("cannot set the mode of {}", path.display()))?;
-    if let Some(group) = group {
+    if let Some(group) = rules.group {
         give_to_group(path, group);
     }
     Ok(listener)
 }
 
-/// A missing group costs its members the access, not the daemon its start.
-fn give_to_group(path: &Path, group: &str) {
-    match Group::from_name(group) {
-        // It is in the daemon's own group from the start, and the unit forbids chown(2).
-        Ok(Some(found)) if fs::metadata(path).is_ok_and(|file| file.gid() == found.gid.as_raw()) => {}
-        Ok(Some(found)) => {
-            if let Err(error) = chown(path, None, Some(found.gid)) {
-                warn!(path = %path.display(), group, %error, "the control socket cannot be given to the group");
-            }
-        }
-        Ok(None) => {
-            warn!(group, "there is no such group; only root and the daemon's user can use the control socket")
-        }
-        Err(error) => warn!(group, %error, "the control group cannot be looked up"),
+/// Where that is impossible the group's members do not get in; the daemon starts all the same.
+fn give_to_group(path: &Path, group: Gid) {
+    // It is in the daemon's own group from the start, and the unit forbids chown(2).
+    if fs::metadata(path).is_ok_and(|file| file.gid() == group.as_raw()) {
+        return;
+    }
+    if let Err(error) = chown(path, None, Some(group)) {
+        warn!(path = %path.display(), %group, %error, "the control socket cannot be given to the group");
     }
 }
 
-/// Makes the directory of the control socket and gives it to `user`, where it does not exist yet: after root is given
-/// up, nobody could.
+/// Makes the directory of the control socket where it does not exist yet, and gives it to `user`, whom this process is
+/// about to become: after root is given up, and with the sandbox around it, nobody could.
 ///
 /// # Errors
 /// The directory cannot be made, or there is no such user.
-pub fn give_directory(path: &Path, user: &str) -> anyhow::Result<()> {
+pub fn make_directory(path: &Path, user: Option<&str>) -> anyhow::Result<()> {
     let Some(directory) = path.parent().filter(|directory| !directory.as_os_str().is_empty()) else {
         return Ok(());
     };
-    if !nix::unistd::getuid().is_root() || directory.exists() {
+    if directory.exists() {
         return Ok(());
     }
+    fs::create_dir_all(directory).with_context(|| {
+        format!("cannot create the directory {} of the control socket", directory.display())
+    })?;
+    let Some(user) = user.filter(|_| nix::unistd::getuid().is_root()) else { return Ok(()) };
     let found = User::from_name(user)?.with_context(|| format!("there is no user {user:?}"))?;
-    fs::create_dir_all(directory).with_context(|| format!("cannot create {}", directory.display()))?;
     chown(directory, Some(found.uid), Some(found.gid))
         .with_context(|| format!("cannot give {} to {user}", directory.display()))
 }

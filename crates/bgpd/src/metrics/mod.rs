@@ -19,9 +19,10 @@ use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use metrics_util::MetricKindMask;
 use tokio::net::TcpListener;
 use tokio::sync::Mutex;
-use tracing::info;
+use tracing::{info, warn};
 
 use crate::control::Control;
+use crate::http::{self, Patience, Seats};
 
 /// A collection is used again for this long.
 const FRESH: Duration = Duration::from_secs(1);
@@ -30,6 +31,10 @@ const IDLE: Duration = Duration::from_secs(300);
 /// Buckets of `bgpd_update_to_kernel_seconds`.
 const LATENCY_BUCKETS: [f64; 12] =
     [0.0001, 0.00025, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0];
+/// Connections at once.
+const SEATS: usize = 128;
+/// Pause after an accept that failed for want of descriptors or memory.
+const RECOVER: Duration = Duration::from_millis(100);
 /// How often the recorder folds its histograms.
 const UPKEEP: Duration = Duration::from_secs(5);
 
@@ -67,14 +72,7 @@ pub async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
 }
 
 /// Serves `/metrics` until the daemon ends.
-///
-/// # Errors
-/// The listener fails for good.
-pub async fn serve(
-    listener: TcpListener,
-    handle: PrometheusHandle,
-    control: Arc<Control>,
-) -> std::io::Result<()> {
+pub async fn serve(listener: TcpListener, handle: PrometheusHandle, control: Arc<Control>) {
     if let Ok(address) = listener.local_addr() {
         info!(%address, "metrics");
     }
@@ -87,7 +85,20 @@ pub async fn serve(
         }
     });
     let router = Router::new().route("/metrics", get(render)).route("/", get(index)).with_state(scrape);
-    axum::serve(listener, router).await
+    let patience = Patience::default();
+    let (router, seats) = (http::limited(router, patience), Seats::new(SEATS));
+    loop {
+        match listener.accept().await {
+            // One for whom there is no seat is closed.
+            Ok((stream, _)) => drop(
+                seats.take().map(|seat| tokio::spawn(http::converse(stream, router.clone(), patience, seat))),
+            ),
+            Err(error) => {
+                warn!(%error, "a connection for metrics could not be accepted");
+                tokio::time::sleep(RECOVER).await;
+            }
+        }
+    }
 }
 
 async fn render(State(scrape): State<Arc<Scrape>>) -> impl IntoResponse {

@@ -5,9 +5,11 @@
 
 use std::io;
 use std::net::IpAddr;
+use std::os::fd::AsFd;
 
 use bgp_wire::Prefix;
 use libc::c_int;
+use zeroize::Zeroize;
 
 use super::Version;
 use super::option::{self, OptionValue};
@@ -36,7 +38,7 @@ const _: () = assert!(size_of::<Md5Signature>() == 216);
 
 /// Sets the key for every peer in `prefix`, or removes it; to remove what is not there is `NotFound`.
 pub(super) fn set_key(
-    socket: &socket2::Socket,
+    socket: &impl AsFd,
     version: Version,
     prefix: Prefix,
     key: Option<&[u8]>,
@@ -60,7 +62,9 @@ pub(super) fn set_key(
         room.ok_or_else(|| invalid("a TCP MD5 key has 1 to 80 octets"))?.copy_from_slice(key);
         signature.key_len = u16::try_from(key.len()).unwrap_or(0);
     }
-    option::set(socket, libc::IPPROTO_TCP, name, &signature)
+    let outcome = option::set(socket, libc::IPPROTO_TCP, name, &signature);
+    signature.key.zeroize();
+    outcome
 }
 
 fn invalid(text: &'static str) -> io::Error {

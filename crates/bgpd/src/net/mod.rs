@@ -4,15 +4,20 @@
 //! elsewhere. IPv4 and IPv6 have sockets of their own, so an IPv4 peer is never an IPv4-mapped address.
 
 use std::io;
+use std::os::fd::AsFd;
 
+use bgp_wire::Prefix;
+use nix::unistd::Gid;
 use socket2::SockRef;
 use tokio::net::TcpStream;
 
-use crate::config::Session;
+use crate::config::{Password, Session};
 
 mod dial;
 mod listen;
+#[expect(unsafe_code, reason = "a struct of the kernel's, given to setsockopt as octets")]
 mod md5;
+#[expect(unsafe_code, reason = "setsockopt and getsockopt for options that no crate has")]
 mod option;
 mod ttl;
 
@@ -52,8 +57,27 @@ pub fn prepare(stream: &TcpStream, session: &Session) -> io::Result<()> {
 /// behind megabytes that a slow peer has not read.
 const UNSENT: libc::c_int = 128 * 1024;
 
-fn keep_few_unsent(socket: &impl std::os::fd::AsFd) -> io::Result<()> {
+fn keep_few_unsent(socket: &impl AsFd) -> io::Result<()> {
     option::set(socket, libc::IPPROTO_TCP, libc::TCP_NOTSENT_LOWAT, &UNSENT)
+}
+
+/// Gives a live connection another TCP MD5 key: what is sent from now on is signed with it, and what comes must be.
+/// Segments with the other key are dropped by the kernel and sent again by the peer, so the session outlives the moments
+/// in which the two ends differ.
+///
+/// # Errors
+/// The connection has no key, or is gone.
+pub fn change_key(stream: &TcpStream, key: &Password) -> io::Result<()> {
+    let remote = stream.peer_addr()?.ip();
+    md5::set_key(stream, Version::of(remote), Prefix::host(remote), Some(key.expose()))
+}
+
+/// The supplementary groups of the process at the other end of a Unix socket.
+///
+/// # Errors
+/// The kernel does not know the option (before Linux 4.13).
+pub fn peer_groups(socket: &impl AsFd) -> io::Result<Vec<Gid>> {
+    option::peer_groups(socket)
 }
 
 /// What listening and dialling sockets have in common.

@@ -14,6 +14,9 @@ use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 
+use crate::config::Password;
+use crate::net;
+
 /// Room for one read; below 16 KiB system calls dominate, above 256 KiB nothing is gained.
 const READ_SIZE: usize = 64 * 1024;
 /// Buffers handed to one vectored write.
@@ -67,6 +70,11 @@ impl Connection {
     pub(super) fn queue(&mut self, octets: Bytes) {
         self.backlog += octets.len();
         self.outbound.push_back(octets);
+    }
+
+    /// Signs with another TCP MD5 key from now on.
+    pub(super) fn change_key(&self, key: &Password) -> io::Result<()> {
+        net::change_key(&self.stream, key)
     }
 
     /// One read of up to [`READ_SIZE`] octets.

@@ -7,13 +7,29 @@ use bgp_api::EventKind;
 use bgp_session::{Direction, Down, Negotiated, Note, Output};
 use bgp_wire::Family;
 use tokio::sync::mpsc;
-use tracing::{debug, info};
+use tracing::{debug, info, warn};
 
 use super::{BATCH, BATCH_OCTETS, Configure, Connection, PeerStatus, Task, ToPeer, dial};
+use crate::config::Password;
 use crate::local::local_end;
 use crate::routing::FromPeer;
 
 impl Task {
+    /// Connections that are up follow a changed TCP MD5 key. To begin or to end signing takes a new connection, for
+    /// which the supervisor resets the session.
+    fn change_key(&self, new: Option<&Password>) {
+        let (Some(old), Some(new)) = (&self.dial_options.password, new) else { return };
+        if old == new {
+            return;
+        }
+        for connection in &self.connections {
+            match connection.change_key(new) {
+                Ok(()) => info!("the TCP MD5 key of the connection is changed"),
+                Err(error) => warn!(%error, "the TCP MD5 key of the connection cannot be changed"),
+            }
+        }
+    }
+
     /// One output of the session.
     pub(super) fn carry_out(&mut self, output: Output) {
         match output {
@@ -115,6 +131,7 @@ impl Task {
             }
             ToPeer::Configure(changed) => {
                 let Configure { config, dial, settings } = *changed;
+                self.change_key(dial.password.as_ref());
                 self.dial_options = dial;
                 self.pending.push_back(self.settings_message(settings));
                 // What counts only from the next session on, the supervisor asks for by a reset.

@@ -47,8 +47,6 @@ pub enum Request {
     Peers(oneshot::Sender<Vec<PeerInfo>>),
     /// Peers and configuration, for the summary.
     Summary(oneshot::Sender<Summary>),
-    /// Whose members may change things.
-    ControlGroup(oneshot::Sender<Option<String>>),
     /// The running configuration.
     Config(oneshot::Sender<ConfigReply>),
     /// Something is to be done to a peer.
@@ -203,7 +201,6 @@ impl Supervisor {
             Request::Incoming(accepted) => self.on_incoming(accepted).await,
             Request::Peers(reply) => answer(reply, self.peers.infos()),
             Request::Summary(reply) => answer(reply, self.summary()),
-            Request::ControlGroup(reply) => answer(reply, self.config.control.group.clone()),
             Request::Config(reply) => answer(reply, self.config_reply()),
             Request::Act { address, action, reason, reply } => {
                 let outcome = self.act(address, action, reason).await;

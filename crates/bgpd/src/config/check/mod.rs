@@ -16,9 +16,11 @@ use std::time::Duration;
 use bgp_wire::{Asn, Prefix, RouterId};
 use toml::Spanned;
 
+pub(super) use password::READABLE_BY_OTHERS;
+
 use super::fault::{Fault, Sink};
 use super::file::{self, File, place};
-use super::model::{Bgp, Config, Control, Kernel, Log, LogLevel, Metrics, Process};
+use super::model::{Bgp, Config, Control, Kernel, Log, LogLevel, Metrics, Process, Readers};
 
 /// Makes the configuration; `None` where a part without a default is missing or wrong. With errors in `sink` the result
 /// is not to be used.
@@ -48,7 +50,7 @@ pub(super) fn check(file: &File, directory: &Path, sink: &mut Sink) -> Option<Co
         log: Log {
             level: file.log.as_ref().and_then(|log| copied(&log.get_ref().level)).unwrap_or(LogLevel::Info),
         },
-        process: Process { user: file.process.as_ref().and_then(|process| text(&process.get_ref().user)) },
+        process: process(file.process.as_ref().map(Spanned::get_ref)),
     };
     unannounced(&config, file, sink);
     Some(config)
@@ -236,6 +238,11 @@ fn control(typed: Option<&file::Control>, sink: &mut Sink) -> Control {
         socket: socket
             .map_or_else(|| PathBuf::from("/run/bgpd-rs/control.sock"), |path| path.get_ref().clone()),
         group: typed.and_then(|control| text(&control.group)),
+        readers: match typed.and_then(|control| text(&control.readers)).as_deref() {
+            None | Some("nobody") => Readers::Nobody,
+            Some("everybody") => Readers::Everybody,
+            Some(group) => Readers::Group(group.to_owned()),
+        },
     }
 }
 
@@ -245,6 +252,13 @@ fn metrics(typed: Option<&file::Metrics>, sink: &mut Sink) -> Metrics {
         port_given(listen, "metrics.listen", sink);
     }
     Metrics { listen: listen.map(|listen| *listen.get_ref()) }
+}
+
+fn process(typed: Option<&file::Process>) -> Process {
+    Process {
+        user: typed.and_then(|process| text(&process.user)),
+        sandbox: typed.and_then(|process| copied(&process.sandbox)).unwrap_or_default(),
+    }
 }
 
 fn copied<T: Copy>(typed: &Option<Spanned<T>>) -> Option<T> {

@@ -1,6 +1,6 @@
 //! The settings of one peer: what it says itself, then its group, then `[bgp]`, then the default.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bgp_policy::Policy;
@@ -94,13 +94,15 @@ fn session(levels: &Levels<'_>, external: bool, cx: &Context<'_>, sink: &mut Sin
     let timer_levels = levels.timers(cx);
     let timers = session::timers(&timer_levels, sink);
     let distance = levels.first(|peer| session::ttl(peer, external, sink));
+    let (password, password_file) = password(levels, cx, sink).unzip();
     Session {
         families: families(levels, sink),
         mode: levels.copied(|peer| &peer.mode).unwrap_or(Mode::Both),
         port: levels.pick(|peer| &peer.port).map_or(179, |port| port.get_ref().get()),
         local_address: levels.pick(|peer| &peer.local_address).and_then(|typed| local_address(typed, sink)),
         ttl: distance.unwrap_or(if external { Ttl::Direct } else { Ttl::Multihop(255) }),
-        password: password(levels, cx, sink),
+        password,
+        password_file: password_file.flatten(),
         hold_time: timers.hold_time,
         keepalive: timers.keepalive,
         connect_retry: timers.connect_retry,
@@ -112,7 +114,7 @@ fn session(levels: &Levels<'_>, external: bool, cx: &Context<'_>, sink: &mut Sin
 }
 
 /// A neighbour with a password of its own does not need its group's to be readable.
-fn password(levels: &Levels<'_>, cx: &Context<'_>, sink: &mut Sink) -> Option<Password> {
+fn password(levels: &Levels<'_>, cx: &Context<'_>, sink: &mut Sink) -> Option<(Password, Option<PathBuf>)> {
     let says = |peer: &Peer| peer.password.is_some() || peer.password_file.is_some();
     let level = Some(levels.own).filter(|peer| says(peer)).or(levels.group)?;
     password::check(level, cx.directory, sink)

@@ -55,7 +55,14 @@ impl Change {
         self.add("port", Effect::Soft, old.port != new.port);
         self.add("local-address", Effect::Reset, old.local_address != new.local_address);
         self.add("ebgp-multihop or ttl-security", Effect::Reset, old.ttl != new.ttl);
-        self.add("password", Effect::Reset, old.password != new.password);
+        // RFC 2385 section 4.1 leaves changing a key to the two ends; the kernel takes a new one for a live connection,
+        // but a connection that has none cannot begin to sign.
+        let replaced = old.password.is_some() && new.password.is_some();
+        self.add(
+            "password",
+            if replaced { Effect::Soft } else { Effect::Reset },
+            old.password != new.password,
+        );
         self.add("hold-time", Effect::Reset, old.hold_time != new.hold_time);
         self.add("keepalive", Effect::Reset, old.keepalive != new.keepalive);
         self.add("connect-retry-time", Effect::Soft, old.connect_retry != new.connect_retry);

@@ -15,7 +15,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::fault::Sink;
-use super::model::{GracefulRestartMode, LogLevel, Mode, RemoteAsn, Shutdown};
+use super::model::{GracefulRestartMode, LogLevel, Mode, RemoteAsn, Sandbox, Shutdown};
 use read::{Key, Raw, Read, word, wrong_word};
 pub(super) use read::{Number, Secret, Text, place};
 use section::section;
@@ -146,6 +146,7 @@ section! {
     Control "[control]" {
         "socket" socket: PathBuf,
         "group" group: Text<32>,
+        "readers" readers: Text<32>,
     }
 }
 
@@ -167,6 +168,7 @@ section! {
     /// The process.
     Process "[process]" {
         "user" user: Text<32>,
+        "sandbox" sandbox: Sandbox,
     }
 }
 
@@ -193,6 +195,7 @@ words! {
     Action { "warn" Warn, "stop" Stop, "restart" Restart }
     Mode { "both" Both, "active" Active, "passive" Passive }
     GracefulRestartMode { "off" Off, "helper" Helper, "full" Full }
+    Sandbox { "on" On, "log" Log, "off" Off }
     LogLevel { "error" Error, "warn" Warn, "info" Info, "debug" Debug, "trace" Trace }
 }
 

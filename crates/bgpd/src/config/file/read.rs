@@ -10,6 +10,7 @@ use bgp_wire::prefix::PrefixError;
 use bgp_wire::{Asn, Family, Prefix};
 use toml::Spanned;
 use toml::de::{DeInteger, DeValue};
+use zeroize::Zeroizing;
 
 use super::super::fault::{Fault, Sink, Span};
 use super::super::suggest;
@@ -146,7 +147,7 @@ impl<const MAX: usize> Read for Text<MAX> {
 
 /// A password as typed; its place is marked as secret.
 #[derive(Clone, PartialEq, Eq)]
-pub(in crate::config) struct Secret(pub(in crate::config) String);
+pub(in crate::config) struct Secret(pub(in crate::config) Zeroizing<String>);
 
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -164,7 +165,7 @@ impl Read for Secret {
                 Fault::error(raw.span(), format!("`{key}` takes a text in quotes")).label("not in quotes"),
             );
         }
-        text.map(|text| Self(text.to_owned()))
+        text.map(|text| Self(Zeroizing::new(text.to_owned())))
     }
 }
 

@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 
 use toml::de::{DeTable, Error};
+use zeroize::Zeroizing;
 
 use super::super::fault::{Fault, Sink, Span};
 
@@ -13,8 +14,8 @@ use super::super::fault::{Fault, Sink, Span};
 const ROUNDS: usize = 32;
 
 /// The text with the lines blanked at which the parser gives up. Every syntax error goes into `sink`.
-pub(super) fn readable(text: &str, sink: &mut Sink) -> String {
-    let mut text = text.to_owned();
+pub(super) fn readable(text: &str, sink: &mut Sink) -> Zeroizing<String> {
+    let mut text = Zeroizing::new(text.to_owned());
     let mut seen = BTreeSet::new();
     for _ in 0..ROUNDS {
         let (_, errors) = DeTable::parse_recoverable(&text);

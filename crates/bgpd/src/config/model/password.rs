@@ -1,12 +1,14 @@
 //! The key of TCP MD5 signatures: RFC 2385.
 //!
-//! A password that exists fits the kernel's limit, and no formatting shows it.
+//! A password that exists fits the kernel's limit, no formatting shows it, and its memory is cleared when it goes.
 
 use std::fmt;
 
+use zeroize::Zeroizing;
+
 /// A key of 1 to 80 octets whose `Debug` and `Display` never show it.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Password(Box<[u8]>);
+pub struct Password(Zeroizing<Box<[u8]>>);
 
 /// Why octets are no password.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -28,7 +30,7 @@ impl Password {
         match octets.len() {
             0 => Err(PasswordError::Empty),
             len if len > Self::MAX_LEN => Err(PasswordError::TooLong(len)),
-            _ => Ok(Self(octets.into())),
+            _ => Ok(Self(Zeroizing::new(octets.into()))),
         }
     }
 

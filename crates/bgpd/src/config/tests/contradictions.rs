@@ -203,6 +203,21 @@ fn passwords_come_from_a_file_or_from_here_and_are_never_shown() {
         let shown = loaded.map(|l| format!("{:?} {} {}", l, l.config.to_toml(), l.config.to_json()));
         assert!(!shown.unwrap_or_default().contains("geheim"));
     }
+    let warnings = |path: &std::path::Path, mode| {
+        std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(mode)).unwrap();
+        load(&directory.join("c.toml")).unwrap().warnings.to_string()
+    };
+    let key = write("key", b"geheim");
+    let shown = warnings(&key, 0o644);
+    assert!(shown.contains("can be read by every user") && !shown.contains("geheim"), "{shown}");
+    assert_eq!(warnings(&key, 0o640), "");
+    write(
+        "c.toml",
+        with_bgp("[neighbor.\"192.0.2.1\"]\nremote-asn = \"internal\"\npassword = \"geheim\"").as_bytes(),
+    );
+    let shown = warnings(&path, 0o644);
+    assert!(shown.contains("every user of this host can read") && !shown.contains("geheim"), "{shown}");
+    assert_eq!(warnings(&path, 0o640), "");
     assert!(load(&directory).unwrap_err().to_string().contains("cannot be read"));
     let broken = write("broken.toml", b"[bgp]\n\xff");
     assert!(load(&broken).unwrap_err().to_string().contains("line 2 is not UTF-8"));

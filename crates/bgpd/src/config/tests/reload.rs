@@ -47,12 +47,14 @@ fn a_changed_neighbor_costs_what_its_keys_cost() {
         effect("password = \"x\"", "password = \"x\"\nexport = \"none\"\nport = 1179"),
         Effect::Policy
     );
-    assert_eq!(effect("password = \"x\"", "password = \"y\""), Effect::Reset);
+    assert_eq!(effect("password = \"x\"", "password = \"y\""), Effect::Soft);
+    assert_eq!(effect("password = \"x\"", ""), Effect::Reset);
+    assert_eq!(effect("remote-asn = 1\n", "remote-asn = 1\npassword = \"new\"\n"), Effect::Reset);
     assert_eq!(
         effect("password = \"x\"", "password = \"x\"\nhold-time = 9\nexport = \"none\""),
         Effect::Reset
     );
-    let change = diff("password = \"x\"", "password = \"y\"\nexport = \"none\"");
+    let change = diff("password = \"x\"", "export = \"none\"");
     assert_eq!(change.to_string(), "neighbor 192.0.2.2 changed: export, password (session reset)\n");
     assert!(change.touches_sessions());
 }
@@ -84,7 +86,7 @@ fn the_view_loads_again_as_the_same() {
         [neighbor.\"192.0.2.2\"]\nremote-asn = \"internal\"\nshutdown = true\nsend-hold-time = 0\nhold-time = 0\n\
         maximum-prefix = { limit = 5 }\nkeep-alive = 3\n[prefix-list.l]\nrules = [\"permit ::/0 le 128\"]\n\
         [kernel]\npreferred-source-ipv6 = \"::1\"\n[metrics]\nlisten = \"[::1]:9273\"\n[control]\ngroup = \"adm\"\n\
-        [process]\nuser = \"bgpd-rs\"\n"
+        readers = \"everybody\"\n[process]\nuser = \"bgpd-rs\"\nsandbox = \"log\"\n"
         .replace("keep-alive = 3\n", "");
     let first = good(&text).config;
     let shown = first.to_toml();

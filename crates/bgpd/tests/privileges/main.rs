@@ -1,13 +1,17 @@
-//! Giving up root, tried for real: a child in a network namespace of its own becomes `nobody` and shows what it still
-//! can do and what not. Needs root; counted as not run without.
+//! Giving up root, and the two fences, tried for real: a child in a network namespace of its own shows what it still can
+//! do and what not. Needs root; counted as not run without.
 //!
 //! Its own `main`: privileges are given up before there is a second thread, and a test harness has many.
 
 use std::fmt::Debug;
 use std::net::TcpListener;
-use std::process::{Command, ExitCode};
+use std::os::unix::process::ExitStatusExt as _;
+use std::process::{Command, ExitCode, ExitStatus};
 
 use bgpd_rs::privileges::{PrivilegeError, settle};
+use nix::sys::resource::{Resource, getrlimit};
+
+mod fences;
 
 const NAME: &str = "root_is_given_up_and_what_is_needed_still_works";
 
@@ -24,7 +28,8 @@ fn main() -> ExitCode {
         match child.as_str() {
             "becomes" => becomes_nobody(),
             "unprivileged" => says_what_is_missing(),
-            other => panic!("unknown child {other}"),
+            "fenced" => fences::what_still_works(),
+            other => fences::dies_of(other),
         }
         return ExitCode::SUCCESS;
     }
@@ -32,21 +37,25 @@ fn main() -> ExitCode {
         println!("test {NAME} ... not run: needs root");
         return ExitCode::SUCCESS;
     }
-    let passed = ["becomes", "unprivileged"].into_iter().all(run);
+    let passed = ["becomes", "unprivileged", "fenced"].into_iter().all(|child| run(child).success())
+        && fences::DEADLY.iter().all(|(call, _)| {
+            let end = run(call);
+            println!("{call} ended the process: {end}");
+            end.signal() == Some(libc::SIGSYS)
+        });
     println!("test {NAME} ... {}", if passed { "ok" } else { "FAILED" });
     if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 /// The child alone in a network namespace that vanishes with it.
-fn run(child: &str) -> bool {
+fn run(child: &str) -> ExitStatus {
     let program = std::env::current_exe().unwrap();
-    let status = Command::new("unshare")
+    Command::new("unshare")
         .args(["--net", "--"])
         .arg(program)
         .env("PRIVILEGES_CHILD", child)
         .status()
-        .unwrap();
-    status.success()
+        .unwrap()
 }
 
 fn becomes_nobody() {
@@ -77,6 +86,7 @@ fn becomes_nobody() {
     is(field("CapAmb:").as_str(), "0000000000000000", "CapAmb");
     is(field("NoNewPrivs:").as_str(), "1", "NoNewPrivs");
     is(nix::sys::prctl::get_dumpable().unwrap(), false, "dumpable");
+    is(getrlimit(Resource::RLIMIT_CORE).unwrap(), (0, 0), "core limit");
     std::fs::write("/proc/sys/net/ipv6/fib_multipath_hash_policy", "1").unwrap();
     std::fs::write("/proc/sys/net/ipv4/fib_multipath_hash_policy", "1").unwrap();
     TcpListener::bind("[::]:179").unwrap();

@@ -1,0 +1,65 @@
+//! A socket of another program, from outside: found by its far end, and given a TCP MD5 key.
+//!
+//! The daemons of the labs end a session when they are told another password. What a peer that changes its key under the
+//! session looks like on the wire can be had from them only this way (`pidfd_getfd`, as root).
+
+use std::fs;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
+
+use anyhow::{Context, Result};
+use nix::libc;
+use socket2::Socket;
+
+/// Octets of `struct tcp_md5sig`.
+const MD5SIG_LEN: usize = 216;
+
+/// Changes the key that the process uses for its connection with `peer`, whichever side opened it.
+pub fn set_md5_key(pid: i32, peer: Ipv4Addr, key: &[u8]) -> Result<()> {
+    let socket =
+        connection_with(pid, peer)?.with_context(|| format!("{pid} has no connection with {peer}"))?;
+    let mut option = [0_u8; MD5SIG_LEN];
+    option[..2].copy_from_slice(&(libc::AF_INET as u16).to_ne_bytes());
+    option[4..8].copy_from_slice(&peer.octets());
+    option[130..132].copy_from_slice(&u16::try_from(key.len())?.to_ne_bytes());
+    option[136..136 + key.len()].copy_from_slice(key);
+    // SAFETY: the descriptor is open, and pointer and length describe the array, which the kernel only reads.
+    let result = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::IPPROTO_TCP,
+            libc::TCP_MD5SIG,
+            option.as_ptr().cast(),
+            libc::socklen_t::try_from(option.len())?,
+        )
+    };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()).context("TCP_MD5SIG") }
+}
+
+fn connection_with(pid: i32, peer: Ipv4Addr) -> Result<Option<Socket>> {
+    let process = opened(libc::SYS_pidfd_open, [pid.into(), 0, 0]).context("pidfd_open")?;
+    for entry in fs::read_dir(format!("/proc/{pid}/fd"))? {
+        let number: i64 = entry?.file_name().to_string_lossy().parse()?;
+        let Ok(copy) = opened(libc::SYS_pidfd_getfd, [process.as_raw_fd().into(), number, 0]) else {
+            continue;
+        };
+        let socket = Socket::from(copy);
+        let far = socket.peer_addr().ok().and_then(|address| address.as_socket());
+        if far.is_some_and(|far: SocketAddr| far.ip().to_canonical() == peer) {
+            return Ok(Some(socket));
+        }
+    }
+    Ok(None)
+}
+
+/// A system call that makes a descriptor.
+fn opened(call: libc::c_long, arguments: [i64; 3]) -> io::Result<OwnedFd> {
+    // SAFETY: both calls take numbers only.
+    let result = unsafe { libc::syscall(call, arguments[0], arguments[1], arguments[2]) };
+    match i32::try_from(result) {
+        // SAFETY: the kernel has just made it for us, and nobody else has it.
+        Ok(descriptor) if descriptor >= 0 => Ok(unsafe { OwnedFd::from_raw_fd(descriptor) }),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
