@@ -40,6 +40,8 @@ const INBOX: usize = 32;
 /// millisecond.
 const BATCH: usize = 128;
 const BATCH_OCTETS: usize = 4096;
+/// Octets of one read that are work for longer than others should wait.
+const LONG_READ: usize = 8 * 1024;
 /// Octets that may wait for the socket before routing is asked for no more. What is urgent waits behind them.
 const BACKLOG: usize = 64 * 1024;
 
@@ -162,9 +164,8 @@ impl Task {
                     }
                 }
                 Wake::Socket(id, Ready::Read) => {
-                    self.on_readable(id);
                     // A peer with a table to tell always has more; others that share the worker have their turn.
-                    yielding = true;
+                    yielding = self.on_readable(id) > LONG_READ;
                 }
                 Wake::Socket(id, Ready::Write) => self.on_writable(id),
                 Wake::Dialled(result) => self.on_dialled(result),
@@ -228,9 +229,10 @@ impl Task {
         self.with_session(|session, now, outputs| session.tick(now, outputs));
     }
 
-    fn on_readable(&mut self, id: ConnectionId) {
+    /// Reads once; how many octets.
+    fn on_readable(&mut self, id: ConnectionId) -> usize {
         let Some(connection) = self.connections.iter_mut().find(|connection| connection.id == id) else {
-            return;
+            return 0;
         };
         match connection.read() {
             Ok(Read::Nothing) => {}
@@ -245,10 +247,12 @@ impl Task {
                     connection.inbound = inbound;
                 }
                 self.flush_batch();
+                return count;
             }
             Ok(Read::End) => self.on_lost(id, "the peer closed the connection"),
             Err(error) => self.on_lost(id, &error.to_string()),
         }
+        0
     }
 
     fn on_writable(&mut self, id: ConnectionId) {

@@ -40,6 +40,8 @@ use crate::tasks::sleep_until;
 pub const SMALL_QUEUE: usize = 64;
 /// Octets of NLRI taken in before the RIB is settled again: about a thousand routes, a millisecond's work.
 const TURN: usize = 4096;
+/// Up to so many a turn is too short to be worth a pause.
+const SHORT_TURN: usize = 256;
 
 /// Everything that routing owns.
 #[derive(Debug)]
@@ -144,13 +146,15 @@ impl Routing {
                 }
                 wake => self.take(wake),
             };
-            self.take_what_is_there(&mut inputs, taken);
+            let taken = self.take_what_is_there(&mut inputs, taken);
             self.waiting = inputs.peers.waiting();
             self.tick(Instant::now());
             self.settle();
             self.report_stop();
-            // A turn is long enough: others that share the worker have theirs now, whatever waits here.
-            tokio::task::yield_now().await;
+            // After a long turn others that share the worker have theirs, whatever waits here.
+            if self.more || taken > SHORT_TURN {
+                tokio::task::yield_now().await;
+            }
         }
     }
 
@@ -175,14 +179,14 @@ impl Routing {
     }
 
     /// Takes in what waits already, so that one decision serves many UPDATEs.
-    fn take_what_is_there(&mut self, inputs: &mut Inputs, mut taken: usize) {
+    fn take_what_is_there(&mut self, inputs: &mut Inputs, mut taken: usize) -> usize {
         loop {
             if let Some(report) = inputs.kernel.try_next() {
                 self.take(Wake::Kernel(report));
             } else if let Some(delivery) = inputs.peers.try_next(taken < TURN) {
                 taken += self.take(Wake::Peer(delivery));
             } else {
-                return;
+                return taken;
             }
         }
     }
