@@ -28,7 +28,8 @@ const WITHDRAWN: u64 = 0;
 
 impl Rib {
     /// Appends UPDATEs for a peer to `out`, whole ones, until it holds `limit` octets or more (by at most one message), and
-    /// says whether there is more. End-of-RIB comes for every family when the first routes are out, also where there are
+    /// says whether there is more. Where the peer is to be told everything, [`Rib::decide`] finds out first what that is;
+    /// nothing is written meanwhile, and there is no more. End-of-RIB comes for every family when the first routes are out, also where there are
     /// none.
     pub fn next_update(&mut self, id: PeerId, out: &mut BytesMut, limit: usize) -> bool {
         let Some(Some(peer)) = self.places.get(&id).and_then(|place| self.peers.get_mut(*place)) else {
@@ -79,7 +80,7 @@ impl Rib {
                     .group
                     .and_then(|at| self.tables[family].groups.get(at)?.as_ref())
                     .is_some_and(|group| group.filling.is_some());
-                out.waits() && !filling
+                out.waits() && out.caught_up_to.is_none() && !filling
             })
         })
     }
@@ -114,7 +115,7 @@ struct Writer<'a> {
 impl Writer<'_> {
     /// Whether everything is out.
     fn write(&mut self, out: &mut BytesMut, limit: usize) -> bool {
-        while self.state.waits() {
+        while self.state.waits() && self.state.caught_up_to.is_none() {
             if out.len() >= limit {
                 return false;
             }
@@ -125,8 +126,10 @@ impl Writer<'_> {
                 self.write_mark(out);
             }
         }
-        // What is left there does not wait any more.
-        self.state.urgent.clear();
+        if self.state.caught_up_to.is_none() {
+            // What is left there does not wait any more.
+            self.state.urgent.clear();
+        }
         true
     }
 

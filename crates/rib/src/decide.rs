@@ -39,6 +39,7 @@ impl Rib {
         for family in Family::ALL {
             self.sweep_orphans(family, left / 2);
             self.rescan(family, left / 2);
+            self.judge(family, left / 2);
         }
         while left > 0 {
             let mut worked = false;
@@ -59,6 +60,7 @@ impl Rib {
         }
         for family in Family::ALL {
             self.fill_groups(family, left);
+            self.catch_up(family, budget.max(2));
         }
         self.has_work()
     }
@@ -70,6 +72,9 @@ impl Rib {
                 || !table.rescan.is_idle()
                 || !table.orphans.is_empty()
                 || table.groups.iter().flatten().any(|group| group.filling.is_some())
+        }) || self.peers.iter().flatten().any(|peer| {
+            let mut families = peer.families.iter();
+            families.any(|(_, state)| state.judged_to.is_some() || state.out.caught_up_to.is_some())
         })
     }
 
@@ -349,6 +354,61 @@ impl Rib {
             }
             if let Some(Some(group)) = self.tables[family].groups.get_mut(at) {
                 group.filling = next;
+            }
+        }
+    }
+
+    /// Judges some of what was announced by peers whose settings have changed.
+    fn judge(&mut self, family: Family, budget: usize) {
+        let table = &mut self.tables[family];
+        let (sets, hops, us) = (&self.sets, &self.hops, self.config.router_id);
+        for peer in self.peers.iter_mut().flatten() {
+            let (state, settings) = (&mut peer.families[family], &peer.settings);
+            let Some(first) = state.judged_to else { continue };
+            let (mut id, mut left) = (first, budget.max(1));
+            while left > 0 && (id as usize) < table.ids() {
+                left -= 1;
+                let at = id;
+                id += 1;
+                let Some(cell) = state.received.get_mut(at) else { continue };
+                let refused = match (table.prefixes.prefix(at), sets.get(cell.set())) {
+                    (Some(prefix), Some(set)) => {
+                        !checks::policy_accepts(settings, prefix, set)
+                            || checks::refusal_of_set(settings, set, hops, us).is_some()
+                    }
+                    _ => true,
+                };
+                if refused != cell.refused() {
+                    *cell = cell.with_refused(refused);
+                    let step = if refused { u64::saturating_sub } else { u64::saturating_add };
+                    state.accepted = step(state.accepted, 1);
+                    table.mark(at);
+                }
+            }
+            state.judged_to = Some(id).filter(|id| (*id as usize) < table.ids());
+        }
+    }
+
+    /// Finds some of what peers are to be told that are to be told everything.
+    fn catch_up(&mut self, family: Family, budget: usize) {
+        let table = &mut self.tables[family];
+        for out in self.peers.iter_mut().flatten().map(|peer| &mut peer.families[family].out) {
+            let Some(first) = out.caught_up_to else { continue };
+            let group = out.group.and_then(|at| table.groups.get_mut(at)?.take());
+            let (mut id, mut left) = (first, budget);
+            while left > 0 && (id as usize) < table.ids() {
+                left -= 1;
+                let announced = group.as_ref().is_some_and(|group| !group.cells.get(id).is_none());
+                if (announced || out.sent.contains(id)) && out.pending.insert(id) {
+                    table.hold(id);
+                }
+                id += 1;
+            }
+            out.caught_up_to = Some(id).filter(|id| (*id as usize) < table.ids());
+            if let (Some(at), Some(group)) = (out.group, group)
+                && let Some(place) = table.groups.get_mut(at)
+            {
+                *place = Some(group);
             }
         }
     }

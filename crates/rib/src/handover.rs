@@ -110,7 +110,8 @@ impl Rib {
             if state.out.end_of_rib == EndOfRib::Sent {
                 sent.extend_from_slice(&encode::end_of_rib(family));
             }
-            carried.refresh[family] = state.out.refresh_due || state.out.refreshing;
+            let out = &state.out;
+            carried.refresh[family] = out.refresh_due || out.refreshing || out.caught_up_to.is_some();
         }
         (carried.received, carried.stale, carried.sent) = (received.freeze(), stale.freeze(), sent.freeze());
         Some(carried)
@@ -136,7 +137,8 @@ impl Rib {
         }
         let told = |id: u32| {
             let entry = table.entry(id);
-            let settled = !waiting.contains(id) && entry.best_peer != peer.id;
+            let seen = state.caught_up_to.is_none_or(|next| id < next);
+            let settled = seen && !waiting.contains(id) && entry.best_peer != peer.id;
             let set = group.filter(|_| settled)?.cells.get(id).set();
             (set != NONE).then(|| Best { set, source: self.forwardings.source(entry.forwarding) })
         };

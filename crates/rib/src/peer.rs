@@ -34,6 +34,8 @@ pub(crate) struct PeerFamily {
     pub(crate) end_of_rib_received: bool,
     /// The peer is between its BoRR and its EoRR, RFC 7313 section 4.
     pub(crate) refreshing: bool,
+    /// Settings have changed: prefixes from this id on have not been judged again.
+    pub(crate) judged_to: Option<u32>,
     pub(crate) warned: bool,
     pub(crate) exceeded: bool,
     pub(crate) out: PeerOut,
@@ -48,6 +50,8 @@ pub(crate) struct PeerOut {
     pub(crate) sent: IdSet,
     /// Prefixes whose change it has not been told.
     pub(crate) pending: IdSet,
+    /// The peer is to be told everything: from this id on it has not been seen what that is. Nothing is sent before.
+    pub(crate) caught_up_to: Option<u32>,
     /// Those of them that are to come first, if they still wait.
     pub(crate) urgent: VecDeque<u32>,
     /// Some of those, taken out and sorted for packing: the key of what is to be announced (zero for nothing) and the
@@ -76,6 +80,11 @@ impl PeerOut {
             self.urgent.push_back(id);
         }
         self.pending.insert(id)
+    }
+
+    /// Has everything that the peer has, or is to have, wait; `ids` is how many prefix ids there are.
+    pub(crate) fn catch_up(&mut self, ids: usize) {
+        self.caught_up_to = (ids > 0).then_some(0);
     }
 
     /// Whether there is anything to be written.
@@ -156,6 +165,7 @@ impl PeerFamily {
             stale: 0,
             end_of_rib_received: false,
             refreshing: false,
+            judged_to: None,
             warned: false,
             exceeded: false,
             out: PeerOut::default(),

@@ -23,7 +23,7 @@ impl Rib {
         if peer.settings.enhanced_route_refresh {
             out.refresh_due = true;
         } else {
-            send_again(out, &mut self.tables[family]);
+            send_again(out, &self.tables[family]);
         }
     }
 
@@ -57,9 +57,6 @@ impl Rib {
 }
 
 /// Everything that a peer has waits for it again.
-pub(crate) fn send_again(out: &mut PeerOut, table: &mut Table) {
-    let PeerOut { sent, pending, .. } = out;
-    for prefix in sent.iter().filter(|prefix| pending.insert(*prefix)) {
-        table.hold(prefix);
-    }
+pub(crate) fn send_again(out: &mut PeerOut, table: &Table) {
+    out.catch_up(table.ids());
 }

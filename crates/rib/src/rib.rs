@@ -6,7 +6,7 @@ use bgp_wire::{Family, NextHop, PerFamily, Prefix, ScopedNextHop};
 use hashbrown::HashMap;
 
 use crate::attributes::AttributeSets;
-use crate::column::Cell;
+use crate::column::{Cell, Column};
 use crate::config::{PeerId, PeerSettings, RibConfig};
 use crate::decision::Candidate;
 use crate::forwarding::Forwardings;
@@ -130,6 +130,13 @@ impl Rib {
         if state.stale == 0 {
             return;
         }
+        if state.stale == u64::try_from(state.received.len()).unwrap_or(u64::MAX) {
+            // Nothing came again: all of it goes, in portions.
+            let all = std::mem::replace(&mut state.received, Column::new(self.seed));
+            self.tables[family].orphans.push(Orphan::Received(all));
+            (state.accepted, state.used, state.stale) = (0, 0, 0);
+            return;
+        }
         let stale: Vec<u32> =
             state.received.iter().filter(|(_, cell)| cell.stale()).map(|(prefix, _)| prefix).collect();
         let table = &mut self.tables[family];
@@ -214,28 +221,12 @@ impl Rib {
         self.peer(*self.places.get(&id)?)
     }
 
-    /// Judges everything that a peer announced again.
+    /// Has everything that a peer announced judged again.
     pub(crate) fn reevaluate(&mut self, place: usize, family: Family) {
-        let Some(Some(peer)) = self.peers.get_mut(place) else { return };
-        let state = &mut peer.families[family];
-        let table = &mut self.tables[family];
-        let (sets, hops, settings, us) = (&self.sets, &self.hops, &peer.settings, self.config.router_id);
-        let mut accepted = 0;
-        state.received.for_each(|id, cell| {
-            let refused = match (table.prefixes.prefix(id), sets.get(cell.set())) {
-                (Some(prefix), Some(set)) => {
-                    !crate::checks::policy_accepts(settings, prefix, set)
-                        || crate::checks::refusal_of_set(settings, set, hops, us).is_some()
-                }
-                _ => true,
-            };
-            accepted += u64::from(!refused);
-            if refused != cell.refused() {
-                *cell = cell.with_refused(refused);
-                table.mark(id);
-            }
-        });
-        state.accepted = accepted;
+        if let Some(peer) = self.peer_mut(place) {
+            let state = &mut peer.families[family];
+            state.judged_to = (state.received.len() > 0).then_some(0);
+        }
     }
 
     /// Puts a peer into the update group that fits its settings, and has it told everything there.
@@ -254,15 +245,10 @@ impl Rib {
         peer.families[family].out.group = Some(at);
         // A batch that is left was sorted by another group.
         peer.families[family].out.sorted_at = u64::MAX;
-        let mut waiting = Vec::new();
         if let Some(Some(group)) = table.groups.get_mut(at) {
             group.members.push(place);
-            waiting.extend(group.cells.iter().map(|(id, _)| id));
         }
-        let pending = &mut peer.families[family].out.pending;
-        for id in waiting.into_iter().filter(|id| pending.insert(*id)) {
-            table.hold(id);
-        }
+        peer.families[family].out.catch_up(table.ids());
     }
 
     /// Takes a peer out of its group; what it was told is forgotten.
@@ -293,9 +279,7 @@ impl Rib {
         if let Some(at) = out.group.take() {
             table.remove_member(at, place);
         }
-        for id in out.sent.iter().filter(|id| out.pending.insert(*id)) {
-            table.hold(id);
-        }
+        out.catch_up(table.ids());
         self.join_group(place, family);
     }
 }

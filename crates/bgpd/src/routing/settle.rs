@@ -39,6 +39,8 @@ impl Routing {
             self.feed_fib(now);
             self.end_restart(now);
             self.feed_peers();
+            // A peer that was told BoRR is to be told everything behind it.
+            self.more |= self.rib.has_work();
         }
         self.feed_kernel();
         self.take_notices();

@@ -154,7 +154,7 @@ fn a_refresh_that_was_not_done_is_done_again() {
     next.request_refresh(TOLD, Family::Ipv6Unicast);
     let mut third = restore(&carry(&next), bracketed(settings()));
     ready(&mut third);
-    receiver.pull(&mut third, TOLD, 4096);
+    receiver.pull_all(&mut third, TOLD, 4096);
     assert_eq!(receiver.brackets.len(), 2, "BoRR and EoRR: {:?}", receiver.brackets);
     assert_eq!(receiver.prefixes(), ["2004::1/128"]);
 }

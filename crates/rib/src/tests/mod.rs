@@ -162,6 +162,15 @@ impl Receiver {
         assert!(!rib.has_update(id));
     }
 
+    /// [`Receiver::pull`], with the decisions in between that a refresh waits for.
+    fn pull_all(&mut self, rib: &mut Rib, id: PeerId, limit: usize) {
+        self.pull(rib, id, limit);
+        while rib.has_work() {
+            settle(rib);
+            self.pull(rib, id, limit);
+        }
+    }
+
     fn read(&mut self, octets: &mut BytesMut) {
         let framer = Framer::new();
         // Takes LOCAL_PREF too, and an external peer must not get it.

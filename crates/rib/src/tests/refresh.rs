@@ -32,18 +32,18 @@ fn what_a_peer_asks_for_again_comes_in_brackets() {
     rib.originate(prefix("10.0.0.0/8"));
     settle(&mut rib);
     let mut receiver = Receiver::default();
-    receiver.pull(&mut rib, PEER, 4096);
+    receiver.pull_all(&mut rib, PEER, 4096);
     assert_eq!((receiver.taken, brackets(&receiver)), (3, vec![]), "one route, two ends");
     rib.request_refresh(PEER, Family::Ipv4Unicast);
     assert!(rib.has_update(PEER));
     // One message at a time.
-    receiver.pull(&mut rib, PEER, 1);
+    receiver.pull_all(&mut rib, PEER, 1);
     assert_eq!(brackets(&receiver), [(Subtype::Begin, 3), (Subtype::End, 4)]);
 
     rib.withdraw_origin(prefix("10.0.0.0/8"));
     settle(&mut rib);
     rib.request_refresh(PEER, Family::Ipv4Unicast);
-    receiver.pull(&mut rib, PEER, 4096);
+    receiver.pull_all(&mut rib, PEER, 4096);
     let expected = [(Subtype::Begin, 4), (Subtype::End, 4)];
     assert_eq!(brackets(&receiver)[2..], expected, "also where nothing is announced");
     assert_eq!(receiver.prefixes(), [""; 0]);
@@ -58,16 +58,16 @@ fn a_refresh_begins_after_the_end_of_rib_and_a_second_one_after_the_first() {
     settle(&mut rib);
     rib.request_refresh(PEER, Family::Ipv4Unicast);
     let mut receiver = Receiver::default();
-    receiver.pull(&mut rib, PEER, 1);
-    // The route, the end of IPv4, BoRR, the route, EoRR, the end of IPv6.
-    assert_eq!((receiver.taken, brackets(&receiver)), (4, vec![(Subtype::Begin, 2), (Subtype::End, 3)]));
+    receiver.pull_all(&mut rib, PEER, 1);
+    // The route, the end of IPv4, BoRR, the end of IPv6, the route, EoRR.
+    assert_eq!((receiver.taken, brackets(&receiver)), (4, vec![(Subtype::Begin, 2), (Subtype::End, 4)]));
 
     rib.request_refresh(PEER, Family::Ipv4Unicast);
     let mut out = BytesMut::new();
     assert!(rib.next_update(PEER, &mut out, 1), "BoRR is out");
     rib.request_refresh(PEER, Family::Ipv4Unicast);
     receiver.read(&mut out);
-    receiver.pull(&mut rib, PEER, 1);
+    receiver.pull_all(&mut rib, PEER, 1);
     let again = [(Subtype::Begin, 4), (Subtype::End, 5), (Subtype::Begin, 5), (Subtype::End, 6)];
     assert_eq!(brackets(&receiver)[2..], again);
 }

@@ -424,6 +424,7 @@ fn a_refresh_sends_everything_again() {
     receiver.pull(&mut rib, PeerId(1), 4096);
     assert_eq!(receiver.messages, 3, "nothing new");
     rib.request_refresh(PeerId(1), Family::Ipv4Unicast);
+    settle(&mut rib);
     assert!(rib.peers_with_updates().eq([PeerId(1)]));
     receiver.pull(&mut rib, PeerId(1), 4096);
     assert_eq!(receiver.messages, 4);
