@@ -1,4 +1,4 @@
-//! What an operator can ask the daemon to do, and what it runs with: neighbour actions, reload, the config.
+//! What an operator can ask the daemon to do, and what it runs with: neighbour actions, the config.
 
 use std::fmt;
 use std::str::FromStr;
@@ -80,22 +80,6 @@ pub struct ActionReply {
     pub message: String,
 }
 
-/// What a reload changed.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ReloadReply {
-    /// The file that was read.
-    pub path: String,
-    /// One sentence per change, e.g. `neighbor 172.50.0.2: import all -> services`. Empty: nothing changed.
-    #[serde(default)]
-    pub changes: Vec<String>,
-    /// Neighbours whose session had to be reset for it.
-    #[serde(default)]
-    pub reset: Vec<String>,
-    /// What takes effect only after a restart of the daemon, one sentence each.
-    #[serde(default)]
-    pub needs_restart: Vec<String>,
-}
-
 /// The config that the daemon runs with.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ConfigReply {
@@ -103,6 +87,13 @@ pub struct ConfigReply {
     pub path: String,
     /// Age of the last successful load.
     pub loaded_seconds: u64,
+    /// The former config comes back in so many seconds unless the reload is confirmed; `null`: nothing waits.
+    #[serde(default)]
+    pub confirm_seconds: Option<u64>,
+    /// So many seconds ago a reload was undone because nobody confirmed it; the file may still hold what was undone.
+    /// `null`: not so, or loaded again since.
+    #[serde(default)]
+    pub rolled_back_seconds: Option<u64>,
     /// The config with every default written out and every password replaced by `"********"`, as TOML.
     pub toml: String,
     /// The same as JSON.

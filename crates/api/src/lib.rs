@@ -32,10 +32,11 @@ pub mod fib;
 pub mod neighbor;
 pub mod nexthop;
 pub mod path;
+pub mod reload;
 pub mod route;
 pub mod summary;
 
-pub use action::{ActionReply, ActionRequest, ConfigReply, NeighborAction, ReloadReply};
+pub use action::{ActionReply, ActionRequest, ConfigReply, NeighborAction};
 pub use error::{ErrorBody, ErrorCode, ErrorReply};
 pub use event::{Event, EventKind};
 pub use fib::{FibNextHop, FibQuery, FibReply, FibRoute, FibState};
@@ -45,6 +46,10 @@ pub use neighbor::{
     Transport,
 };
 pub use nexthop::{GroupMember, Nexthop, NexthopGroup, NexthopKind, NexthopState, NexthopsReply};
+pub use reload::{
+    ConfirmReply, ImpactCount, ImpactKind, PlanQuery, ReloadPlan, ReloadReply, ReloadRequest, RouteImpact,
+    RouteImpacts,
+};
 pub use route::{Attributes, Path, PathStatus, Route, RouteQuery, RoutesReply};
 pub use summary::{
     CheckState, ConfigState, FibSize, HostCheck, Memory, PeerTotals, RibSize, Summary, VersionReply,

@@ -21,8 +21,12 @@ pub const FIB: &str = "/v1/fib";
 pub const NEXTHOPS: &str = "/v1/nexthops";
 /// `GET` -> [`crate::ConfigReply`].
 pub const CONFIG: &str = "/v1/config";
-/// `POST`, no body -> [`crate::ReloadReply`]; a config with faults is 422 `config-invalid`.
+/// `POST` [`crate::ReloadRequest`] (an empty body is an empty request) -> [`crate::ReloadReply`]; `GET
+/// ?`[`crate::PlanQuery`] -> [`crate::ReloadPlan`], which changes nothing. A config with faults is 422
+/// `config-invalid`; a reload while another one waits for its confirmation is 409 `conflict`.
 pub const RELOAD: &str = "/v1/reload";
+/// `POST`, no body -> [`crate::ConfirmReply`]; 409 `conflict` where nothing waits for it.
+pub const CONFIRM: &str = "/v1/reload/confirm";
 /// `GET` -> one [`crate::Event`] as JSON per line (`application/x-ndjson`), the first is `monitor-started`.
 pub const MONITOR: &str = "/v1/monitor";
 

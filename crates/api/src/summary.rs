@@ -102,6 +102,12 @@ pub struct ConfigState {
     pub loaded_seconds: u64,
     /// Why the last reload was refused; `null` if it was not.
     pub last_reload_error: Option<String>,
+    /// As [`crate::ConfigReply::confirm_seconds`].
+    #[serde(default)]
+    pub confirm_seconds: Option<u64>,
+    /// As [`crate::ConfigReply::rolled_back_seconds`].
+    #[serde(default)]
+    pub rolled_back_seconds: Option<u64>,
 }
 
 /// One thing about the host.

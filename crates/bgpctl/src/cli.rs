@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bgp_api::NeighborAction;
 use bgp_api::action::MAX_REASON_OCTETS;
+use bgp_api::reload::MAX_CONFIRM_SECONDS;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// Shown by `--help` and in the man page.
@@ -25,7 +26,9 @@ Examples:
   bgpctl show neighbors
   bgpctl show routes 2004::1
   bgpctl show fib --json | jq '.routes[] | select(.state != \"installed\")'
-  bgpctl neighbor 172.50.0.2 shutdown --reason 'node is replaced'";
+  bgpctl neighbor 172.50.0.2 shutdown --reason 'node is replaced'
+  bgpctl reload --dry-run
+  bgpctl reload --confirm 60s && bgpctl show neighbors && bgpctl confirm";
 
 /// Ask a running bgpd-rs and print what it says
 #[derive(Debug, Parser)]
@@ -87,8 +90,10 @@ pub(crate) enum Command {
     /// Reset, shut down or start a neighbour
     #[command(visible_alias = "neighbour")]
     Neighbor(NeighborArgs),
-    /// Read the config again and apply what changed
-    Reload,
+    /// Read the config again and apply what changed, or show what would change
+    Reload(ReloadArgs),
+    /// Keep what `reload --confirm` has loaded
+    Confirm,
     /// Print events as they happen, until interrupted
     Monitor,
     /// Print the versions of bgpctl and of the daemon
@@ -162,6 +167,20 @@ pub(crate) struct RouteArgs {
     /// At most this many prefixes
     #[arg(long, value_name = "N", value_parser = parse_limit)]
     pub(crate) limit: Option<usize>,
+}
+
+/// How to reload.
+#[derive(Debug, Args)]
+pub(crate) struct ReloadArgs {
+    /// Change nothing; show sessions, routes and kernel routes that would change
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Name every route that would change, not only the first few
+    #[arg(long, requires = "dry_run")]
+    pub(crate) all: bool,
+    /// Go back to the former config unless `bgpctl confirm` comes within this time, e.g. 60s, 5m
+    #[arg(long, value_name = "TIME", value_parser = parse_confirm, conflicts_with = "dry_run")]
+    pub(crate) confirm: Option<u32>,
 }
 
 /// What to do to which neighbour.
@@ -241,6 +260,22 @@ fn parse_reason(text: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
+/// `60s`, `5m`, `1h` or plain seconds.
+fn parse_seconds(text: &str) -> Option<u32> {
+    let (number, unit) = match text.char_indices().last()? {
+        (at, 's') => (text.get(..at)?, 1),
+        (at, 'm') => (text.get(..at)?, 60),
+        (at, 'h') => (text.get(..at)?, 3600),
+        _ => (text, 1),
+    };
+    number.parse::<u32>().ok()?.checked_mul(unit)
+}
+
+fn parse_confirm(text: &str) -> Result<u32, String> {
+    let seconds = parse_seconds(text).filter(|seconds| (1..=MAX_CONFIRM_SECONDS).contains(seconds));
+    seconds.ok_or_else(|| "is not a time from 1s to 24h, e.g. 60s or 5m".to_owned())
+}
+
 fn parse_limit(text: &str) -> Result<usize, String> {
     text.parse().ok().filter(|limit| *limit > 0).ok_or_else(|| "is not a number above 0".to_owned())
 }
@@ -272,6 +307,17 @@ mod tests {
         assert!(parse_prefix("10.0.0.0/33").unwrap_err().contains("0 to 32"));
         assert!(parse_prefix("ten").is_err());
         assert!(parse_address("10.0.0.0/8").is_err());
+    }
+
+    #[test]
+    fn a_trial_has_a_time() {
+        let good = [("60s", 60), ("5m", 300), ("24h", 86_400), ("1", 1)];
+        for (text, seconds) in good {
+            assert_eq!(parse_confirm(text), Ok(seconds));
+        }
+        for text in ["", "0s", "s", "25h", "1d", "-1", "1.5m", "4294967295h", "5\u{b5}"] {
+            assert!(parse_confirm(text).is_err(), "{text}");
+        }
     }
 
     #[test]

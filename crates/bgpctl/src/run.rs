@@ -1,12 +1,12 @@
 //! From a command to its requests, and from the reply to the output.
 
 use bgp_api::{
-    ActionReply, ActionRequest, ConfigReply, FibQuery, FibReply, NeighborsReply, NexthopsReply, ReloadReply,
-    RouteQuery, RoutesReply, Summary, VersionReply, path,
+    ActionReply, ActionRequest, ConfigReply, ConfirmReply, FibQuery, FibReply, NeighborsReply, NexthopsReply,
+    ReloadPlan, ReloadReply, ReloadRequest, RouteQuery, RoutesReply, Summary, VersionReply, path,
 };
 use serde::Serialize;
 
-use crate::cli::{Cli, Command, NeighborArgs, RouteArgs, Show};
+use crate::cli::{Cli, Command, NeighborArgs, ReloadArgs, RouteArgs, Show};
 use crate::client::Client;
 use crate::failure::Failure;
 use crate::output::{Style, print, print_json};
@@ -17,7 +17,12 @@ pub(crate) fn run(cli: &Cli) -> Result<(), Failure> {
     match &cli.command {
         Command::Completions { shell } => generate::completions(*shell),
         Command::Man { directory } => generate::man_pages(directory),
-        Command::Show(_) | Command::Neighbor(_) | Command::Reload | Command::Monitor | Command::Version => {
+        Command::Show(_)
+        | Command::Neighbor(_)
+        | Command::Reload(_)
+        | Command::Confirm
+        | Command::Monitor
+        | Command::Version => {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             runtime.block_on(Asker::new(cli).ask(&cli.command))
         }
@@ -43,9 +48,10 @@ impl<'a> Asker<'a> {
         match command {
             Command::Show(what) => self.show(what).await,
             Command::Neighbor(args) => self.neighbor(args).await,
-            Command::Reload => {
-                let reply: ReloadReply = self.client.post(path::RELOAD, String::new()).await?;
-                self.put(&reply, || show::actions::reload(&reply))
+            Command::Reload(args) => self.reload(args).await,
+            Command::Confirm => {
+                let reply: ConfirmReply = self.client.post(path::CONFIRM, String::new()).await?;
+                self.put(&reply, || show::reload::confirmed(&reply))
             }
             Command::Monitor => monitor::run(&self.client, self.style.painter, self.json).await,
             Command::Version => self.version().await,
@@ -148,9 +154,22 @@ impl<'a> Asker<'a> {
         }
     }
 
+    async fn reload(&self, args: &ReloadArgs) -> Result<(), Failure> {
+        if args.dry_run {
+            let question = path::with_query(path::RELOAD, &[("all", args.all.then_some("true"))]);
+            let plan: ReloadPlan = self.client.get(&question).await?;
+            return self.put(&plan, || show::reload::plan(&plan));
+        }
+        let body = match args.confirm {
+            None => String::new(),
+            seconds => json(&ReloadRequest { confirm_seconds: seconds })?,
+        };
+        let reply: ReloadReply = self.client.post(path::RELOAD, body).await?;
+        self.put(&reply, || show::reload::done(&reply))
+    }
+
     async fn neighbor(&self, args: &NeighborArgs) -> Result<(), Failure> {
-        let request = ActionRequest { reason: args.reason.clone() };
-        let body = serde_json::to_string(&request).map_err(|error| Failure::Malformed(error.to_string()))?;
+        let body = json(&ActionRequest { reason: args.reason.clone() })?;
         let question = path::neighbor_action(&args.address, args.action());
         let reply: ActionReply = self.client.post(&question, body).await?;
         self.put(&reply, || show::actions::action(&reply))
@@ -168,6 +187,10 @@ impl<'a> Asker<'a> {
     fn put<T: Serialize>(&self, reply: &T, text: impl FnOnce() -> String) -> Result<(), Failure> {
         if self.json { print_json(reply) } else { print(&text()) }
     }
+}
+
+fn json(request: &impl Serialize) -> Result<String, Failure> {
+    serde_json::to_string(request).map_err(|error| Failure::Malformed(error.to_string()))
 }
 
 /// A page that does not move on would be asked for without end.

@@ -224,7 +224,7 @@ async fn live(tasks: &mut Tasks, signals: &mut Signals) -> anyhow::Result<()> {
             _ = signals.interrupt.recv() => return stop(tasks, "SIGINT").await,
             _ = signals.hangup.recv() => {
                 info!("SIGHUP: reloading");
-                if tasks.requests.send(Request::Reload { reply: None }).await.is_err() {
+                if tasks.requests.send(Request::Reload { patience: None, reply: None }).await.is_err() {
                     bail!("the supervisor task has ended");
                 }
             }

@@ -31,7 +31,7 @@ pub struct RibConfig {
 }
 
 /// What holds for one peer while its session is up.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PeerSettings {
     /// Whether it is in another AS.
     pub kind: PeerKind,

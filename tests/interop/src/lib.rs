@@ -27,6 +27,7 @@ pub mod crowd;
 pub mod daemon;
 pub mod demo;
 pub mod exabgp;
+pub mod flows;
 pub mod frr;
 pub mod gobgp;
 pub mod haproxy;

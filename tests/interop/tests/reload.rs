@@ -6,11 +6,14 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 use bgp_wire::{Message, Prefix};
 use interop::command::output;
-use interop::daemon::Daemon;
+use interop::daemon::{Daemon, k3d};
+use interop::flows::{self, Flows};
+use interop::gobgp::{Gobgp, Settings};
 use interop::kernel::watch_routes;
 use interop::lab::{HOST_V6, Lab};
 use interop::programs::binary;
 use interop::speaker::Speaker;
+use interop::traffic::Traffic;
 use interop::wait::seconds;
 
 const TWO_NEIGHBORS: &str = r#"[bgp]
@@ -144,5 +147,120 @@ fn check_says_what_is_wrong_and_starts_nothing() -> Result<()> {
     for word in ["checked.toml", "2", "asn", "router_id", "router-id"] {
         assert!(said.contains(word), "no {word} in: {said}");
     }
+    Ok(())
+}
+
+/// Three Cilium nodes that come by listen range, and what they announce.
+fn nodes(lab: &Lab) -> Result<Vec<Gobgp>> {
+    lab.add_service("2004::1")?;
+    let speakers = Gobgp::start_all(lab, &Settings::default(), &["2004::1/128", "2005::1/128"])?;
+    lab.expect_all_nodes("2004::1", seconds(30))?;
+    lab.expect_all_nodes("2005::1", seconds(5))?;
+    Ok(speakers)
+}
+
+/// The shipped configuration with another import policy for the nodes.
+fn importing(policy: &str) -> Result<String> {
+    let text = std::fs::read_to_string(k3d())?;
+    let list = "\n[prefix-list.services]\nrules = [\"permit 2004::/64 ge 128 le 128\"]\n";
+    Ok(text.replace("import = \"all\"", &format!("import = \"{policy}\"")) + list)
+}
+
+#[test]
+fn a_dry_run_foretells_and_changes_nothing() -> Result<()> {
+    let lab = Lab::with_nodes(3)?;
+    let daemon = Daemon::start_k3d(&lab)?;
+    let _speakers = nodes(&lab)?;
+    let watch = watch_routes(&lab, &lab.host)?;
+    daemon.write_config(&importing("services")?)?;
+    let plan = daemon.json("reload --dry-run --all")?;
+    let count = |kind: &str| {
+        let counts = plan["routes"]["counts"].as_array().cloned().unwrap_or_default();
+        counts
+            .iter()
+            .find(|count| count["kind"] == kind)
+            .map_or(0, |count| count["count"].as_u64().unwrap_or(0))
+    };
+    assert_eq!((count("refused"), count("removed"), count("changed")), (3, 1, 0), "{plan}");
+    assert_eq!(
+        (&plan["reset"], &plan["removed"]),
+        (&serde_json::json!([]), &serde_json::json!([])),
+        "{plan}"
+    );
+    let details = plan["routes"]["details"].as_array().cloned().unwrap_or_default();
+    assert!(details.iter().all(|route| route["prefix"] == "2005::1/128"), "{plan}");
+    let said = daemon.ctl("reload --dry-run")?;
+    assert!(said.contains("no session is reset") && said.contains("nothing was changed"), "{said}");
+    assert!(said.contains("prefix-list services: no rule matches"), "{said}");
+    // Another hold time costs a session.
+    daemon.write_config(&importing("all")?.replace("import = ", "hold-time = 30\nimport = "))?;
+    let plan = daemon.json("reload --dry-run")?;
+    assert_eq!(plan["reset"].as_array().map(Vec::len), Some(3), "{plan}");
+    // What a reload would refuse is refused.
+    daemon.write_config("[bgp]\nasn = 0\n")?;
+    assert!(!daemon.ctl_output("reload --dry-run")?.status.success());
+    // Nothing of it was done.
+    assert_eq!(daemon.json("show config")?["config"]["peer-group"]["cilium"]["import"], "all");
+    assert_eq!(daemon.json("show summary")?["config"]["last_reload_error"], serde_json::Value::Null);
+    for node in &lab.nodes {
+        assert_eq!(daemon.neighbor(&node.v6())?["flaps"], 0);
+    }
+    lab.expect_all_nodes("2005::1", seconds(1))?;
+    assert!(!watch.log().contains("::1"), "{}", watch.log());
+    // And done, it does what was foretold.
+    daemon.write_config(&importing("services")?)?;
+    daemon.ctl("reload")?;
+    lab.expect_gateways("2005::1", &[], seconds(5))?;
+    lab.expect_all_nodes("2004::1", seconds(1))?;
+    Ok(())
+}
+
+#[test]
+fn a_reload_that_nobody_confirms_is_taken_back() -> Result<()> {
+    let mut lab = Lab::with_nodes(3)?;
+    let daemon = Daemon::start_k3d(&lab)?;
+    let _speakers = nodes(&lab)?;
+    let _backends = flows::start_backends(&lab)?;
+    let flows = Flows::open(lab.client()?, format!("[2004::1]:{}", flows::PORT).parse()?, 200)?;
+    let traffic = Traffic::start(&lab.host, "[2004::1]:80".parse()?, 4)?;
+    daemon.write_config(&importing("services")?)?;
+    let said = daemon.ctl("reload --confirm 4s")?;
+    assert!(said.contains("bgpctl confirm"), "{said}");
+    lab.expect_gateways("2005::1", &[], seconds(3))?;
+    assert!(daemon.ctl("show summary")?.contains("not confirmed"));
+    assert!(daemon.ctl("show config")?.contains("# not confirmed"));
+    // A second one has nothing that it could go back to, whoever asks.
+    daemon.write_config(&importing("none")?)?;
+    let refused = daemon.ctl_output("reload")?;
+    let why = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(!refused.status.success() && why.contains("waits for its confirmation"), "{why}");
+    daemon.hang_up()?;
+    lab.until("SIGHUP is refused as well", seconds(2), || {
+        Ok(daemon.log().matches("reload refused: the last reload waits").count() >= 2)
+    })?;
+    // The time is over: the former configuration is back, although the file has another one.
+    lab.expect_all_nodes("2005::1", seconds(8))?;
+    assert_eq!(daemon.json("show config")?["config"]["peer-group"]["cilium"]["import"], "all");
+    assert!(daemon.ctl("show summary")?.contains("rolled back"));
+    assert!(daemon.log().contains("back to the former configuration"), "{}", daemon.log());
+    let late = daemon.ctl_output("confirm")?;
+    assert!(String::from_utf8_lossy(&late.stderr).contains("too late"));
+    // The next one is confirmed, and stays beyond its time.
+    daemon.write_config(&importing("services")?)?;
+    daemon.ctl("reload --confirm 2s")?;
+    let begun = std::time::Instant::now();
+    lab.expect_gateways("2005::1", &[], seconds(2))?;
+    daemon.ctl("confirm")?;
+    lab.until("its time is over", seconds(4), || Ok(begun.elapsed() > seconds(3)))?;
+    lab.expect_gateways("2005::1", &[], seconds(1))?;
+    assert_eq!(daemon.json("show summary")?["config"]["confirm_seconds"], serde_json::Value::Null);
+    for node in &lab.nodes {
+        assert_eq!(daemon.neighbor(&node.v6())?["flaps"], 0);
+    }
+    let (fate, tally) = (flows.finish()?, traffic.stop()?);
+    let gap = tally.longest_gap;
+    eprintln!("reload, rolled back, reload: {} requests, longest gap {gap:?}; {fate:?}", tally.total());
+    assert_eq!(tally.lost, [], "of {} requests", tally.total());
+    assert_eq!((fate.broken.len(), fate.alive.values().sum::<usize>()), (0, 200), "{fate:?}");
     Ok(())
 }

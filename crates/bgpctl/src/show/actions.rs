@@ -1,6 +1,6 @@
 //! What was done, the config and the versions.
 
-use bgp_api::{ActionReply, ConfigReply, ReloadReply, VersionReply};
+use bgp_api::{ActionReply, ConfigReply, VersionReply};
 
 use crate::text::{clean, clean_lines, duration};
 
@@ -9,32 +9,34 @@ pub(crate) fn action(reply: &ActionReply) -> String {
     format!("{} {}: {}\n", clean(&reply.address), reply.action, clean(&reply.message))
 }
 
-/// `reload`.
-pub(crate) fn reload(reply: &ReloadReply) -> String {
-    let mut text = match reply.changes.len() {
-        0 => format!("{}: nothing changed\n", clean(&reply.path)),
-        1 => format!("{}: 1 change\n", clean(&reply.path)),
-        n => format!("{}: {n} changes\n", clean(&reply.path)),
-    };
-    let mut list = |lead: &str, items: &[String]| {
-        for item in items {
-            text.push_str(&format!("  {lead}{}\n", clean(item)));
-        }
-    };
-    list("", &reply.changes);
-    list("session reset: ", &reply.reset);
-    list("after a restart: ", &reply.needs_restart);
+/// `show config`: TOML with a comment on top, so that it may be saved as it is.
+pub(crate) fn config(reply: &ConfigReply) -> String {
+    let mut text = format!(
+        "# {}, loaded {} ago; passwords are hidden\n",
+        clean(&reply.path),
+        duration(reply.loaded_seconds)
+    );
+    if let Some(trial) = trial(reply.confirm_seconds, reply.rolled_back_seconds) {
+        text.push_str(&format!("# {trial}\n"));
+    }
+    text.push_str(&clean_lines(&reply.toml));
+    text.push('\n');
     text
 }
 
-/// `show config`: TOML with a comment on top, so that it may be saved as it is.
-pub(crate) fn config(reply: &ConfigReply) -> String {
-    format!(
-        "# {}, loaded {} ago; passwords are hidden\n{}\n",
-        clean(&reply.path),
-        duration(reply.loaded_seconds),
-        clean_lines(&reply.toml)
-    )
+/// What is to be said of a reload that needs its confirmation, or did not get it.
+pub(crate) fn trial(confirm_seconds: Option<u64>, rolled_back_seconds: Option<u64>) -> Option<String> {
+    match (confirm_seconds, rolled_back_seconds) {
+        (Some(left), _) => Some(format!(
+            "not confirmed: the former config comes back in {}; bgpctl confirm keeps this one",
+            duration(left)
+        )),
+        (None, Some(ago)) => Some(format!(
+            "rolled back {} ago, nobody confirmed the reload: the file still has what was taken back",
+            duration(ago)
+        )),
+        (None, None) => None,
+    }
 }
 
 /// `version`.

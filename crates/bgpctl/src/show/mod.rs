@@ -5,5 +5,6 @@ pub(crate) mod fib;
 pub(crate) mod neighbor;
 pub(crate) mod neighbors;
 pub(crate) mod nexthops;
+pub(crate) mod reload;
 pub(crate) mod routes;
 pub(crate) mod summary;

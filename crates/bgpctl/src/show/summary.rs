@@ -44,6 +44,10 @@ fn config(summary: &Summary, style: Style) -> String {
     let config = &summary.config;
     let mut text =
         format!("config {}, loaded {} ago\n", clean(&config.path), duration(config.loaded_seconds));
+    if let Some(trial) = super::actions::trial(config.confirm_seconds, config.rolled_back_seconds) {
+        text.push_str(&style.painter.paint(&trial, Tone::Warn));
+        text.push('\n');
+    }
     if let Some(error) = &config.last_reload_error {
         let line = format!("the last reload was refused: {}", crate::text::clean_lines(error));
         for line in line.split('\n') {

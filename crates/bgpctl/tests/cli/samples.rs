@@ -215,6 +215,8 @@ pub(crate) fn summary() -> Summary {
             path: "/etc/bgpd-rs/bgpd-rs.toml".to_owned(),
             loaded_seconds: 4556,
             last_reload_error: text("bgpd-rs.toml:3:1: unknown key `asm`; did you mean `asn`?"),
+            confirm_seconds: None,
+            rolled_back_seconds: Some(61),
         },
         checks: vec![
             HostCheck {
@@ -426,8 +428,54 @@ pub(crate) fn config() -> ConfigReply {
     ConfigReply {
         path: "/etc/bgpd-rs/bgpd-rs.toml".to_owned(),
         loaded_seconds: 61,
+        confirm_seconds: Some(42),
+        rolled_back_seconds: None,
         toml: "[bgp]\nasn = 64513\n\n[neighbor.\"172.50.0.9\"]\npassword = \"********\"\n".to_owned(),
         config: json!({"bgp": {"asn": 64513}, "neighbor": {"172.50.0.9": {"password": "********"}}}),
+    }
+}
+
+/// What a prefix list that permits less, and a neighbour less, would do.
+pub(crate) fn plan() -> ReloadPlan {
+    let route = |kind, prefix: &str, peer: Option<&str>, detail: Option<&str>| RouteImpact {
+        kind,
+        prefix: prefix.to_owned(),
+        peer: peer.map(str::to_owned),
+        detail: detail.map(str::to_owned),
+    };
+    let node = Some("2001:3200:3200::2");
+    let counts = [
+        (ImpactKind::Refused, 7),
+        (ImpactKind::Lost, 1),
+        (ImpactKind::Announced, 1),
+        (ImpactKind::Removed, 1),
+        (ImpactKind::Changed, 1),
+    ];
+    let refused = "refused by import policy: prefix-list services: no rule matches";
+    ReloadPlan {
+        path: "/etc/bgpd-rs/bgpd-rs.toml".to_owned(),
+        changes: strings(&["neighbor 172.50.0.9 removed", "prefix list services changed"]),
+        reset: vec![],
+        added: vec![],
+        removed: strings(&["172.50.0.9"]),
+        needs_restart: strings(&["kernel.metric takes effect when the daemon is restarted"]),
+        warnings: vec![],
+        routes: RouteImpacts {
+            counts: counts.into_iter().map(|(kind, count)| ImpactCount { kind, count }).collect(),
+            details: vec![
+                route(ImpactKind::Refused, "2005::1/128", node, Some(refused)),
+                route(ImpactKind::Lost, "2004::2/128", Some("172.50.0.9"), None),
+                route(ImpactKind::Announced, "2006::/64", node, None),
+                route(ImpactKind::Removed, "2005::1/128", None, Some("via 2001:3200:3200::2")),
+                route(
+                    ImpactKind::Changed,
+                    "2004::2/128",
+                    None,
+                    Some("via 2001:3200:3200::2, 172.50.0.9 -> via 2001:3200:3200::2"),
+                ),
+            ],
+        },
+        confirm_seconds: Some(5),
     }
 }
 

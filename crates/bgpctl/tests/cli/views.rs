@@ -167,13 +167,38 @@ fn reload_lists_what_changed() {
         ],
         reset: vec!["172.50.0.9".to_owned()],
         needs_restart: vec!["[control] socket".to_owned()],
+        confirm_seconds: None,
     };
     let daemon = Answers::default().ok("POST /v1/reload", &reply).start();
     golden("reload.txt", &stdout(run(&daemon.socket(), &["reload"])));
+    let trial = ReloadReply { confirm_seconds: Some(90), ..reply };
+    let daemon = Answers::default().ok("POST /v1/reload", &trial).start();
+    golden("reload-confirm.txt", &stdout(run(&daemon.socket(), &["reload", "--confirm", "90s"])));
+    let asked = Asked { line: "POST /v1/reload".to_owned(), body: r#"{"confirm_seconds":90}"#.to_owned() };
+    assert_eq!(daemon.asked(), [asked]);
 
     let nothing =
         Answers::default().ok("POST /v1/reload", &ReloadReply { path, ..ReloadReply::default() }).start();
     assert_eq!(stdout(run(&nothing.socket(), &["reload"])), "/etc/bgpd-rs/bgpd-rs.toml: nothing changed\n");
+}
+
+#[test]
+fn a_dry_run_lists_what_would_change() {
+    let nothing = ReloadPlan { path: "/etc/x.toml".to_owned(), ..ReloadPlan::default() };
+    let daemon = Answers::default()
+        .ok("GET /v1/reload", &samples::plan())
+        .ok("GET /v1/reload?all=true", &nothing)
+        .start();
+    golden("reload-plan.txt", &stdout(run(&daemon.socket(), &["reload", "--dry-run"])));
+    golden("reload-plan-none.txt", &stdout(run(&daemon.socket(), &["reload", "--dry-run", "--all"])));
+}
+
+#[test]
+fn a_confirmation_says_how_much_time_was_left() {
+    let reply = ConfirmReply { path: "/etc/bgpd-rs/bgpd-rs.toml".to_owned(), left_seconds: 42 };
+    let daemon = Answers::default().ok("POST /v1/reload/confirm", &reply).start();
+    let text = stdout(run(&daemon.socket(), &["confirm"]));
+    assert_eq!(text, "/etc/bgpd-rs/bgpd-rs.toml: confirmed, 42s before the end\n");
 }
 
 #[test]

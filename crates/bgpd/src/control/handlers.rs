@@ -13,8 +13,8 @@ use axum::response::{IntoResponse, Response};
 use bgp_api::action::MAX_REASON_OCTETS;
 use bgp_api::{
     ActionReply, ActionRequest, ConfigReply, ErrorCode, ErrorReply, Event, EventKind, FibQuery, FibReply,
-    NeighborAction, NeighborQuery, NeighborsReply, NexthopsReply, ReloadReply, RouteQuery, RoutesReply,
-    Summary, VersionReply,
+    NeighborAction, NeighborQuery, NeighborsReply, NexthopsReply, RouteQuery, RoutesReply, Summary,
+    VersionReply,
 };
 use tokio::sync::{broadcast, mpsc, oneshot};
 
@@ -26,7 +26,7 @@ use crate::supervisor;
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A reply, or the error as `bgp_api` has it.
-type Reply<T> = Result<Json<T>, Refusal>;
+pub(super) type Reply<T> = Result<Json<T>, Refusal>;
 
 /// An error on its way out.
 #[derive(Debug)]
@@ -140,7 +140,7 @@ pub(super) async fn readers_only(
     }
 }
 
-fn allow_change(control: &Control, caller: &Caller) -> Result<(), ErrorReply> {
+pub(super) fn allow_change(control: &Control, caller: &Caller) -> Result<(), ErrorReply> {
     allow(control, caller, Access::Full)
 }
 
@@ -166,14 +166,6 @@ pub(super) async fn nexthops(State(control): State<Arc<Control>>) -> Reply<Nexth
 
 pub(super) async fn config(State(control): State<Arc<Control>>) -> Reply<ConfigReply> {
     Ok(Json(ask(&control.supervisor, supervisor::Request::Config).await?))
-}
-
-pub(super) async fn reload(
-    State(control): State<Arc<Control>>,
-    ConnectInfo(caller): ConnectInfo<Caller>,
-) -> Reply<ReloadReply> {
-    allow_change(&control, &caller)?;
-    Ok(Json(ask(&control.supervisor, |reply| supervisor::Request::Reload { reply: Some(reply) }).await??))
 }
 
 /// Events as lines of JSON until the caller goes.
@@ -217,6 +209,6 @@ pub(super) async fn method_not_allowed(method: axum::http::Method, uri: axum::ht
     ErrorReply::new(ErrorCode::MethodNotAllowed, format!("{} does not take {method}", uri.path())).into()
 }
 
-fn bad_query(rejection: axum::extract::rejection::QueryRejection) -> Refusal {
+pub(super) fn bad_query(rejection: axum::extract::rejection::QueryRejection) -> Refusal {
     ErrorReply::new(ErrorCode::BadRequest, rejection.body_text()).into()
 }

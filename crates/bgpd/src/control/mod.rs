@@ -7,6 +7,7 @@ mod auth;
 mod capabilities;
 mod handlers;
 mod neighbors;
+mod reload;
 mod socket;
 
 use std::path::PathBuf;
@@ -59,7 +60,8 @@ fn router(control: Arc<Control>) -> Router {
         .route(path::FIB, get(handlers::fib))
         .route(path::NEXTHOPS, get(handlers::nexthops))
         .route(path::CONFIG, get(handlers::config))
-        .route(path::RELOAD, post(handlers::reload))
+        .route(path::RELOAD, get(reload::plan).post(reload::reload))
+        .route(path::CONFIRM, post(reload::confirm))
         .route(path::MONITOR, get(handlers::monitor))
         .method_not_allowed_fallback(handlers::method_not_allowed)
         .fallback(handlers::path_unknown)

@@ -1,11 +1,12 @@
 //! What routing is told and asked.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use bgp_api::{ErrorReply, FibQuery, FibReply, NexthopsReply, RouteQuery, RoutesReply};
-use bgp_rib::{Counters, PeerId, Sizes};
+use bgp_api::{ErrorReply, FibQuery, FibReply, NexthopsReply, RouteImpact, RouteQuery, RoutesReply};
+use bgp_rib::{Counters, PeerId, Position, Sizes};
 use bgp_session::{Negotiated, RouteRetention};
 use bgp_wire::route_refresh::RouteRefresh;
 use bgp_wire::{PerFamily, Prefix, Update};
@@ -99,9 +100,40 @@ pub enum Order {
     Stop(oneshot::Sender<()>),
 }
 
+/// A configuration that is thought about, as far as routes depend on it.
+#[derive(Clone, Debug, Default)]
+pub struct Proposal {
+    /// Peers that would have other settings, or be gone.
+    pub peers: Vec<(PeerId, Option<Arc<Settings>>)>,
+    /// How many paths would be used together, and whether their AS_PATHs might differ, where that changes.
+    pub multipath: Option<(usize, bool)>,
+    /// Networks that would be originated.
+    pub networks_added: BTreeSet<Prefix>,
+    /// Networks that would be withdrawn.
+    pub networks_removed: BTreeSet<Prefix>,
+}
+
+/// A portion of what a [`Proposal`] would do.
+#[derive(Debug)]
+pub struct Impacts {
+    /// One entry for each route and way in which it would change.
+    pub routes: Vec<RouteImpact>,
+    /// Where to go on; `None` at the end.
+    pub next: Option<Position>,
+}
+
 /// A question; each is answered at once.
 #[derive(Debug)]
 pub enum Query {
+    /// What a configuration would do to some of the routes.
+    Impacts {
+        /// The configuration.
+        proposal: Arc<Proposal>,
+        /// Where to begin.
+        from: Position,
+        /// The answer.
+        reply: oneshot::Sender<Impacts>,
+    },
     /// Sizes and counts.
     Summary(oneshot::Sender<Summary>),
     /// Counters of every peer.

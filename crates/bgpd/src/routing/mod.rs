@@ -26,7 +26,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tracing::{error, info};
 
 pub use lanes::{Gone, Inlet, Lane, Outlet, Permit, Unsent, lanes};
-pub use messages::{FromPeer, Order, PeerCounters, Query, Summary};
+pub use messages::{FromPeer, Impacts, Order, PeerCounters, Proposal, Query, Summary};
 
 use self::evidence::Evidence;
 use self::lanes::Delivery;

@@ -248,7 +248,7 @@ impl Routing {
 }
 
 /// The part of a peer's settings that a reload may change under a running session.
-fn apply_settings(rib: &mut PeerSettings, settings: &Settings) {
+pub(super) fn apply_settings(rib: &mut PeerSettings, settings: &Settings) {
     rib.import = settings.import.clone();
     rib.export = settings.export.clone();
     rib.next_hop_self = settings.next_hop_self;

@@ -5,16 +5,20 @@
 //! address, then the longest listen range); what is done with it is the peer task's.
 
 mod actions;
+mod fates;
 mod incoming;
 mod peers;
 mod reload;
 mod stop;
+mod trial;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bgp_api::{ConfigReply, ConfigState, ErrorReply, NeighborAction, PeerTotals, ReloadReply};
+use bgp_api::{
+    ConfigReply, ConfigState, ConfirmReply, ErrorReply, NeighborAction, PeerTotals, ReloadPlan, ReloadReply,
+};
 use bgp_session::OwnRestart;
 use bgp_wire::{Asn, PerFamily, RouterId};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -24,12 +28,13 @@ pub(crate) use actions::unknown;
 pub use peers::PeerInfo;
 
 use self::peers::Peers;
+use self::trial::Trial;
 use crate::config::Config;
 use crate::events::Hub;
 use crate::listener::Listeners;
 use crate::net::Accepted;
 use crate::routing;
-use crate::tasks::answer;
+use crate::tasks::{answer, sleep_until};
 
 /// Requests that may wait; senders wait beyond that.
 pub const QUEUE: usize = 256;
@@ -62,9 +67,15 @@ pub enum Request {
     },
     /// The configuration file is to be read again.
     Reload {
+        /// The former configuration comes back after so long unless [`Request::Confirm`] is heard.
+        patience: Option<Duration>,
         /// Where the outcome goes beside the log.
         reply: Option<oneshot::Sender<Result<ReloadReply, ErrorReply>>>,
     },
+    /// What would a reload do? What it would do to routes is for routing to say.
+    Plan(oneshot::Sender<Result<(ReloadPlan, routing::Proposal), ErrorReply>>),
+    /// The reload that is on trial is kept.
+    Confirm(oneshot::Sender<Result<ConfirmReply, ErrorReply>>),
     /// The daemon ends: every session is closed, the reply comes when all NOTIFICATIONs are on their way.
     Stop(oneshot::Sender<()>),
     /// Is somebody there?
@@ -104,6 +115,10 @@ pub struct Supervisor {
     config_path: PathBuf,
     loaded: Instant,
     last_reload_error: Option<String>,
+    /// The running configuration has not been confirmed yet.
+    trial: Option<Trial>,
+    /// When a configuration was taken back because nobody confirmed it; none since the last reload.
+    rolled_back: Option<Instant>,
     refused: Refused,
     router_id: RouterId,
     hostname: Option<String>,
@@ -146,6 +161,8 @@ impl Supervisor {
             config_path: parts.config_path,
             loaded: Instant::now(),
             last_reload_error: None,
+            trial: None,
+            rolled_back: None,
             refused: Refused::default(),
             router_id: parts.router_id,
             hostname: parts.hostname,
@@ -175,6 +192,7 @@ impl Supervisor {
                     }
                     Some(request) => self.on_request(request).await,
                 },
+                () = sleep_until(self.trial.as_ref().map(|trial| trial.until)) => self.roll_back().await,
                 _ = sweep.tick() => self.let_absent_peers_go().await,
             }
         }
@@ -206,8 +224,10 @@ impl Supervisor {
                 let outcome = self.act(address, action, reason).await;
                 answer(reply, outcome);
             }
-            Request::Reload { reply } => {
-                let outcome = self.reload().await;
+            Request::Plan(reply) => answer(reply, self.plan()),
+            Request::Confirm(reply) => answer(reply, self.confirm()),
+            Request::Reload { patience, reply } => {
+                let outcome = self.reload(patience).await;
                 if let Some(reply) = reply {
                     answer(reply, outcome);
                 }
@@ -229,6 +249,8 @@ impl Supervisor {
                 path: self.config_path.display().to_string(),
                 loaded_seconds: self.loaded.elapsed().as_secs(),
                 last_reload_error: self.last_reload_error.clone(),
+                confirm_seconds: self.confirm_seconds(),
+                rolled_back_seconds: self.rolled_back_seconds(),
             },
             set_hash_policy: self.config.kernel.set_multipath_hash_policy,
             refused: self.refused,
@@ -239,6 +261,8 @@ impl Supervisor {
         ConfigReply {
             path: self.config_path.display().to_string(),
             loaded_seconds: self.loaded.elapsed().as_secs(),
+            confirm_seconds: self.confirm_seconds(),
+            rolled_back_seconds: self.rolled_back_seconds(),
             toml: self.config.to_toml(),
             config: self.config.to_json(),
         }

@@ -4,22 +4,27 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bgp_api::{ErrorCode, ErrorReply, EventKind, ReloadReply};
+use bgp_api::{ErrorCode, ErrorReply, EventKind, ReloadPlan, ReloadReply};
 use bgp_session::Command;
 use tracing::{error, info, warn};
 
 use super::Supervisor;
+use super::fates::{Fate, changes, fates, needs_restart};
+use super::trial::Trial;
 use crate::config::diff::{Change, Diff, Effect};
 use crate::config::{self, Config, Settings};
 use crate::peer::{Configure, ToPeer};
-use crate::{host, log, routing, service, session_config};
+use crate::routing::{self, Proposal};
+use crate::{host, log, service, session_config};
 
 /// What the peer is told when its session is reset for a new configuration.
 const CHANGED: &str = "configuration changed";
 
 impl Supervisor {
-    /// Reads the file and applies it; the outcome also goes to the log, the metrics and the service manager.
-    pub(super) async fn reload(&mut self) -> Result<ReloadReply, ErrorReply> {
+    /// Reads the file and applies it; the outcome also goes to the log, the metrics and the service manager. With
+    /// `patience` it is on trial for so long.
+    pub(super) async fn reload(&mut self, patience: Option<Duration>) -> Result<ReloadReply, ErrorReply> {
+        self.refuse_on_trial()?;
         service::reloading();
         let path = self.config_path.clone();
         let outcome = match config::load(&path) {
@@ -27,7 +32,16 @@ impl Supervisor {
                 for line in loaded.warnings.lines() {
                     warn!("{line}");
                 }
-                Ok(self.apply(loaded.config).await)
+                let former = patience.map(|patience| Trial::begin(self.config.clone(), patience));
+                let reply = self.apply(loaded.config).await;
+                (self.trial, self.rolled_back) = (former, None);
+                if let Some(patience) = patience {
+                    info!(
+                        seconds = patience.as_secs(),
+                        "the configuration is on trial until it is confirmed"
+                    );
+                }
+                Ok(ReloadReply { confirm_seconds: self.confirm_seconds(), ..reply })
             }
             Err(faults) => {
                 for line in faults.lines() {
@@ -51,30 +65,47 @@ impl Supervisor {
         outcome
     }
 
-    async fn apply(&mut self, new: Config) -> ReloadReply {
+    /// Reads the file and says what [`Supervisor::reload`] would do now; changes nothing.
+    pub(super) fn plan(&self) -> Result<(ReloadPlan, Proposal), ErrorReply> {
+        match config::load(&self.config_path) {
+            Ok(loaded) => Ok(self.foretell(&loaded.config, &loaded.warnings)),
+            Err(faults) => Err(ErrorReply::new(ErrorCode::ConfigInvalid, faults.render(false))
+                .with_hint("a reload would be refused, and nothing would change")),
+        }
+    }
+
+    /// Makes `new` the running configuration.
+    pub(super) async fn apply(&mut self, new: Config) -> ReloadReply {
         let diff = Diff::between(&self.config, &new);
-        let changes: Vec<String> = diff.to_string().lines().map(str::to_owned).collect();
+        let fates = fates(&self.peers, &new, &diff);
         let old = std::mem::replace(&mut self.config, new);
         self.loaded = Instant::now();
         self.last_reload_error = None;
 
         self.apply_globals(&diff).await;
         let mut reset = Vec::new();
-        for address in &diff.neighbors_removed {
-            self.end_peer(*address, Command::Deconfigure).await;
+        for (address, fate) in fates {
+            reset.extend(fate.resets().then_some(address));
+            match fate {
+                // A peer that a listen range let in becomes a configured one below.
+                Fate::Remove | Fate::Leave | Fate::Adopt => {
+                    self.end_peer(address, Command::Deconfigure).await
+                }
+                Fate::Change { settings, change, place } => {
+                    if let (Some(entry), Some((group, interface))) = (self.peers.get_mut(address), place) {
+                        (entry.group, entry.interface) = (group, interface);
+                    }
+                    self.change_settings(address, &settings, &change).await;
+                }
+            }
         }
-        for (address, change) in &diff.neighbors_changed {
-            self.change_neighbor(*address, change, &mut reset).await;
-        }
-        self.apply_groups(&diff, &mut reset).await;
         for address in &diff.neighbors_added {
-            // A peer that a listen range let in becomes a configured one.
-            self.end_peer(*address, Command::Deconfigure).await;
             if let Some(neighbor) = self.config.neighbors.get(address).cloned() {
                 self.start_neighbor(&neighbor);
             }
         }
         self.update_keys(&old);
+        let changes = changes(&diff);
         for line in &changes {
             info!("reload: {line}");
         }
@@ -83,11 +114,8 @@ impl Supervisor {
             path: self.config_path.display().to_string(),
             changes,
             reset: reset.iter().map(IpAddr::to_string).collect(),
-            needs_restart: diff
-                .restart
-                .iter()
-                .map(|key| format!("{key} takes effect when the daemon is restarted"))
-                .collect(),
+            needs_restart: needs_restart(&diff),
+            confirm_seconds: None,
         }
     }
 
@@ -112,56 +140,15 @@ impl Supervisor {
         }
     }
 
-    /// Peers that a listen range let in follow their group; those whose range is gone go.
-    async fn apply_groups(&mut self, diff: &Diff, reset: &mut Vec<IpAddr>) {
-        let dynamic: Vec<_> = self
-            .peers
-            .iter()
-            .filter(|(_, entry)| entry.range.is_some())
-            .map(|(address, entry)| (address, entry.group.clone().unwrap_or_default()))
-            .collect();
-        for (address, group) in dynamic {
-            match self.range_for(address) {
-                Some((_, now)) if now.name == group => {
-                    if let Some(change) = diff.groups_changed.get(&group) {
-                        let settings = now.settings.clone();
-                        self.change_settings(address, &settings, &change.peers, reset).await;
-                    }
-                }
-                // Another group's range is the longer one now, or none holds the peer: it may come back as what it is.
-                _ => {
-                    self.end_peer(address, Command::Deconfigure).await;
-                    reset.push(address);
-                }
-            }
-        }
-    }
-
-    async fn change_neighbor(&mut self, address: IpAddr, change: &Change, reset: &mut Vec<IpAddr>) {
-        let Some(neighbor) = self.config.neighbors.get(&address).cloned() else { return };
-        if let Some(entry) = self.peers.get_mut(address) {
-            entry.group = neighbor.group.clone();
-            entry.interface = neighbor.interface.clone();
-        }
-        self.change_settings(address, &neighbor.settings, change, reset).await;
-    }
-
     /// Hands new settings to a peer; its session is reset only if the change says so.
-    async fn change_settings(
-        &mut self,
-        address: IpAddr,
-        settings: &Settings,
-        change: &Change,
-        reset: &mut Vec<IpAddr>,
-    ) {
+    async fn change_settings(&mut self, address: IpAddr, settings: &Arc<Settings>, change: &Change) {
         let Some(effect) = change.effect() else { return };
-        let settings = Arc::new(settings.clone());
         let Some(entry) = self.peers.get_mut(address) else { return };
         let (was_down, is_down) = (
             session_config::shutdown(&entry.settings).is_some(),
-            session_config::shutdown(&settings).is_some(),
+            session_config::shutdown(settings).is_some(),
         );
-        entry.settings = Arc::clone(&settings);
+        entry.settings = Arc::clone(settings);
         // Shutting down and starting again are part of the settings themselves.
         if was_down != is_down {
             entry.shutdown = is_down;
@@ -172,18 +159,15 @@ impl Supervisor {
             &self.config.bgp,
             self.router_id,
             self.hostname.as_deref(),
-            &settings,
+            settings,
             dynamic,
             self.own_restart(),
         );
-        let dial = session_config::dial(address, interface.as_deref(), &settings);
+        let dial = session_config::dial(address, interface.as_deref(), settings);
         let mut messages =
-            vec![ToPeer::Configure(Box::new(Configure { config, dial, settings: Arc::clone(&settings) }))];
-        if effect == Effect::Reset {
-            reset.push(address);
-            if was_down == is_down {
-                messages.push(ToPeer::Command(Command::Reset(CHANGED.to_owned())));
-            }
+            vec![ToPeer::Configure(Box::new(Configure { config, dial, settings: Arc::clone(settings) }))];
+        if effect == Effect::Reset && was_down == is_down {
+            messages.push(ToPeer::Command(Command::Reset(CHANGED.to_owned())));
         }
         for message in messages {
             if inbox.send_timeout(message, Duration::from_secs(2)).await.is_err() {

@@ -2,6 +2,7 @@
 
 mod handover;
 mod holders;
+mod impact;
 mod laws;
 mod refresh;
 mod scenarios;

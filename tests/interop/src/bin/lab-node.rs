@@ -38,6 +38,15 @@ enum Role {
         #[arg(long)]
         count: usize,
     },
+    /// Says a name to every connection and sends back what it gets
+    Echo {
+        /// The name to say
+        #[arg(long)]
+        name: String,
+        /// Where to listen
+        #[arg(long)]
+        bind: SocketAddr,
+    },
     /// Speaks BGP to the host as Cilium does; `announce PREFIX` and `withdraw PREFIX` are read from standard input
     Speak {
         /// The node's name
@@ -57,6 +66,7 @@ fn main() -> Result<()> {
         Role::Hold { unix: Some(socket), count, .. } => interop::crowd::hold_unix(&socket, count),
         Role::Hold { tcp: Some(address), count, .. } => interop::crowd::hold_tcp(address, count),
         Role::Hold { .. } => Ok(()),
+        Role::Echo { name, bind } => interop::flows::serve(bind, &name),
         Role::Speak { name, host, prefixes } => {
             interop::speaker::keep_up(SocketAddr::new(host, 179), &Settings::cilium(&name)?, prefixes)
         }

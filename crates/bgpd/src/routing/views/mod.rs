@@ -4,6 +4,7 @@
 
 mod attributes;
 mod fib;
+mod impacts;
 mod routes;
 
 use std::collections::BTreeMap;
@@ -24,6 +25,7 @@ pub(super) use fib::protocol_name;
 impl Routing {
     pub(super) fn on_query(&mut self, query: Query) {
         match query {
+            Query::Impacts { proposal, from, reply } => answer(reply, self.impacts(&proposal, from)),
             Query::Summary(reply) => answer(reply, self.summary()),
             Query::Counters(reply) => answer(reply, self.counters()),
             Query::Routes { query, reply } => answer(reply, self.routes_reply(&query)),

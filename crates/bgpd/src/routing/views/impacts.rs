@@ -1,0 +1,87 @@
+//! What another configuration would do to routes, in words: the preview of a reload.
+
+use bgp_api::{ImpactKind, RouteImpact};
+use bgp_rib::{Impact, PeerId, Position};
+use bgp_wire::{Family, ScopedNextHop};
+
+use crate::routing::peers::apply_settings;
+use crate::routing::{Impacts, Proposal, Routing};
+
+/// Prefixes that one question looks at.
+const PORTION: usize = 2048;
+
+impl Routing {
+    pub(super) fn impacts(&self, proposal: &Proposal, from: Position) -> Impacts {
+        let mut found = Vec::new();
+        let next = self.rib.imagine(&self.proposed(proposal), from, PORTION, &mut found);
+        let mut routes = Vec::new();
+        for impact in &found {
+            self.paths_in_words(impact, &mut routes);
+            self.exports_in_words(impact, &mut routes);
+            if self.fib.config().install {
+                routes.extend(kernel_in_words(impact));
+            }
+        }
+        Impacts { routes, next }
+    }
+
+    /// The proposal as the RIB takes it. A peer without a session has no routes, and nothing becomes of them.
+    fn proposed(&self, proposal: &Proposal) -> bgp_rib::Proposal {
+        let peers = proposal.peers.iter().filter_map(|(id, settings)| {
+            let mut now = self.rib.settings(*id)?.clone();
+            let then = settings.as_ref().map(|settings| {
+                apply_settings(&mut now, settings);
+                for family in Family::ALL {
+                    now.families[family] &= settings.session.families[family];
+                }
+                now
+            });
+            Some((*id, then))
+        });
+        bgp_rib::Proposal {
+            peers: peers.collect(),
+            multipath: proposal.multipath,
+            networks_added: proposal.networks_added.clone(),
+            networks_removed: proposal.networks_removed.clone(),
+        }
+    }
+
+    fn paths_in_words(&self, impact: &Impact, out: &mut Vec<RouteImpact>) {
+        out.extend(impact.accepted.iter().map(|peer| self.of_peer(ImpactKind::Accepted, impact, *peer)));
+        out.extend(impact.refused.iter().map(|(peer, why)| RouteImpact {
+            detail: Some(why.to_string()),
+            ..self.of_peer(ImpactKind::Refused, impact, *peer)
+        }));
+        out.extend(impact.lost.iter().map(|peer| self.of_peer(ImpactKind::Lost, impact, *peer)));
+    }
+
+    fn exports_in_words(&self, impact: &Impact, out: &mut Vec<RouteImpact>) {
+        let kinds = [
+            (ImpactKind::Announced, &impact.announced),
+            (ImpactKind::Withdrawn, &impact.withdrawn),
+            (ImpactKind::Reannounced, &impact.reannounced),
+        ];
+        for (kind, peers) in kinds {
+            out.extend(peers.iter().map(|peer| self.of_peer(kind, impact, *peer)));
+        }
+    }
+
+    fn of_peer(&self, kind: ImpactKind, impact: &Impact, peer: PeerId) -> RouteImpact {
+        RouteImpact { kind, prefix: impact.prefix.to_string(), peer: self.peer_address(peer), detail: None }
+    }
+}
+
+fn kernel_in_words(impact: &Impact) -> Option<RouteImpact> {
+    let (now, then) = impact.forwarding.as_ref()?;
+    let (kind, detail) = match (now.as_slice(), then.as_slice()) {
+        (_, []) => (ImpactKind::Removed, via(now)),
+        ([], _) => (ImpactKind::Installed, via(then)),
+        (_, _) => (ImpactKind::Changed, format!("{} -> {}", via(now), via(then))),
+    };
+    Some(RouteImpact { kind, prefix: impact.prefix.to_string(), peer: None, detail: Some(detail) })
+}
+
+fn via(next_hops: &[ScopedNextHop]) -> String {
+    let words: Vec<_> = next_hops.iter().map(|hop| hop.next_hop.to_string()).collect();
+    format!("via {}", words.join(", "))
+}

@@ -1,0 +1,120 @@
+//! What another configuration means for the peers that are there: what a reload does, and what its preview foretells.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use bgp_api::ReloadPlan;
+
+use super::Supervisor;
+use super::peers::{Entry, Peers};
+use crate::config::diff::{Change, Diff, Effect};
+use crate::config::{Config, Faults, Settings};
+use crate::routing::Proposal;
+
+/// What becomes of one peer; one that stays as it is has none.
+#[derive(Clone, Debug)]
+pub(super) enum Fate {
+    /// It is configured no longer.
+    Remove,
+    /// No listen range holds it any more, or another group's is the longer one: it may come back as what it is.
+    Leave,
+    /// A listen range let it in, and now it is configured by address: it begins anew.
+    Adopt,
+    /// It has other settings.
+    Change {
+        /// The settings.
+        settings: Arc<Settings>,
+        /// What differs.
+        change: Change,
+        /// For a configured neighbour, its peer group and interface then.
+        place: Option<(Option<String>, Option<String>)>,
+    },
+}
+
+impl Fate {
+    /// Whether a session ends, to be opened again.
+    pub(super) fn resets(&self) -> bool {
+        match self {
+            Self::Remove => false,
+            Self::Leave | Self::Adopt => true,
+            Self::Change { change, .. } => change.effect() == Some(Effect::Reset),
+        }
+    }
+}
+
+/// The fate of every peer that does not simply stay, by address.
+pub(super) fn fates(peers: &Peers, new: &Config, diff: &Diff) -> Vec<(IpAddr, Fate)> {
+    peers.iter().filter_map(|(address, entry)| Some((address, fate(address, entry, new, diff)?))).collect()
+}
+
+fn fate(address: IpAddr, entry: &Entry, new: &Config, diff: &Diff) -> Option<Fate> {
+    if diff.neighbors_added.contains(&address) {
+        return Some(Fate::Adopt);
+    }
+    if diff.neighbors_removed.contains(&address) {
+        return Some(Fate::Remove);
+    }
+    if entry.range.is_none() {
+        let (neighbor, change) = (new.neighbors.get(&address)?, diff.neighbors_changed.get(&address)?);
+        let settings = Arc::new(neighbor.settings.clone());
+        let place = Some((neighbor.group.clone(), neighbor.interface.clone()));
+        return Some(Fate::Change { settings, change: change.clone(), place });
+    }
+    match new.group_for(address) {
+        Some(group) if Some(&group.name) == entry.group.as_ref() => {
+            let change = diff.groups_changed.get(&group.name)?.peers.clone();
+            change.effect()?;
+            Some(Fate::Change { settings: Arc::new(group.settings.clone()), change, place: None })
+        }
+        Some(_) | None => Some(Fate::Leave),
+    }
+}
+
+impl Supervisor {
+    /// What a reload with `new` would do, as far as the peers are concerned, and what routing is to think about.
+    pub(super) fn foretell(&self, new: &Config, warnings: &Faults) -> (ReloadPlan, Proposal) {
+        let diff = Diff::between(&self.config, new);
+        let fates = fates(&self.peers, new, &diff);
+        let addresses = |which: fn(&Fate) -> bool| {
+            let those = fates.iter().filter(|(_, fate)| which(fate));
+            those.map(|(address, _)| address.to_string()).collect::<Vec<_>>()
+        };
+        let plan = ReloadPlan {
+            path: self.config_path.display().to_string(),
+            changes: changes(&diff),
+            reset: addresses(Fate::resets),
+            added: diff.neighbors_added.iter().map(IpAddr::to_string).collect(),
+            removed: addresses(|fate| matches!(fate, Fate::Remove)),
+            needs_restart: needs_restart(&diff),
+            warnings: warnings.lines().map(|line| line.to_string()).collect(),
+            confirm_seconds: self.confirm_seconds(),
+            ..ReloadPlan::default()
+        };
+        let peers = fates.iter().filter_map(|(address, fate)| {
+            let settings = match fate {
+                Fate::Remove | Fate::Leave => None,
+                Fate::Adopt => Some(Arc::new(new.neighbors.get(address)?.settings.clone())),
+                Fate::Change { settings, .. } => Some(Arc::clone(settings)),
+            };
+            Some((self.peers.get(*address)?.id, settings))
+        });
+        let proposal = Proposal {
+            peers: peers.collect(),
+            multipath: diff.decision.then(|| (new.bgp.maximum_paths.into(), new.bgp.multipath_relax)),
+            networks_added: diff.networks_added.iter().copied().collect(),
+            networks_removed: diff.networks_removed.iter().copied().collect(),
+        };
+        (plan, proposal)
+    }
+}
+
+/// One sentence per change.
+pub(super) fn changes(diff: &Diff) -> Vec<String> {
+    diff.to_string().lines().map(str::to_owned).collect()
+}
+
+/// One sentence per change that has no effect yet.
+pub(super) fn needs_restart(diff: &Diff) -> Vec<String> {
+    let words = |key| format!("{key} takes effect when the daemon is restarted");
+    diff.restart.iter().map(words).collect()
+}

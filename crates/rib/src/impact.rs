@@ -1,0 +1,327 @@
+//! What another configuration would do to routes, worked out without doing it.
+//!
+//! Reads and changes nothing: paths are judged by the proposed settings from the Adj-RIB-In, prefixes whose paths fare
+//! differently are selected again on a copy, and the outcome is compared with what the Loc-RIB and the update groups
+//! hold. A walk goes in portions, so that a question about a million routes stops nobody; a change of the RIB between
+//! two portions shows in the later one.
+//!
+//! Ours: a peer whose session would be reset is taken as being back with the routes that it has announced. What changes
+//! only inside an announcement is told by the best path and the settings that write it, not octet by octet.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bgp_wire::{Family, PathAttributes, Prefix, ScopedNextHop};
+use smallvec::SmallVec;
+
+use crate::checks;
+use crate::column::Cell;
+use crate::config::{PeerId, PeerSettings};
+use crate::decision::{self, Multipath};
+use crate::export::Best;
+use crate::forwarding::RouteSource;
+use crate::group::Profile;
+use crate::interned::NONE;
+use crate::peer::Peer;
+use crate::reason::Refusal;
+use crate::rib::Rib;
+
+/// A configuration that is thought about. What it does not name stays as it is.
+#[derive(Clone, Debug, Default)]
+pub struct Proposal {
+    /// Peers that would have other settings, or (`None`) would be gone. Session, families and addresses stay the peer's.
+    pub peers: BTreeMap<PeerId, Option<PeerSettings>>,
+    /// How wide multipath would be, and whether AS_PATHs may differ; `None`: as it is.
+    pub multipath: Option<(usize, bool)>,
+    /// Networks that would be originated.
+    pub networks_added: BTreeSet<Prefix>,
+    /// Networks that would be withdrawn.
+    pub networks_removed: BTreeSet<Prefix>,
+}
+
+/// How far a walk has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Position {
+    family: Family,
+    id: u32,
+}
+
+impl Position {
+    /// Where a walk begins.
+    pub const START: Self = Self { family: Family::Ipv4Unicast, id: 0 };
+}
+
+/// What would be different for one prefix; at least one part is not empty.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Impact {
+    /// The prefix.
+    pub prefix: Prefix,
+    /// Peers whose path would be accepted, which is refused now.
+    pub accepted: Vec<PeerId>,
+    /// Peers whose path would be refused, which is accepted now, and why.
+    pub refused: Vec<(PeerId, Refusal)>,
+    /// Peers that would be gone and their path with them.
+    pub lost: Vec<PeerId>,
+    /// Next hops now and then, where they differ.
+    pub forwarding: Option<(Vec<ScopedNextHop>, Vec<ScopedNextHop>)>,
+    /// Peers that would be told the prefix, and are not now.
+    pub announced: Vec<PeerId>,
+    /// Peers from which it would be withdrawn.
+    pub withdrawn: Vec<PeerId>,
+    /// Peers that would be told something else about it.
+    pub reannounced: Vec<PeerId>,
+}
+
+impl Impact {
+    fn none(prefix: Prefix) -> Self {
+        Self {
+            prefix,
+            accepted: Vec::new(),
+            refused: Vec::new(),
+            lost: Vec::new(),
+            forwarding: None,
+            announced: Vec::new(),
+            withdrawn: Vec::new(),
+            reannounced: Vec::new(),
+        }
+    }
+
+    fn is_none(&self) -> bool {
+        *self == Self::none(self.prefix)
+    }
+
+    /// Whether the fate of some path is another.
+    fn touches_paths(&self) -> bool {
+        !self.accepted.is_empty() || !self.refused.is_empty() || !self.lost.is_empty()
+    }
+}
+
+/// The best path of a prefix; `set` is `None` for a network of our own that is not originated yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Chosen {
+    peer: PeerId,
+    set: Option<u32>,
+    source: RouteSource,
+}
+
+/// What a selection gives.
+struct Outcome {
+    best: Option<Chosen>,
+    next_hops: Vec<ScopedNextHop>,
+}
+
+/// How a peer would be written to, family by family of the walk.
+struct Target<'a> {
+    peer: &'a Peer,
+    profile: Option<Profile>,
+    /// Whether the same best path would be written otherwise than now.
+    rewritten: bool,
+}
+
+impl Rib {
+    /// The settings of a peer that the RIB knows.
+    pub fn settings(&self, id: PeerId) -> Option<&PeerSettings> {
+        self.by_id(id).map(|peer| &peer.settings)
+    }
+
+    /// Looks at about `budget` prefixes from `from` on and appends what would be different. Where to go on; `None` at the
+    /// end.
+    pub fn imagine(
+        &self,
+        proposal: &Proposal,
+        from: Position,
+        budget: usize,
+        out: &mut Vec<Impact>,
+    ) -> Option<Position> {
+        let Position { family, id: first } = from;
+        let targets = self.targets(proposal, family);
+        if first == 0 {
+            let unknown = |prefix: &&Prefix| {
+                prefix.family() == family && self.tables[family].prefixes.find(**prefix).is_none()
+            };
+            let new = proposal.networks_added.iter().filter(unknown);
+            out.extend(new.map(|prefix| self.new_network(*prefix, &targets)));
+        }
+        let ids = u32::try_from(self.tables[family].ids()).unwrap_or(u32::MAX);
+        let end = ids.min(first.saturating_add(u32::try_from(budget).unwrap_or(u32::MAX)));
+        for id in first..end {
+            if let Some(prefix) = self.tables[family].prefixes.prefix(id) {
+                let impact = self.imagine_prefix(proposal, prefix, id, &targets);
+                out.extend((!impact.is_none()).then_some(impact));
+            }
+        }
+        match family {
+            _ if end < ids => Some(Position { family, id: end }),
+            Family::Ipv4Unicast => Some(Position { family: Family::Ipv6Unicast, id: 0 }),
+            Family::Ipv6Unicast => None,
+        }
+    }
+
+    fn targets(&self, proposal: &Proposal, family: Family) -> Vec<Target<'_>> {
+        let present = self.peers.iter().flatten().filter(|peer| peer.speaks(family));
+        present
+            .filter_map(|peer| {
+                let settings = match proposal.peers.get(&peer.id) {
+                    Some(proposed) => proposed.as_ref()?,
+                    None => &peer.settings,
+                };
+                let profile = Profile::new(settings, family);
+                let now = Profile::new(&peer.settings, family);
+                let rewritten = match (&profile, now) {
+                    (Some(then), Some(now)) => *then != Profile { policy: then.policy.clone(), ..now },
+                    (None, _) | (_, None) => false,
+                };
+                Some(Target { peer, profile, rewritten })
+            })
+            .collect()
+    }
+
+    fn new_network(&self, prefix: Prefix, targets: &[Target<'_>]) -> Impact {
+        let best = Chosen { peer: PeerId::LOCAL, set: None, source: RouteSource::Local };
+        let told = targets.iter().filter(|target| self.tells(target, prefix, &best));
+        Impact { announced: told.map(|target| target.peer.id).collect(), ..Impact::none(prefix) }
+    }
+
+    fn imagine_prefix(&self, proposal: &Proposal, prefix: Prefix, id: u32, targets: &[Target<'_>]) -> Impact {
+        let family = prefix.family();
+        let mut impact = Impact::none(prefix);
+        self.judge(proposal, id, &mut impact);
+        let now = self.present(family, id);
+        let ours = proposal.networks_added.contains(&prefix) || proposal.networks_removed.contains(&prefix);
+        let then = if impact.touches_paths() || ours || proposal.multipath.is_some() {
+            let then = self.proposed(proposal, prefix, id);
+            if then.next_hops != now.next_hops {
+                impact.forwarding = Some((now.next_hops, then.next_hops));
+            }
+            then.best
+        } else {
+            now.best
+        };
+        self.compare_exports(id, (now.best, then), targets, &mut impact);
+        impact
+    }
+
+    /// How each path of the prefix would fare.
+    fn judge(&self, proposal: &Proposal, id: u32, impact: &mut Impact) {
+        let family = impact.prefix.family();
+        for (peer, settings) in &proposal.peers {
+            let Some(known) = self.by_id(*peer) else { continue };
+            let cell = known.families[family].received.get(id);
+            if cell.is_none() {
+                continue;
+            }
+            let kept = settings.as_ref().filter(|settings| settings.families[family]);
+            match (kept, cell.refused()) {
+                (None, false) => impact.lost.push(*peer),
+                (None, true) => {}
+                (Some(settings), before) => match (before, self.refusal(settings, impact.prefix, cell)) {
+                    (true, None) => impact.accepted.push(*peer),
+                    (false, Some(why)) => impact.refused.push((*peer, why)),
+                    (true, Some(_)) | (false, None) => {}
+                },
+            }
+        }
+    }
+
+    fn refusal(&self, settings: &PeerSettings, prefix: Prefix, cell: Cell) -> Option<Refusal> {
+        let set = self.sets.get(cell.set())?;
+        checks::refusal_of_policy(settings, prefix, set)
+            .or_else(|| checks::refusal_of_set(settings, set, &self.hops, self.config.router_id))
+    }
+
+    /// What the Loc-RIB holds.
+    fn present(&self, family: Family, id: u32) -> Outcome {
+        let entry = self.tables[family].entry(id);
+        let best = (entry.best_set != NONE).then(|| Chosen {
+            peer: entry.best_peer,
+            set: Some(entry.best_set),
+            source: self.forwardings.source(entry.forwarding),
+        });
+        let forwarding = self.forwardings.forwarding(entry.forwarding, &self.hops);
+        Outcome {
+            best,
+            next_hops: forwarding.map(|forwarding| forwarding.next_hops.clone()).unwrap_or_default(),
+        }
+    }
+
+    /// What a selection among the paths as they would be gives.
+    fn proposed(&self, proposal: &Proposal, prefix: Prefix, id: u32) -> Outcome {
+        let family = prefix.family();
+        if proposal.networks_added.contains(&prefix) {
+            let best = Chosen { peer: PeerId::LOCAL, set: None, source: RouteSource::Local };
+            return Outcome { best: Some(best), next_hops: Vec::new() };
+        }
+        let mut candidates = Vec::new();
+        if !proposal.networks_removed.contains(&prefix) {
+            candidates.extend(self.local_candidate(family, id));
+        }
+        for (place, peer) in self.peers.iter().enumerate() {
+            let Some(peer) = peer else { continue };
+            let cell = peer.families[family].received.get(id);
+            let cell = match proposal.peers.get(&peer.id) {
+                None => cell,
+                Some(Some(settings)) if settings.families[family] => {
+                    cell.with_refused(self.refusal(settings, prefix, cell).is_some())
+                }
+                Some(_) => Cell::NONE,
+            };
+            candidates.extend(self.candidate(peer, place, cell));
+        }
+        let (maximum, relax) =
+            proposal.multipath.unwrap_or((self.config.maximum_paths, self.config.multipath_relax));
+        let same_path = |a, b| self.sets.same_path(a, b);
+        let multipath = Multipath { maximum, same_path: if relax { None } else { Some(&same_path) } };
+        let used = decision::select(&mut candidates, &multipath).map_or(0, |selection| selection.used);
+        let used = candidates.get(..used).unwrap_or_default();
+        let best =
+            used.first().map(|best| Chosen { peer: best.peer, set: Some(best.set), source: best.source });
+        let mut hops: SmallVec<[u32; 4]> = used.iter().map(|path| path.hop).collect();
+        if best.is_some_and(|best| best.source == RouteSource::Local) {
+            hops.clear();
+        }
+        let mut next_hops: Vec<_> = hops.iter().filter_map(|hop| self.hops.key(*hop)).collect();
+        next_hops.sort_unstable();
+        next_hops.dedup();
+        Outcome { best, next_hops }
+    }
+
+    fn compare_exports(
+        &self,
+        id: u32,
+        (now, then): (Option<Chosen>, Option<Chosen>),
+        targets: &[Target<'_>],
+        impact: &mut Impact,
+    ) {
+        let prefix = impact.prefix;
+        for target in targets {
+            let peer = target.peer.id;
+            let told = self.told(target.peer, prefix.family(), id);
+            let would = then.is_some_and(|best| self.tells(target, prefix, &best));
+            match (told, would) {
+                (false, true) => impact.announced.push(peer),
+                (true, false) => impact.withdrawn.push(peer),
+                (true, true) if now != then || target.rewritten => impact.reannounced.push(peer),
+                (true, true) | (false, false) => {}
+            }
+        }
+    }
+
+    /// Whether the peer is to have the prefix as things are.
+    fn told(&self, peer: &Peer, family: Family, id: u32) -> bool {
+        let table = &self.tables[family];
+        let group = peer.families[family].out.group.and_then(|at| table.groups.get(at)?.as_ref());
+        table.entry(id).best_peer != peer.id && group.is_some_and(|group| !group.cells.get(id).is_none())
+    }
+
+    fn tells(&self, target: &Target<'_>, prefix: Prefix, best: &Chosen) -> bool {
+        let Some(profile) = target.profile.as_ref().filter(|_| best.peer != target.peer.id) else {
+            return false;
+        };
+        match best.set {
+            Some(set) => self.exports().announces(profile, prefix, Best { set, source: best.source }),
+            None => {
+                let attributes = PathAttributes::default().to_bytes();
+                profile.next_hop.is_some() && profile.policy.accepts(prefix, attributes.as_slice())
+            }
+        }
+    }
+}

@@ -1,0 +1,193 @@
+//! Long-lived TCP connections to a service: which node each is on, and which of them live through an event.
+//!
+//! The backend says its node's name when a connection comes and then sends back what it gets. Every connection exchanges a
+//! line ten times a second, so all of them are in use; one that gets no answer for [`PATIENCE`], or an error, is broken.
+
+use std::collections::BTreeMap;
+use std::io::{ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, anyhow, ensure};
+
+use crate::lab::Lab;
+use crate::namespace::Namespace;
+use crate::process::Process;
+use crate::programs::binary;
+use crate::wait::{seconds, until};
+
+/// Where the backends listen.
+pub const PORT: u16 = 7;
+/// How long an answer may take.
+const PATIENCE: Duration = Duration::from_secs(3);
+/// Between two lines of one connection.
+const PACE: Duration = Duration::from_millis(100);
+
+/// Serves until the process ends: the name, then an echo.
+pub fn serve(bind: SocketAddr, name: &str) -> Result<()> {
+    let listener = TcpListener::bind(bind).with_context(|| format!("listen on {bind}"))?;
+    for connection in listener.incoming() {
+        let name = name.to_owned();
+        match connection {
+            Ok(stream) => drop(thread::spawn(move || echo(stream, &name))),
+            Err(error) => eprintln!("accept: {error}"),
+        }
+    }
+    Ok(())
+}
+
+fn echo(mut stream: TcpStream, name: &str) {
+    let mut octets = [0; 64];
+    let mut answer = writeln!(stream, "{name}");
+    while answer.is_ok() {
+        answer = match stream.read(&mut octets) {
+            Ok(0) | Err(_) => return,
+            Ok(len) => stream.write_all(&octets[..len]),
+        };
+    }
+}
+
+/// Starts a backend on every node and waits until each listens.
+pub fn start_backends(lab: &Lab) -> Result<Vec<Process>> {
+    let mut backends = Vec::new();
+    for node in &lab.nodes {
+        let mut command = node.namespace.command(binary("lab-node")?);
+        command.args(["echo", "--name", &node.name, "--bind", &format!("[::]:{PORT}")]);
+        backends.push(Process::start(&format!("echo-{}", node.name), &mut command, lab.dir())?);
+        let address: SocketAddr = format!("[{}]:{PORT}", node.v6()).parse()?;
+        until(&format!("{} answers on port {PORT}", node.name), seconds(10), || {
+            lab.host.inside(|| TcpStream::connect_timeout(&address, seconds(1)).is_ok())
+        })?;
+    }
+    Ok(backends)
+}
+
+/// One connection and the node at its other end.
+#[derive(Debug)]
+struct Flow {
+    stream: TcpStream,
+    node: String,
+    is_broken: bool,
+}
+
+/// Connections that exchange lines on a thread of their own until [`Flows::finish`].
+#[derive(Debug)]
+pub struct Flows {
+    stop: Arc<AtomicBool>,
+    thread: JoinHandle<Vec<Flow>>,
+    nodes: BTreeMap<String, usize>,
+}
+
+/// What became of connections, by the node they were on.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Fate {
+    /// Those that are broken.
+    pub broken: BTreeMap<String, usize>,
+    /// Those that live.
+    pub alive: BTreeMap<String, usize>,
+}
+
+impl Fate {
+    /// Broken connections of nodes other than `node`.
+    pub fn broken_beside(&self, node: &str) -> usize {
+        self.broken.iter().filter(|(name, _)| *name != node).map(|(_, count)| count).sum()
+    }
+}
+
+impl Flows {
+    /// Opens so many connections from a namespace.
+    pub fn open(from: &Namespace, remote: SocketAddr, count: usize) -> Result<Self> {
+        let flows: Vec<Flow> =
+            from.inside(|| (0..count).map(|_| Flow::open(remote)).collect::<Result<_>>())??;
+        let mut nodes = BTreeMap::new();
+        for flow in &flows {
+            *nodes.entry(flow.node.clone()).or_default() += 1;
+        }
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = Arc::clone(&stop);
+        let thread = thread::spawn(move || exchange_until(flows, &stopped));
+        Ok(Self { stop, thread, nodes })
+    }
+
+    /// How many connections each node has got.
+    pub fn nodes(&self) -> &BTreeMap<String, usize> {
+        &self.nodes
+    }
+
+    /// Lets every connection exchange a few more lines, and says what has become of each.
+    pub fn finish(self) -> Result<Fate> {
+        self.stop.store(true, Ordering::SeqCst);
+        let flows = self.thread.join().map_err(|_| anyhow!("the thread of the connections panicked"))?;
+        let mut fate = Fate::default();
+        for flow in flows {
+            let side = if flow.is_broken { &mut fate.broken } else { &mut fate.alive };
+            *side.entry(flow.node).or_default() += 1;
+        }
+        Ok(fate)
+    }
+}
+
+impl Flow {
+    fn open(remote: SocketAddr) -> Result<Self> {
+        let mut stream = TcpStream::connect_timeout(&remote, PATIENCE).context("connect to the service")?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        let mut name = Vec::new();
+        let mut octet = [0];
+        while stream.read(&mut octet)? == 1 && octet != *b"\n" {
+            name.extend_from_slice(&octet);
+        }
+        ensure!(!name.is_empty(), "{remote} closed a new connection");
+        stream.set_nonblocking(true)?;
+        Ok(Self { stream, node: String::from_utf8(name)?, is_broken: false })
+    }
+}
+
+/// Rounds until told to stop, and then as many more as show a break that has already happened.
+fn exchange_until(mut flows: Vec<Flow>, stop: &AtomicBool) -> Vec<Flow> {
+    let mut left = 5;
+    while left > 0 {
+        if stop.load(Ordering::SeqCst) {
+            left -= 1;
+        }
+        let begun = Instant::now();
+        exchange(&mut flows);
+        thread::sleep(PACE.saturating_sub(begun.elapsed()));
+    }
+    flows
+}
+
+/// One line there and back on each connection.
+fn exchange(flows: &mut [Flow]) {
+    const LINE: &[u8; 8] = b"are you\n";
+    let mut missing: Vec<(&mut Flow, usize)> = Vec::new();
+    for flow in flows.iter_mut().filter(|flow| !flow.is_broken) {
+        match flow.stream.write(LINE) {
+            Ok(len) if len == LINE.len() => missing.push((flow, len)),
+            Ok(_) | Err(_) => flow.is_broken = true,
+        }
+    }
+    let deadline = Instant::now() + PATIENCE;
+    let mut octets = [0; 8];
+    while !missing.is_empty() && Instant::now() < deadline {
+        missing.retain_mut(|(flow, left)| match flow.stream.read(&mut octets[..*left]) {
+            Ok(0) => {
+                flow.is_broken = true;
+                false
+            }
+            Ok(len) => {
+                *left -= len;
+                *left > 0
+            }
+            Err(error) if error.kind() == ErrorKind::WouldBlock => true,
+            Err(_) => {
+                flow.is_broken = true;
+                false
+            }
+        });
+        thread::sleep(Duration::from_millis(2));
+    }
+    missing.into_iter().for_each(|(flow, _)| flow.is_broken = true);
+}
