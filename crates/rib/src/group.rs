@@ -82,9 +82,8 @@ impl Group {
         if from.plainly_differ(a.set, b.set) {
             return false;
         }
-        let Some(first) = self.rewritten.get(&self.profile, a, from) else { return false };
-        let (key, octets) = (first.key, first.attributes.clone());
-        let second = self.rewritten.get(&self.profile, b, from);
-        second.is_some_and(|second| second.key == key && second.attributes == octets)
+        let mut key = |best| Some(self.rewritten.get(&self.profile, best, from)?.key);
+        let first = key(a);
+        first.is_some() && first == key(b)
     }
 }
