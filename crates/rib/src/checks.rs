@@ -4,6 +4,8 @@
 //! The result depends on peer, attribute set and prefix alone, so it is worked out when a path arrives or a setting
 //! changes, and one bit of it is kept; the reason is worked out again when somebody asks.
 
+use std::cmp::Reverse;
+
 use bgp_policy::{Policy, Verdict};
 use bgp_wire::{PeerKind, Prefix, RouterId};
 
@@ -89,6 +91,13 @@ pub(crate) fn export_policy(settings: &PeerSettings) -> Option<Policy> {
         (None, PeerKind::External) => None,
         (None, PeerKind::Internal) => Some(Policy::All),
     }
+}
+
+/// How a path does in the rounds of the selection before MULTI_EXIT_DISC; less is better. There each path stands for itself:
+/// one that does worse than another is out, and nobody else stays or goes for its sake.
+pub(crate) fn standing(kind: PeerKind, set: &AttributeSet) -> impl Ord + use<> {
+    let summary = &set.summary;
+    (Reverse(local_pref(kind, set)), summary.path_len(), summary.origin())
 }
 
 /// The degree of preference, RFC 4271 section 9.1.1.

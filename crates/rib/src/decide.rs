@@ -39,7 +39,7 @@ impl Rib {
         for family in Family::ALL {
             self.sweep_orphans(family, left / 2);
             self.rescan(family, left / 2);
-            self.judge(family, left / 2);
+            self.judge_again(family, left / 2);
         }
         while left > 0 {
             let mut worked = false;
@@ -359,7 +359,7 @@ impl Rib {
     }
 
     /// Judges some of what was announced by peers whose settings have changed.
-    fn judge(&mut self, family: Family, budget: usize) {
+    fn judge_again(&mut self, family: Family, budget: usize) {
         let table = &mut self.tables[family];
         let (sets, hops, us) = (&self.sets, &self.hops, self.config.router_id);
         for peer in self.peers.iter_mut().flatten() {

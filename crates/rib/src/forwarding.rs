@@ -6,7 +6,7 @@ use std::cell::OnceCell;
 use std::hash::BuildHasher;
 use std::sync::Arc;
 
-use bgp_wire::ScopedNextHop;
+use bgp_wire::{PeerKind, ScopedNextHop};
 use smallvec::SmallVec;
 
 use crate::interned::{Interned, NONE};
@@ -31,6 +31,17 @@ pub enum RouteSource {
     External,
     /// An internal peer.
     Internal,
+}
+
+impl RouteSource {
+    /// The kind of peer that it is; `None` for a network of our own.
+    pub(crate) fn kind(self) -> Option<PeerKind> {
+        match self {
+            Self::Local => None,
+            Self::External => Some(PeerKind::External),
+            Self::Internal => Some(PeerKind::Internal),
+        }
+    }
 }
 
 #[derive(Debug)]

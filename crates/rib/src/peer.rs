@@ -25,6 +25,8 @@ pub(crate) struct Peer {
 pub(crate) struct PeerFamily {
     /// The Adj-RIB-In, before policy.
     pub(crate) received: Column,
+    /// The prefix that it spoke of last.
+    pub(crate) last: u32,
     /// How many of its cells nothing refuses.
     pub(crate) accepted: u64,
     /// How many are best or in a multipath set.
@@ -160,6 +162,7 @@ impl PeerFamily {
     fn new(seed: Seed) -> Self {
         Self {
             received: Column::new(seed),
+            last: u32::MAX,
             accepted: 0,
             used: 0,
             stale: 0,

@@ -3,13 +3,15 @@
 //! Routes are stored before policy, with one bit that says whether policy and the checks let them through, and prefixes
 //! that change wait for the decision. The attribute set is interned and checked once for each UPDATE.
 
-use bgp_wire::{Announcement, AttributeBytes, Family, Nlri, ScopedNextHop, Update};
+use bgp_wire::{Announcement, AttributeBytes, Family, Nlri, PeerKind, Prefix, ScopedNextHop, Update};
 use smallvec::SmallVec;
 
 use crate::attributes::AttributeSets;
 use crate::checks;
 use crate::column::Cell;
 use crate::config::{MaximumPrefix, MaximumPrefixAction, PeerId};
+use crate::forwarding::Forwardings;
+use crate::interned::NONE;
 use crate::next_hops::NextHops;
 use crate::peer::{Change, Credit, Pace, PeerFamily};
 use crate::rib::Rib;
@@ -95,10 +97,12 @@ impl Rib {
             table: &mut self.tables[family],
             sets: &mut self.sets,
             hops: &mut self.hops,
+            forwardings: &self.forwardings,
+            kind: peer.settings.kind,
         };
         for entry in nlri.iter() {
             received.withdrawn += 1;
-            if let Some(id) = adj.table.prefixes.find(entry.prefix)
+            if let Some(id) = adj.find(entry.prefix)
                 && !adj.state.received.get(id).is_none()
             {
                 adj.replace(id, Cell::NONE, peer.credit.take());
@@ -136,10 +140,15 @@ impl Rib {
             table: &mut self.tables[family],
             sets: &mut self.sets,
             hops: &mut self.hops,
+            forwardings: &self.forwardings,
+            kind: peer.settings.kind,
         };
         for entry in announcement.nlri.iter() {
             received.announced += 1;
-            let Some(id) = adj.table.insert(entry.prefix) else { continue };
+            let Some(id) = adj.find(entry.prefix).or_else(|| adj.table.insert(entry.prefix)) else {
+                continue;
+            };
+            adj.state.last = id;
             let old = adj.state.received.get(id);
             if old.is_none() && adj.state.received.len() >= room {
                 received.over_limit += 1;
@@ -199,9 +208,40 @@ pub(crate) struct AdjRibIn<'a> {
     pub(crate) table: &'a mut Table,
     pub(crate) sets: &'a mut AttributeSets,
     pub(crate) hops: &'a mut NextHops,
+    pub(crate) forwardings: &'a Forwardings,
+    /// Of the peer.
+    pub(crate) kind: PeerKind,
 }
 
 impl AdjRibIn<'_> {
+    /// The id of a prefix that is known. Peers tell their tables in much the same order, and one peer does so again and
+    /// again: so the one behind the last is tried first.
+    fn find(&mut self, prefix: Prefix) -> Option<u32> {
+        let next = self.state.last.wrapping_add(1);
+        let id = if self.table.is_at(next, prefix) { Some(next) } else { self.table.prefixes.find(prefix) };
+        if let Some(id) = id {
+            self.state.last = id;
+        }
+        id
+    }
+
+    /// Whether a path that is new to the peer changes nothing: it is refused, or does worse than the best path before
+    /// anything is compared within one neighbouring AS.
+    fn changes_nothing(&self, id: u32, new: Cell) -> bool {
+        let entry = self.table.entry(id);
+        if self.table.undecided.contains(id) || entry.best_set == NONE {
+            return false;
+        }
+        let best_kind = self.forwardings.source(entry.forwarding).kind();
+        match (self.sets.get(entry.best_set), self.sets.get(new.set()), best_kind) {
+            _ if new.refused() => true,
+            (Some(best), Some(new), Some(best_kind)) => {
+                checks::standing(self.kind, new) > checks::standing(best_kind, best)
+            }
+            _ => false,
+        }
+    }
+
     fn announce(&mut self, id: u32, old: Cell, new: Cell, credit: &mut Credit) {
         if old.with_used(false) == new {
             return;
@@ -215,6 +255,10 @@ impl AdjRibIn<'_> {
             return;
         }
         self.sets.hold(new.set());
+        if old.is_none() && self.changes_nothing(id, new) {
+            self.put(id, new);
+            return;
+        }
         self.replace(id, new, credit.take());
     }
 
@@ -222,6 +266,10 @@ impl AdjRibIn<'_> {
     pub(crate) fn replace(&mut self, id: u32, cell: Cell, pace: Pace) {
         // Before the old path lets go of the prefix.
         self.table.mark_at(id, pace);
+        self.put(id, cell);
+    }
+
+    fn put(&mut self, id: u32, cell: Cell) {
         if !cell.is_none()
             && let Some(entry) = self.table.entry_mut(id)
         {

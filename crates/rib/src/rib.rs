@@ -140,7 +140,15 @@ impl Rib {
         let stale: Vec<u32> =
             state.received.iter().filter(|(_, cell)| cell.stale()).map(|(prefix, _)| prefix).collect();
         let table = &mut self.tables[family];
-        let mut adj = AdjRibIn { place, state, table, sets: &mut self.sets, hops: &mut self.hops };
+        let mut adj = AdjRibIn {
+            place,
+            state,
+            table,
+            sets: &mut self.sets,
+            hops: &mut self.hops,
+            forwardings: &self.forwardings,
+            kind: peer.settings.kind,
+        };
         for prefix in stale {
             adj.replace(prefix, Cell::NONE, Pace::Bulk);
         }

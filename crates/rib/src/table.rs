@@ -177,6 +177,11 @@ impl Table {
         self.entries.get_mut(id as usize)
     }
 
+    /// Whether `id` is in use, and for `prefix`.
+    pub(crate) fn is_at(&self, id: u32, prefix: Prefix) -> bool {
+        self.entry(id).refs > 0 && self.prefixes.prefix(id) == Some(prefix)
+    }
+
     /// The id of `prefix`, a new one if it has none. The caller holds it before anything is released.
     pub(crate) fn insert(&mut self, prefix: Prefix) -> Option<u32> {
         let id = self.prefixes.insert(prefix)?;
