@@ -102,9 +102,11 @@ impl Rib {
         };
         for entry in nlri.iter() {
             received.withdrawn += 1;
-            if let Some(id) = adj.find(entry.prefix)
+            let id = adj.next(entry.prefix).or_else(|| adj.table.prefixes.find(entry.prefix));
+            if let Some(id) = id
                 && !adj.state.received.get(id).is_none()
             {
+                adj.state.last = id;
                 adj.replace(id, Cell::NONE, peer.credit.take());
             }
         }
@@ -145,7 +147,7 @@ impl Rib {
         };
         for entry in announcement.nlri.iter() {
             received.announced += 1;
-            let Some(id) = adj.find(entry.prefix).or_else(|| adj.table.insert(entry.prefix)) else {
+            let Some(id) = adj.next(entry.prefix).or_else(|| adj.table.insert(entry.prefix)) else {
                 continue;
             };
             adj.state.last = id;
@@ -214,15 +216,11 @@ pub(crate) struct AdjRibIn<'a> {
 }
 
 impl AdjRibIn<'_> {
-    /// The id of a prefix that is known. Peers tell their tables in much the same order, and one peer does so again and
-    /// again: so the one behind the last is tried first.
-    fn find(&mut self, prefix: Prefix) -> Option<u32> {
+    /// The id behind the last, if it is for `prefix`: peers tell their tables in much the same order, and one peer does so
+    /// again and again.
+    fn next(&self, prefix: Prefix) -> Option<u32> {
         let next = self.state.last.wrapping_add(1);
-        let id = if self.table.is_at(next, prefix) { Some(next) } else { self.table.prefixes.find(prefix) };
-        if let Some(id) = id {
-            self.state.last = id;
-        }
-        id
+        self.table.is_at(next, prefix).then_some(next)
     }
 
     /// Whether a path that is new to the peer changes nothing: it is refused, or does worse than the best path before
