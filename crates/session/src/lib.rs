@@ -29,6 +29,8 @@ pub mod config;
 pub mod connection;
 pub mod counters;
 pub mod graceful_restart;
+#[cfg(test)]
+mod model;
 pub mod negotiated;
 pub mod output;
 mod pace;

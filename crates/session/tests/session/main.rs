@@ -11,3 +11,5 @@ mod scenario;
 mod sim;
 mod suspend;
 mod timers;
+#[expect(unreachable_pub, reason = "shared with the fuzz target `session`")]
+mod world;

@@ -1,11 +1,8 @@
 //! Whatever happens, in whatever order: nothing panics, nothing leaks, nobody is stuck.
 
-use std::collections::HashSet;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use bgp_session::{
-    Command, ConnectionId, Direction, Exceeded, Mode, Output, Peer, PeerConfig, StateName, Waiting,
-};
+use bgp_session::{Command, ConnectionId, Direction, Exceeded, Mode};
 use bgp_wire::message;
 use bgp_wire::notification::{CeaseCode, Notification};
 use bgp_wire::open::{HoldTime, Open};
@@ -14,20 +11,7 @@ use bytes::BytesMut;
 use proptest::prelude::*;
 
 use crate::hand::{config, endpoints, open, open_of, router_id};
-
-#[derive(Clone, Debug)]
-enum Step {
-    Command(Command),
-    Connected(Direction),
-    DialFailed,
-    /// To one of the open connections.
-    Say(usize, Vec<u8>),
-    Closed(usize),
-    Sent(usize),
-    Blocked(usize),
-    Pass(u32),
-    Mode(Mode),
-}
+use crate::world::{Step, World};
 
 fn said() -> impl Strategy<Value = Vec<u8>> {
     let good = |last: u8, hold: u16| {
@@ -70,160 +54,16 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// The daemon's side of the bargain, and the laws.
-struct World {
-    peer: Peer,
-    now: Instant,
-    next_id: u64,
-    open: Vec<ConnectionId>,
-    dialling: bool,
-    up: Option<ConnectionId>,
-}
-
-impl World {
-    fn new() -> Self {
-        let now = Instant::now();
-        let peer = Peer::new(config(), 1, now);
-        Self { peer, now, next_id: 0, open: Vec::new(), dialling: false, up: None }
-    }
-
-    fn pick(&self, which: usize) -> Option<ConnectionId> {
-        self.open.get(which.checked_rem(self.open.len())?).copied()
-    }
-
-    fn step(&mut self, step: Step) {
-        let mut out = Vec::new();
-        let (peer, now) = (&mut self.peer, self.now);
-        match step {
-            Step::Command(command) => peer.command(command, now, &mut out),
-            Step::Connected(direction) => {
-                if direction == Direction::Outgoing {
-                    // An answer that nobody waits for may still come: the dial was given up a moment ago.
-                    self.dialling = false;
-                }
-                self.next_id += 1;
-                let id = ConnectionId(self.next_id);
-                self.open.push(id);
-                peer.connected(id, direction, endpoints(), now, &mut out);
-            }
-            Step::DialFailed if self.dialling => {
-                self.dialling = false;
-                peer.dial_failed("refused", now, &mut out);
-            }
-            Step::DialFailed => {}
-            Step::Say(which, octets) => {
-                let id = self.pick(which).unwrap_or(ConnectionId(0));
-                self.peer.receive(id, &mut BytesMut::from(&octets[..]), now, &mut out);
-            }
-            Step::Closed(which) => {
-                if let Some(id) = self.pick(which) {
-                    self.open.retain(|open| *open != id);
-                    self.peer.closed(id, "reset", now, &mut out);
-                    out.retain(|output| *output != Output::Close(id));
-                }
-            }
-            Step::Sent(which) => {
-                let id = self.pick(which).unwrap_or(ConnectionId(0));
-                self.peer.sent(id);
-            }
-            Step::Blocked(which) => {
-                let id = self.pick(which).unwrap_or(ConnectionId(0));
-                self.peer.send_blocked(id, now);
-            }
-            Step::Pass(millis) => return self.pass(Duration::from_millis(millis.into())),
-            Step::Mode(mode) => {
-                let config = PeerConfig { mode, ..peer.config().clone() };
-                peer.set_config(config, now, &mut out);
-            }
-        }
-        self.check(out);
-    }
-
-    fn pass(&mut self, time: Duration) {
-        let until = self.now + time;
-        let mut ticks = 0;
-        while let Some(at) = self.peer.next_deadline().filter(|at| *at <= until) {
-            self.now = self.now.max(at);
-            let mut out = Vec::new();
-            self.peer.tick(self.now, &mut out);
-            self.check(out);
-            ticks += 1;
-            assert!(ticks < 20_000, "timers run wild");
-        }
-        self.now = until;
-    }
-
-    fn check(&mut self, out: Vec<Output>) {
-        assert!(out.len() <= 24, "{} outputs of one step", out.len());
-        for output in out {
-            match output {
-                Output::Dial => {
-                    assert!(!self.dialling, "two dials");
-                    self.dialling = true;
-                }
-                Output::AbortDial => self.dialling = false,
-                Output::Send(id, _) => assert!(self.open.contains(&id), "sent on {id}"),
-                Output::Close(id) => {
-                    assert!(self.open.contains(&id), "closed {id} twice");
-                    self.open.retain(|open| *open != id);
-                }
-                Output::Up(negotiated) => {
-                    assert_eq!(self.up.replace(negotiated.connection), None, "two sessions");
-                }
-                Output::Down(_) => assert!(self.up.take().is_some(), "down without a session"),
-                Output::Update(_) | Output::Refresh(_) | Output::FirstKeepalive => {
-                    assert!(self.up.is_some(), "routes without a session")
-                }
-                Output::Note(_) => {}
-            }
-        }
-        let status = self.peer.status();
-        let known: HashSet<ConnectionId> = status.connections.iter().copied().collect();
-        let open: HashSet<ConnectionId> = self.open.iter().copied().collect();
-        assert_eq!(known, open, "a connection leaked");
-        assert!(known.len() <= 2);
-        assert_eq!(self.up.is_some(), status.state == StateName::Established);
-        assert!(self.has_a_way_out(), "stuck: {status:?}");
-    }
-
-    /// A timer, the peer or the operator: somebody can move every state.
-    fn has_a_way_out(&self) -> bool {
-        let status = self.peer.status();
-        self.peer.next_deadline().is_some()
-            || match status.waiting {
-                Waiting::Start | Waiting::Operator(_) | Waiting::Prefixes(_) => true,
-                Waiting::PeerToDial => status.mode.accepts(),
-                Waiting::Nothing => status.negotiated.unwrap().hold_time == HoldTime::Off,
-                Waiting::NextDial | Waiting::DialAnswer | Waiting::Open | Waiting::Keepalive => false,
-            }
-    }
-
-    /// From wherever it is, the peer comes up when the operator and the other end want it to.
-    fn comes_up(mut self) {
-        self.step(Step::Mode(Mode::Both));
-        self.step(Step::Command(Command::Start));
-        self.step(Step::Connected(Direction::Incoming));
-        let id = ConnectionId(self.next_id);
-        // A larger identifier than ours: its connection is the strong one.
-        let theirs = Open { router_id: router_id(200), ..open() }.encode();
-        let which = self.open.iter().position(|open| *open == id).unwrap();
-        self.step(Step::Say(which, theirs.to_vec()));
-        let which = self.open.iter().position(|open| *open == id).unwrap();
-        self.step(Step::Say(which, message::keepalive().to_vec()));
-        assert_eq!(self.up, Some(id));
-    }
-}
-
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(3000))]
 
     #[test]
     fn any_events_in_any_order(steps in prop::collection::vec(step(), 1..80)) {
-        let mut world = World::new();
+        let mut world = World::new(config(), endpoints());
         for step in steps {
             world.step(step);
         }
-        world.comes_up();
+        world.comes_up(&Open { router_id: router_id(200), ..open() }.encode());
     }
 
     #[test]
@@ -234,7 +74,7 @@ proptest! {
             octets.splice(0..0, [0xff; 16]);
         }
         let run = |pieces: &[&[u8]]| {
-            let mut world = World::new();
+            let mut world = World::new(config(), endpoints());
             world.step(Step::Command(Command::Start));
             world.step(Step::Connected(Direction::Incoming));
             for said in [open().encode(), message::keepalive()].iter().take(stage.into()) {
@@ -246,7 +86,7 @@ proptest! {
                 buffer.extend_from_slice(piece);
                 world.peer.receive(ConnectionId(1), &mut buffer, world.now, &mut out);
             }
-            world.check(out);
+            world.check(out, octets.len());
             (world.peer.status().state, world.peer.status().counters)
         };
         let (first, rest) = octets.split_at(cut.min(octets.len()));
