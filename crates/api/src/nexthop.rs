@@ -118,6 +118,14 @@ pub struct NexthopGroup {
     pub routes: u64,
     /// `resilient` or `hash-threshold`.
     pub algorithm: Option<String>,
+    /// Of a resilient group: how many buckets it has.
+    pub buckets: Option<u32>,
+    /// For how long no packet may have used a bucket that is to go to another member.
+    pub idle_timer_seconds: Option<u32>,
+    /// After how long out of balance buckets move although they are in use; 0 is never.
+    pub unbalanced_timer_seconds: Option<u32>,
+    /// How many buckets have moved to another member with the last change of the members and since.
+    pub moved: Option<u32>,
 }
 
 /// One member of a group.
@@ -129,4 +137,12 @@ pub struct GroupMember {
     pub next_hop: String,
     /// Its share.
     pub weight: u32,
+    /// Of a resilient group: how many buckets it has.
+    pub buckets: Option<u32>,
+    /// Of them: those that no packet has used for the idle timer.
+    pub idle_buckets: Option<u32>,
+    /// How long its bucket that was used last has been idle, in milliseconds.
+    pub idle_min_ms: Option<u64>,
+    /// How long the one that was used least recently has been.
+    pub idle_max_ms: Option<u64>,
 }

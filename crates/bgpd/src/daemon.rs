@@ -9,16 +9,16 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
-use bgp_fib::{Fib, FibConfig};
+use bgp_fib::{Fib, FibConfig, GroupKind};
 use bgp_netlink::{Kernel, KernelConfig};
 use bgp_rib::{Rib, RibConfig};
 use bgp_wire::{PerFamily, RouterId};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
-use tracing::{error, info, warn};
+use tracing::{debug, error, info, warn};
 
-use crate::config::{Config, Sandbox};
+use crate::config::{Config, NexthopGroups, Sandbox};
 use crate::control::{self, Control};
 use crate::events::Hub;
 use crate::listener::Listeners;
@@ -195,7 +195,35 @@ fn fib_config(config: &Config) -> FibConfig {
         startup_grace: None,
         probe_interval: config.kernel.neighbor_probe_interval,
         hash_seed: random::seed(),
+        groups: groups(config),
         ..FibConfig::default()
+    }
+}
+
+/// The kind of next-hop groups that is wanted and that this kernel has.
+fn groups(config: &Config) -> GroupKind {
+    let resilient = GroupKind::Resilient(config.kernel.resilient);
+    match config.kernel.nexthop_groups {
+        NexthopGroups::Plain => return GroupKind::HashThreshold,
+        NexthopGroups::Resilient if !config.kernel.install => return resilient,
+        NexthopGroups::Resilient => {}
+    }
+    match bgp_netlink::groups::has_resilient_groups() {
+        Ok(true) => {
+            debug!(buckets = config.kernel.resilient.buckets, "next-hop groups are resilient");
+            resilient
+        }
+        Ok(false) => {
+            warn!(
+                "this kernel has no resilient next-hop groups: every change of a route's next hops breaks connections \
+                 of those that stay; Linux 5.13 and later have them"
+            );
+            GroupKind::HashThreshold
+        }
+        Err(error) => {
+            warn!(%error, "the kernel was asked whether it has resilient next-hop groups; taken for granted");
+            resilient
+        }
     }
 }
 

@@ -16,6 +16,51 @@ pub const HOP_IDS: Range<u32> = 186_000_001..186_500_000;
 /// Ids of our groups.
 pub const GROUP_IDS: Range<u32> = 186_500_001..187_000_000;
 
+/// How a group of the kernel spreads flows over its members.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum GroupKind {
+    /// `NEXTHOP_GRP_TYPE_MPATH`: ranges of the hash, dealt anew over all members at every change. For kernels before 5.13.
+    HashThreshold,
+    /// `NEXTHOP_GRP_TYPE_RES`: buckets, each of which stays with its member while that is there and flows use it.
+    Resilient(Resilient),
+}
+
+/// What a resilient group is made with. The kernel changes the timers of a group in place, never the buckets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Resilient {
+    /// `NHA_RES_GROUP_BUCKETS`, at least 1.
+    pub buckets: u16,
+    /// `NHA_RES_GROUP_IDLE_TIMER`, seconds: a bucket without a packet for so long is free for another member.
+    pub idle_timer: u32,
+    /// `NHA_RES_GROUP_UNBALANCED_TIMER`, seconds: after so long out of balance buckets move although they are in use; 0 is
+    /// never.
+    pub unbalanced_timer: u32,
+}
+
+impl Default for Resilient {
+    fn default() -> Self {
+        Self { buckets: 128, idle_timer: 60, unbalanced_timer: 0 }
+    }
+}
+
+impl GroupKind {
+    /// How many buckets; `None` for a group without.
+    pub(crate) fn buckets(self) -> Option<u16> {
+        match self {
+            Self::HashThreshold => None,
+            Self::Resilient(resilient) => Some(resilient.buckets),
+        }
+    }
+
+    /// How long a group that has just been made cannot know which of its buckets are in use.
+    pub(crate) fn blind(self) -> Duration {
+        match self {
+            Self::HashThreshold => Duration::ZERO,
+            Self::Resilient(resilient) => Duration::from_secs(resilient.idle_timer.into()),
+        }
+    }
+}
+
 /// Settings of the [`Fib`](crate::Fib).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FibConfig {
@@ -31,6 +76,8 @@ pub struct FibConfig {
     pub preferred_source: PerFamily<Option<IpAddr>>,
     /// Whether `::ffff:a.b.c.d` is turned into the real IPv6 address of that node.
     pub resolve_mapped_next_hops: bool,
+    /// What the groups are made as. Whether the kernel has resilient ones is for the caller to find out.
+    pub groups: GroupKind,
     /// Whether routes stay when the daemon stops.
     pub keep_on_exit: bool,
     /// How long own routes found at start are kept while nobody wants them; `None`: until
@@ -51,6 +98,7 @@ impl Default for FibConfig {
             protocol: PROTOCOL_BGP,
             preferred_source: PerFamily::default(),
             resolve_mapped_next_hops: true,
+            groups: GroupKind::Resilient(Resilient::default()),
             keep_on_exit: false,
             startup_grace: Some(Duration::from_secs(45)),
             probe_interval: None,

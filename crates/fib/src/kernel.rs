@@ -7,6 +7,8 @@ use std::net::IpAddr;
 
 use bgp_wire::Prefix;
 
+use crate::config::GroupKind;
+
 /// A link-layer address of six octets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Mac(pub [u8; 6]);
@@ -167,6 +169,8 @@ pub struct KernelNexthop {
     pub onlink: bool,
     /// `NHA_GROUP`: id and weight (1 to 65536) of each member; empty for what is no group.
     pub members: Vec<(u32, u32)>,
+    /// `NHA_GROUP_TYPE` and `NHA_RES_GROUP`; of no meaning for what is no group.
+    pub kind: GroupKind,
 }
 
 /// The kernel's refusal of one operation.

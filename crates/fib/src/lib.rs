@@ -27,6 +27,7 @@
 mod config;
 mod event;
 mod fib;
+mod groups;
 mod guard;
 mod kernel;
 mod objects;
@@ -36,7 +37,7 @@ mod sets;
 mod tracking;
 mod view;
 
-pub use config::{FibConfig, GROUP_IDS, HOP_IDS, MAIN_TABLE, PROTOCOL_BGP};
+pub use config::{FibConfig, GROUP_IDS, GroupKind, HOP_IDS, MAIN_TABLE, PROTOCOL_BGP, Resilient};
 pub use event::{Event, Kind, Seen};
 pub use fib::{Fib, Leftovers};
 pub use kernel::{

@@ -1,15 +1,16 @@
 //! Next-hop objects and groups: their ids, who needs them, and what the kernel holds of them.
 //!
-//! A hop belongs to a gateway on a link, a group to a set of hops; both are shared by whoever needs them, and their ids
-//! stay for as long as anybody does. What the kernel does by itself when a hop goes (groups shrink, empty groups and the
-//! routes of both vanish) happens here too, or the next plan would build on sand.
+//! A hop belongs to a gateway on a link and is shared by whoever needs it, a group (`groups`) to a set of next hops; their
+//! ids stay for as long as anybody needs them. What the kernel does by itself when a hop goes (groups shrink, empty groups
+//! and the routes of both vanish) happens here too, or the next plan would build on sand.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Range;
 
 use foldhash::fast::FixedState;
 
-use crate::config::{GROUP_IDS, HOP_IDS};
+use crate::config::{GROUP_IDS, GroupKind, HOP_IDS};
+use crate::groups::{Group, Members};
 use crate::guard::{Guard, Trouble};
 use crate::view::Via;
 
@@ -43,6 +44,12 @@ pub(crate) struct Object<T> {
     pub(crate) doubt: bool,
     /// How many sets need it.
     pub(crate) claims: u32,
+    /// Of them: how many only borrow it. Groups only, as the next two.
+    pub(crate) lent: u32,
+    /// What it is made as, before it becomes what is wanted.
+    pub(crate) seed: Option<T>,
+    /// The kernel has got the seed and not yet what is wanted: no route may point to it.
+    pub(crate) sown: bool,
     /// Found at start and never claimed.
     pub(crate) leftover: bool,
     /// Last changed after the dump with this number was asked for; last seen in the one with that.
@@ -62,6 +69,9 @@ impl<T> Object<T> {
             flight: None,
             doubt: false,
             claims: 0,
+            lent: 0,
+            seed: None,
+            sown: false,
             leftover: false,
             touched: 0,
             seen: 0,
@@ -71,17 +81,19 @@ impl<T> Object<T> {
         }
     }
 
-    /// Whether the kernel will hold it when the next operation arrives there.
-    pub(crate) fn available(&self) -> bool {
-        match &self.flight {
-            Some(Flight::Put(_)) => true,
-            Some(Flight::Del) => false,
-            None => matches!(self.held, Held::Present(_)),
-        }
-    }
-
     pub(crate) fn is_gone(&self) -> bool {
         self.claims == 0 && self.flight.is_none() && matches!(self.held, Held::Absent)
+    }
+}
+
+impl<T: PartialEq> Object<T> {
+    /// Whether the kernel will hold it, and not its seed, when the next operation arrives there.
+    pub(crate) fn available(&self) -> bool {
+        let grown = |body: &T| !self.sown || *body == self.wanted;
+        match (&self.flight, &self.held) {
+            (Some(Flight::Put(body)), _) | (None, Held::Present(body)) => grown(body),
+            (Some(Flight::Del), _) | (None, Held::Absent | Held::Doubt) => false,
+        }
     }
 }
 
@@ -96,9 +108,11 @@ impl<T: PartialEq> Held<T> {
 #[derive(Debug)]
 pub(crate) struct Objects {
     pub(crate) hops: BTreeMap<u32, Object<Via>>,
-    pub(crate) groups: BTreeMap<u32, Object<Vec<u32>>>,
+    pub(crate) groups: BTreeMap<u32, Object<Group>>,
+    /// What our groups are.
+    pub(crate) kind: GroupKind,
     by_via: BTreeMap<Via, u32>,
-    by_members: BTreeMap<Vec<u32>, u32>,
+    pub(crate) by_members: BTreeMap<(Option<u16>, Members), u32>,
     /// Routes that point to an object, in the kernel or on their way.
     users: HashMap<u32, u32, FixedState>,
     /// Objects that a plan has to look at.
@@ -106,14 +120,15 @@ pub(crate) struct Objects {
     /// Ids in our ranges that belong to somebody else.
     pub(crate) taken: BTreeSet<u32>,
     next_hop_id: u32,
-    next_group_id: u32,
+    pub(crate) next_group_id: u32,
 }
 
 impl Objects {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(kind: GroupKind) -> Self {
         Self {
             hops: BTreeMap::new(),
             groups: BTreeMap::new(),
+            kind,
             by_via: BTreeMap::new(),
             by_members: BTreeMap::new(),
             users: HashMap::default(),
@@ -154,48 +169,6 @@ impl Objects {
         self.work.insert(id);
     }
 
-    /// The group for these members, needed once more. `old` is the group the caller has claimed so far: where nobody else
-    /// needs it, its routes all change together, so it changes in place (one message, however many routes, even where
-    /// another group comes to the same members); else it is released.
-    pub(crate) fn claim_group(&mut self, members: &[u32], old: Option<u32>) -> u32 {
-        let claimed = old.and_then(|id| Some((id, self.groups.get(&id)?)));
-        if let Some((id, group)) = claimed {
-            if group.wanted == members {
-                return id;
-            }
-            if group.claims == 1 {
-                self.rename_group(id, members);
-                return id;
-            }
-        }
-        old.into_iter().for_each(|old| self.release(old));
-        let id = match self.by_members.get(members) {
-            Some(id) => *id,
-            None => {
-                let id = free_id(&GROUP_IDS, &mut self.next_group_id, |id| {
-                    self.groups.contains_key(&id) || self.taken.contains(&id)
-                });
-                self.by_members.insert(members.to_vec(), id);
-                id
-            }
-        };
-        let group = self.groups.entry(id).or_insert_with(|| Object::new(members.to_vec()));
-        group.claims += 1;
-        group.leftover = false;
-        self.work.insert(id);
-        id
-    }
-
-    fn rename_group(&mut self, id: u32, members: &[u32]) {
-        let Some(group) = self.groups.get_mut(&id) else { return };
-        let old = std::mem::replace(&mut group.wanted, members.to_vec());
-        if self.by_members.get(&old) == Some(&id) {
-            self.by_members.remove(&old);
-        }
-        self.by_members.insert(members.to_vec(), id);
-        self.work.insert(id);
-    }
-
     /// The hop with this id; entered where the kernel holds it and we did not know.
     pub(crate) fn found_hop(&mut self, id: u32, via: Via) -> &mut Object<Via> {
         if !self.hops.contains_key(&id) {
@@ -205,15 +178,6 @@ impl Objects {
         self.hops.entry(id).or_insert_with(|| Object::new(via))
     }
 
-    /// The group with this id; entered where the kernel holds it and we did not know.
-    pub(crate) fn found_group(&mut self, id: u32, members: Vec<u32>) -> &mut Object<Vec<u32>> {
-        if !self.groups.contains_key(&id) {
-            self.by_members.entry(members.clone()).or_insert(id);
-        }
-        self.work.insert(id);
-        self.groups.entry(id).or_insert_with(|| Object::new(members))
-    }
-
     /// Forgets an object: the kernel holds nothing and nobody needs it, or its id is somebody else's.
     pub(crate) fn forget(&mut self, id: u32) {
         if let Some(hop) = self.hops.remove(&id)
@@ -221,11 +185,7 @@ impl Objects {
         {
             self.by_via.remove(&hop.wanted);
         }
-        if let Some(group) = self.groups.remove(&id)
-            && self.by_members.get(&group.wanted) == Some(&id)
-        {
-            self.by_members.remove(&group.wanted);
-        }
+        self.forget_group(id);
         self.work.remove(&id);
     }
 
@@ -276,12 +236,12 @@ impl Objects {
     pub(crate) fn shrink_groups(&mut self, id: u32, touch: u64) -> Vec<u32> {
         let mut emptied = Vec::new();
         for (group_id, group) in &mut self.groups {
-            if matches!(&group.flight, Some(Flight::Put(members)) if members.contains(&id)) {
+            if matches!(&group.flight, Some(Flight::Put(put)) if put.contains(id)) {
                 group.doubt = true;
             }
-            let Held::Present(members) = &mut group.held else { continue };
+            let Held::Present(Group { members, .. }) = &mut group.held else { continue };
             let before = members.len();
-            members.retain(|member| *member != id);
+            members.retain(|(member, _)| *member != id);
             if members.len() != before {
                 group.touched = touch;
                 self.work.insert(*group_id);
@@ -306,8 +266,8 @@ impl Objects {
             self.work.insert(id);
         }
         for (group_id, group) in &mut self.groups {
-            let in_flight = matches!(&group.flight, Some(Flight::Put(members)) if members.contains(&id));
-            let held = matches!(&group.held, Held::Present(members) if members.contains(&id));
+            let in_flight = matches!(&group.flight, Some(Flight::Put(put)) if put.contains(id));
+            let held = matches!(&group.held, Held::Present(held) if held.contains(id));
             if in_flight || held {
                 group.doubt |= group.flight.is_some();
                 group.held = Held::Doubt;
@@ -324,8 +284,8 @@ impl Objects {
             && self.groups.values().all(|group| {
                 let in_flight = match &group.flight {
                     Some(Flight::Del) => return true,
-                    Some(Flight::Put(members)) => {
-                        if members.contains(&id) {
+                    Some(Flight::Put(put)) => {
+                        if put.contains(id) {
                             return false;
                         }
                         true
@@ -333,8 +293,8 @@ impl Objects {
                     None => false,
                 };
                 match &group.held {
-                    Held::Present(members) if members.contains(&id) => {
-                        members.len() > 1 && !group.leftover && !in_flight
+                    Held::Present(held) if held.contains(id) => {
+                        held.members.len() > 1 && !group.leftover && !in_flight
                     }
                     Held::Present(_) | Held::Absent => true,
                     Held::Doubt => false,
@@ -343,7 +303,7 @@ impl Objects {
     }
 }
 
-fn free_id(range: &Range<u32>, next: &mut u32, used: impl Fn(u32) -> bool) -> u32 {
+pub(crate) fn free_id(range: &Range<u32>, next: &mut u32, used: impl Fn(u32) -> bool) -> u32 {
     for _ in range.clone() {
         let id = *next;
         *next = if id + 1 < range.end { id + 1 } else { range.start };

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 
 use bgp_wire::Prefix;
 
+use crate::config::GroupKind;
 use crate::event::Kind;
 use crate::kernel::{KernelHop, Mac};
 
@@ -28,13 +29,15 @@ pub struct NexthopSpec {
     pub onlink: bool,
 }
 
-/// A next-hop group (hash-threshold, `NHA_GROUP_TYPE` 0; the header's family is `AF_UNSPEC`).
+/// A next-hop group (the header's family is `AF_UNSPEC`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GroupSpec {
     /// Its id.
     pub id: u32,
     /// `nh_protocol`.
     pub protocol: u8,
+    /// `NHA_GROUP_TYPE`, and for a resilient one `NHA_RES_GROUP`.
+    pub kind: GroupKind,
     /// Id and weight (1 to 256) of each member, by ascending id, each once.
     pub members: Vec<(u32, u16)>,
 }
@@ -79,7 +82,8 @@ pub enum Op {
     },
     /// A group by `RTM_NEWNEXTHOP` with `NLM_F_CREATE | NLM_F_EXCL`.
     GroupAdd(GroupSpec),
-    /// A group by `RTM_NEWNEXTHOP` with `NLM_F_CREATE | NLM_F_REPLACE`: its routes follow in place.
+    /// A group by `RTM_NEWNEXTHOP` with `NLM_F_REPLACE` alone: its routes follow in place. `ENOENT` where it is gone, for
+    /// then its routes are as well.
     GroupReplace(GroupSpec),
     /// `RTM_DELNEXTHOP` of a group.
     GroupDel {

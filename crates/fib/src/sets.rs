@@ -1,15 +1,25 @@
 //! Sets of next hops as the RIB wants them, shared by all prefixes that want the same.
 //!
-//! A set comes to gateways (each once, however many of its next hops lead there), these to hop objects, and two or more
-//! of them to a group. When a member fails or comes back, the prefixes of the set change together.
+//! A set comes to gateways (each once, however many of its next hops lead there), these to hop objects, and those to a
+//! group. When a member fails or comes back, the prefixes of the set change together, by a change of the group.
+//!
+//! When a node joins, its routes come one after another: prefix by prefix moves from the set without it to the set with it.
+//! The new set borrows the old one's group meanwhile, which lacks nothing but the new member, and inherits it when the
+//! last prefix has moved. Where some stay behind, the new set gets a group of its own, with the old members only until the
+//! kernel can tell which of its buckets are in use.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
 
 use bgp_wire::ScopedNextHop;
 
+use crate::groups::{Members, Share, grows};
 use crate::objects::Objects;
 use crate::op::RouteTarget;
 use crate::view::Via;
+
+/// How long routes of one burst may be apart.
+const BURST: Duration = Duration::from_millis(200);
 
 /// Where the routes of a set should point.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,17 +32,35 @@ pub(crate) enum Target {
     Ready(RouteTarget),
 }
 
+/// Another set's group, used for a while.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Loan {
+    group: u32,
+    until: Instant,
+}
+
+/// Members that a new group does without until a time.
+#[derive(Debug)]
+struct Patience {
+    until: Instant,
+    /// Those it begins with.
+    first: Members,
+}
+
 /// One set.
 #[derive(Debug)]
 pub(crate) struct Set {
-    pub(crate) next_hops: Vec<ScopedNextHop>,
+    /// By next hop, each once.
+    pub(crate) shares: Vec<Share>,
     /// Route slots of its prefixes, in no order.
     pub(crate) members: Vec<u32>,
-    pub(crate) vias: Vec<Via>,
+    pub(crate) vias: Vec<(Via, u16)>,
     /// Claimed hops, sorted.
-    pub(crate) hop_ids: Vec<u32>,
-    /// Claimed group.
-    pub(crate) group: Option<u32>,
+    hops: Members,
+    /// The group it owns.
+    group: Option<u32>,
+    loan: Option<Loan>,
+    patience: Option<Patience>,
     pub(crate) target: Target,
 }
 
@@ -40,11 +68,13 @@ pub(crate) struct Set {
 #[derive(Debug, Default)]
 pub(crate) struct Sets {
     sets: BTreeMap<u32, Set>,
-    by_next_hops: BTreeMap<Vec<ScopedNextHop>, u32>,
+    by_shares: BTreeMap<Vec<Share>, u32>,
     by_next_hop: BTreeMap<ScopedNextHop, BTreeSet<u32>>,
     next_id: u32,
     /// Sets to be looked at again.
     pub(crate) dirty: BTreeSet<u32>,
+    /// Sets to be looked at again at a time.
+    timers: BTreeSet<(Instant, u32)>,
 }
 
 impl Sets {
@@ -56,9 +86,9 @@ impl Sets {
         self.sets.get_mut(&id)
     }
 
-    /// The set of these next hops (sorted, each once); `true` where it is new.
-    pub(crate) fn find_or_create(&mut self, next_hops: Vec<ScopedNextHop>) -> (u32, bool) {
-        if let Some(id) = self.by_next_hops.get(&next_hops) {
+    /// The set of these shares (sorted, each next hop once); `true` where it is new.
+    pub(crate) fn find_or_create(&mut self, shares: Vec<Share>) -> (u32, bool) {
+        if let Some(id) = self.by_shares.get(&shares) {
             return (*id, false);
         }
         while self.sets.contains_key(&self.next_id) {
@@ -66,16 +96,18 @@ impl Sets {
         }
         let id = self.next_id;
         self.next_id = id.wrapping_add(1);
-        for next_hop in &next_hops {
+        for (next_hop, _) in &shares {
             self.by_next_hop.entry(*next_hop).or_default().insert(id);
         }
-        self.by_next_hops.insert(next_hops.clone(), id);
+        self.by_shares.insert(shares.clone(), id);
         let set = Set {
-            next_hops,
+            shares,
             members: Vec::new(),
             vias: Vec::new(),
-            hop_ids: Vec::new(),
+            hops: Vec::new(),
             group: None,
+            loan: None,
+            patience: None,
             target: Target::Waiting,
         };
         self.sets.insert(id, set);
@@ -83,11 +115,53 @@ impl Sets {
         (id, true)
     }
 
+    /// A prefix moves from the set `old` to the set `new`: one that has no group yet borrows that of `old`.
+    pub(crate) fn borrow(&mut self, old: u32, new: u32, objects: &mut Objects, now: Instant) {
+        let from = self.sets.get(&old).and_then(|set| set.group.or(set.loan.map(|loan| loan.group)));
+        let (Some(group), Some(set)) = (from, self.sets.get_mut(&new)) else { return };
+        if set.group.is_none() && set.loan.is_none() && set.hops.is_empty() {
+            objects.lend(group);
+            set.loan = Some(Loan { group, until: now + BURST });
+            self.timers.insert((now + BURST, new));
+        }
+    }
+
+    /// Works out where the routes of a set with these gateways (sorted, each once) should point.
+    pub(crate) fn claim(
+        &mut self,
+        id: u32,
+        vias: Vec<(Via, u16)>,
+        objects: &mut Objects,
+        now: Instant,
+    ) -> Target {
+        let Some(set) = self.sets.get_mut(&id) else { return Target::Waiting };
+        let target = set.claim(vias, objects, now);
+        let patience = set.patience.as_ref().map(|patience| patience.until).filter(|until| *until > now);
+        self.timers.extend(patience.map(|until| (until, id)));
+        target
+    }
+
+    /// Marks the sets whose time has come.
+    pub(crate) fn tick(&mut self, now: Instant) {
+        while let Some((at, id)) = self.timers.first().copied()
+            && at <= now
+        {
+            self.timers.remove(&(at, id));
+            if self.sets.contains_key(&id) {
+                self.dirty.insert(id);
+            }
+        }
+    }
+
+    pub(crate) fn next_deadline(&self) -> Option<Instant> {
+        self.timers.first().map(|(at, _)| *at)
+    }
+
     /// Takes out a set that no prefix wants.
     pub(crate) fn remove(&mut self, id: u32) -> Option<Set> {
         let set = self.sets.remove(&id)?;
-        self.by_next_hops.remove(&set.next_hops);
-        for next_hop in &set.next_hops {
+        self.by_shares.remove(&set.shares);
+        for (next_hop, _) in &set.shares {
             if let Some(ids) = self.by_next_hop.get_mut(next_hop) {
                 ids.remove(&id);
                 if ids.is_empty() {
@@ -106,15 +180,15 @@ impl Sets {
 
     /// An object has changed.
     pub(crate) fn mark_object(&mut self, object: u32) {
-        let touched = |set: &Set| set.group == Some(object) || set.hop_ids.contains(&object);
+        let touched = |set: &Set| set.points_to(object) || set.needs(object);
         self.dirty.extend(self.sets.iter().filter(|(_, set)| touched(set)).map(|(id, _)| *id));
     }
 
     /// Gives up every object, for a kernel that has none.
     pub(crate) fn release_all(&mut self, objects: &mut Objects) {
         for set in self.sets.values_mut() {
-            set.release_group(objects);
-            set.hop_ids.drain(..).for_each(|id| objects.release(id));
+            set.release_groups(objects);
+            set.hops.drain(..).for_each(|(id, _)| objects.release(id));
         }
         self.dirty.extend(self.sets.keys());
     }
@@ -122,13 +196,13 @@ impl Sets {
     /// An object is given up because its id is somebody else's: its sets claim anew.
     pub(crate) fn disclaim(&mut self, object: u32, objects: &mut Objects) {
         for (id, set) in &mut self.sets {
-            if set.group == Some(object) {
-                set.group = None;
+            if set.points_to(object) {
+                (set.group, set.loan) = (None, None);
                 self.dirty.insert(*id);
             }
-            if set.hop_ids.contains(&object) {
+            if set.needs(object) {
                 set.vias.clear();
-                set.hop_ids.drain(..).for_each(|hop| objects.release(hop));
+                set.hops.drain(..).for_each(|(hop, _)| objects.release(hop));
                 self.dirty.insert(*id);
             }
         }
@@ -136,39 +210,94 @@ impl Sets {
 }
 
 impl Set {
-    /// Claims what these gateways (sorted, each once) need, and says where routes should point.
-    pub(crate) fn claim(&mut self, vias: Vec<Via>, objects: &mut Objects) -> Target {
-        if vias != self.vias {
-            let old = std::mem::take(&mut self.hop_ids);
-            self.hop_ids = vias.iter().map(|via| objects.claim_hop(*via)).collect();
-            self.hop_ids.sort_unstable();
-            old.into_iter().for_each(|id| objects.release(id));
-            self.vias = vias;
-        }
-        let id = match self.hop_ids.as_slice() {
-            [] => {
-                self.release_group(objects);
-                return Target::Unresolved;
-            }
-            [one] => {
-                let one = *one;
-                self.release_group(objects);
-                one
-            }
-            members => *self.group.insert(objects.claim_group(members, self.group)),
-        };
-        if objects.available(id) { Target::Ready(RouteTarget::Nexthop(id)) } else { Target::Waiting }
+    pub(crate) fn next_hops(&self) -> impl Iterator<Item = ScopedNextHop> {
+        self.shares.iter().map(|(next_hop, _)| *next_hop)
     }
 
-    fn release_group(&mut self, objects: &mut Objects) {
+    fn points_to(&self, group: u32) -> bool {
+        self.group == Some(group) || self.loan.is_some_and(|loan| loan.group == group)
+    }
+
+    fn needs(&self, hop: u32) -> bool {
+        self.hops.iter().any(|(id, _)| *id == hop)
+    }
+
+    /// Claims what these gateways need, and says where routes should point.
+    fn claim(&mut self, vias: Vec<(Via, u16)>, objects: &mut Objects, now: Instant) -> Target {
+        if vias != self.vias {
+            let old = std::mem::take(&mut self.hops);
+            self.hops = vias.iter().map(|(via, weight)| (objects.claim_hop(*via), *weight)).collect();
+            self.hops.sort_unstable();
+            old.into_iter().for_each(|(id, _)| objects.release(id));
+            self.vias = vias;
+        }
+        if self.hops.is_empty() {
+            self.release_groups(objects);
+            return Target::Unresolved;
+        }
+        let id = match self.group {
+            Some(group) => group,
+            None => match self.loan.take() {
+                Some(loan) if objects.inherit(loan.group) => loan.group,
+                Some(loan) if now < loan.until && grows(&objects.members_of(loan.group), &self.hops) => {
+                    self.loan = Some(loan);
+                    return target_of(loan.group, objects);
+                }
+                Some(loan) => self.split(loan, objects, now),
+                None => objects.claim_group(&self.hops, None),
+            },
+        };
+        self.group = Some(id);
+        let members = self.members_at(now);
+        objects.change_group(id, &members);
+        target_of(id, objects)
+    }
+
+    /// A group of our own, as like the borrowed one as can be.
+    fn split(&mut self, loan: Loan, objects: &mut Objects, now: Instant) -> u32 {
+        let first = objects.members_of(loan.group);
+        if grows(&first, &self.hops) {
+            self.patience = Some(Patience { until: now + objects.kind.blind(), first });
+        }
+        let id = objects.claim_group(&self.members_at(now), Some(loan.group));
+        objects.end_loan(loan.group);
+        id
+    }
+
+    /// The members that the group should have now.
+    fn members_at(&mut self, now: Instant) -> Members {
+        let Some(patience) = self.patience.take_if(|patience| patience.until > now) else {
+            self.patience = None;
+            return self.hops.clone();
+        };
+        let is_first = |id: u32| patience.first.iter().any(|(first, _)| *first == id);
+        let members: Members = self.hops.iter().filter(|(id, _)| is_first(*id)).copied().collect();
+        if members.is_empty() {
+            return self.hops.clone();
+        }
+        self.patience = Some(patience);
+        members
+    }
+
+    fn release_groups(&mut self, objects: &mut Objects) {
         if let Some(group) = self.group.take() {
             objects.release(group);
         }
+        if let Some(loan) = self.loan.take() {
+            objects.end_loan(loan.group);
+        }
+        self.patience = None;
     }
 
-    /// Gives up everything.
-    pub(crate) fn release(mut self, objects: &mut Objects) {
-        self.release_group(objects);
-        self.hop_ids.drain(..).for_each(|id| objects.release(id));
+    /// Gives up everything; says which group its routes pointed to.
+    pub(crate) fn release(mut self, objects: &mut Objects) -> Option<u32> {
+        let group = self.group;
+        self.release_groups(objects);
+        self.hops.drain(..).for_each(|(id, _)| objects.release(id));
+        group
     }
+}
+
+fn target_of(group: u32, objects: &Objects) -> Target {
+    if objects.available(group) { Target::Ready(RouteTarget::Nexthop(group)) } else { Target::Waiting }
 }

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use bgp_wire::{Prefix, ScopedNextHop};
 
+use crate::config::GroupKind;
 use crate::kernel::KernelError;
 
 /// Whether a next hop can be used, as the RIB wants to know it.
@@ -113,8 +114,10 @@ pub struct HopView {
 pub struct GroupView {
     /// Its id.
     pub id: u32,
-    /// Its members: ids of next-hop objects.
-    pub members: Vec<u32>,
+    /// What it is.
+    pub kind: GroupKind,
+    /// Its members: ids of next-hop objects, with their weights.
+    pub members: Vec<(u32, u16)>,
     /// How many prefixes point to it.
     pub prefixes: usize,
 }

@@ -266,7 +266,7 @@ impl World {
         let members: Vec<u32> = used
             .iter()
             .filter_map(|id| match self.host.kernel.objects.get(id) {
-                Some((_, support::Object::Group(members))) => Some(members.clone()),
+                Some((_, support::Object::Group(group))) => Some(group.members.iter().map(|(id, _)| *id)),
                 Some((_, support::Object::Hop(_))) | None => None,
             })
             .flatten()

@@ -63,7 +63,7 @@ fn the_answer_to_the_route_says_that_the_prefix_has_arrived() {
 }
 
 #[test]
-fn a_single_next_hop_is_a_plain_object_and_prefixes_share_theirs() {
+fn a_single_next_hop_has_a_group_too_and_prefixes_share_theirs() {
     let mut host = Host::lab();
     host.want("2004::1/128", &NODES[..1]);
     host.want("2004::2/128", &NODES);
@@ -72,12 +72,12 @@ fn a_single_next_hop_is_a_plain_object_and_prefixes_share_theirs() {
     host.want("10.0.0.2/32", &["172.50.0.2", "172.50.0.3"]);
     host.run();
     let nhid = |text| host.kernel.nhid(prefix(text)).unwrap();
-    assert!(HOP_IDS.contains(&nhid("2004::1/128")));
+    assert!(GROUP_IDS.contains(&nhid("2004::1/128")));
     assert_eq!(nhid("2004::2/128"), nhid("2004::3/128"));
     // IPv4 over IPv6 next hops: the same group.
     assert_eq!(nhid("2004::2/128"), nhid("10.0.0.1/32"));
     assert_eq!(host.gateways("10.0.0.2/32"), ["172.50.0.2", "172.50.0.3"]);
-    assert_eq!(host.fib.groups().len(), 2);
+    assert_eq!(host.fib.groups().len(), 3);
 }
 
 #[test]
@@ -97,7 +97,7 @@ fn a_set_that_changes_as_a_whole_changes_in_place_and_one_prefix_alone_moves() {
     host.take_log();
     host.want("2004::2/128", &NODES[1..]);
     host.run();
-    assert_eq!(kinds(&host.take_log()), ["group add", "route replace"]);
+    assert_eq!(kinds(&host.take_log()), ["group add", "group replace", "route replace"]);
     assert_eq!(host.gateways("2004::1/128"), NODES);
     assert_eq!(host.gateways("2004::2/128"), &NODES[1..]);
 }
@@ -134,7 +134,7 @@ fn from_two_next_hops_to_one_there_is_never_no_route() {
         host.fib.confirm(id, answer, host.now);
     }
     assert_eq!(host.gateways(SERVICE), &NODES[..1]);
-    assert_eq!(host.kernel.objects.len(), 1);
+    assert_eq!(host.kernel.objects.len(), 2, "the hop and its group");
 }
 
 #[test]

@@ -5,11 +5,11 @@
 
 use std::net::IpAddr;
 
-use bgp_fib::{GroupSpec, KernelHop, Mac, NexthopSpec, Op, RouteSpec, RouteTarget};
+use bgp_fib::{GroupKind, GroupSpec, KernelHop, Mac, NexthopSpec, Op, Resilient, RouteSpec, RouteTarget};
 use bgp_wire::Prefix;
 
 use crate::message::{Header, Writer};
-use crate::uapi::{family, flag, message, neighbor, nexthop, route};
+use crate::uapi::{NESTED, family, flag, message, neighbor, nexthop, route};
 
 /// What a request does with what is already there.
 const EXCLUSIVE: u16 = flag::CREATE | flag::EXCL;
@@ -22,7 +22,7 @@ pub(crate) fn encode(op: &Op, sequence: u32, out: &mut Vec<u8>) -> bool {
         Op::NexthopAdd(spec) => hop(out, header(message::NEWNEXTHOP, EXCLUSIVE), spec),
         Op::NexthopReplace(spec) => hop(out, header(message::NEWNEXTHOP, IN_PLACE), spec),
         Op::GroupAdd(spec) => group(out, header(message::NEWNEXTHOP, EXCLUSIVE), spec),
-        Op::GroupReplace(spec) => group(out, header(message::NEWNEXTHOP, IN_PLACE), spec),
+        Op::GroupReplace(spec) => group(out, header(message::NEWNEXTHOP, flag::REPLACE), spec),
         Op::NexthopDel { id } | Op::GroupDel { id } => {
             // The kernel refuses a deletion whose header says anything.
             let mut request = Writer::new(out, header(message::DELNEXTHOP, 0), &[0; 8]);
@@ -71,6 +71,15 @@ fn group(out: &mut Vec<u8>, header: Header, spec: &GroupSpec) {
             members.raw(&[low, high, 0, 0]);
         }
     });
+    if let GroupKind::Resilient(Resilient { buckets, idle_timer, unbalanced_timer }) = spec.kind {
+        let ticks = |seconds: u32| seconds.saturating_mul(nexthop::TICKS_PER_SECOND);
+        request.put(nexthop::GROUP_TYPE, &nexthop::TYPE_RESILIENT.to_ne_bytes());
+        request.put_with(nexthop::RES_GROUP | NESTED, |request| {
+            request.put(nexthop::resilient::BUCKETS, &buckets.to_ne_bytes());
+            request.put_u32(nexthop::resilient::IDLE_TIMER, ticks(idle_timer));
+            request.put_u32(nexthop::resilient::UNBALANCED_TIMER, ticks(unbalanced_timer));
+        });
+    }
     request.finish();
 }
 

@@ -9,7 +9,8 @@
 //! is `bgp-fib`. Nothing is encoded elsewhere: the numbers of rtnetlink stand in `uapi`.
 //!
 //! Beside it live the kernel settings that forwarding depends on ([`Sysctl`]) and the counters of TCP MD5
-//! ([`TcpMd5Counters`]), and the question whether any policy rule leads to a table ([`rules`]).
+//! ([`TcpMd5Counters`]), the question whether any policy rule leads to a table ([`rules`]), and what is in the buckets of
+//! resilient groups ([`groups`]).
 #![forbid(unsafe_code)]
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
@@ -19,6 +20,7 @@ mod counters;
 mod decode;
 mod dump;
 mod encode;
+pub mod groups;
 mod kernel;
 mod message;
 mod report;

@@ -61,6 +61,12 @@ pub(crate) fn u32_at(octets: &[u8], offset: usize) -> Option<u32> {
 }
 
 /// A native-endian number at `offset`.
+pub(crate) fn u64_at(octets: &[u8], offset: usize) -> Option<u64> {
+    let eight = octets.get(offset..offset + 8)?;
+    eight.try_into().ok().map(u64::from_ne_bytes)
+}
+
+/// A native-endian number at `offset`.
 pub(crate) fn u16_at(octets: &[u8], offset: usize) -> Option<u16> {
     let two = octets.get(offset..offset + 2)?;
     two.try_into().ok().map(u16::from_ne_bytes)

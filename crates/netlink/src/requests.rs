@@ -81,7 +81,7 @@ impl Requests {
         layout: Layout<'_>,
         mut entry: impl FnMut(Header, &[u8]),
     ) -> Result<DumpEnd, KernelError> {
-        let sequence = self.send(kind, layout)?;
+        let sequence = self.send(kind, flag::DUMP, layout)?;
         let mut end = DumpEnd::Complete;
         loop {
             self.read(Instant::now() + self.patience)?;
@@ -101,11 +101,24 @@ impl Requests {
         }
     }
 
-    fn send(&mut self, kind: u16, layout: Layout<'_>) -> Result<u32, KernelError> {
+    /// Has one request done that is no operation of the table.
+    pub(crate) fn ask(&mut self, kind: u16, flags: u16, layout: Layout<'_>) -> Result<(), KernelError> {
+        let sequence = self.send(kind, flags | flag::ACK, layout)?;
+        loop {
+            self.read(Instant::now() + self.patience)?;
+            for (header, payload) in Messages::new(&self.datagram) {
+                if header.sequence == sequence && header.kind == message::ERROR {
+                    return decode_error(header, payload);
+                }
+            }
+        }
+    }
+
+    fn send(&mut self, kind: u16, flags: u16, layout: Layout<'_>) -> Result<u32, KernelError> {
         let sequence = self.sequence;
         self.sequence = sequence.wrapping_add(1);
         self.request.clear();
-        let header = Header { kind, flags: flag::REQUEST | flag::DUMP, sequence };
+        let header = Header { kind, flags: flag::REQUEST | flags, sequence };
         let mut request = Writer::new(&mut self.request, header, layout.fixed);
         (layout.attributes)(&mut request);
         request.finish();

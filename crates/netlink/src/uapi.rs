@@ -22,7 +22,12 @@ pub(crate) mod message {
     pub(crate) const NEWNEXTHOP: u16 = 104;
     pub(crate) const DELNEXTHOP: u16 = 105;
     pub(crate) const GETNEXTHOP: u16 = 106;
+    pub(crate) const NEWNEXTHOPBUCKET: u16 = 116;
+    pub(crate) const GETNEXTHOPBUCKET: u16 = 118;
 }
+
+/// `NLA_F_NESTED`: the attribute is made of attributes, and newer kinds must say so.
+pub(crate) const NESTED: u16 = 0x8000;
 
 /// Flags of a message header.
 pub(crate) mod flag {
@@ -115,6 +120,30 @@ pub(crate) mod route {
 pub(crate) mod nexthop {
     pub(crate) const ID: u16 = 1;
     pub(crate) const GROUP: u16 = 2;
+    pub(crate) const GROUP_TYPE: u16 = 3;
+    pub(crate) const BLACKHOLE: u16 = 4;
     pub(crate) const OIF: u16 = 5;
     pub(crate) const GATEWAY: u16 = 6;
+    pub(crate) const RES_GROUP: u16 = 12;
+    pub(crate) const RES_BUCKET: u16 = 13;
+
+    /// Values of `NHA_GROUP_TYPE`.
+    pub(crate) const TYPE_RESILIENT: u16 = 1;
+
+    /// Within `NHA_RES_GROUP`.
+    pub(crate) mod resilient {
+        pub(crate) const BUCKETS: u16 = 1;
+        pub(crate) const IDLE_TIMER: u16 = 2;
+        pub(crate) const UNBALANCED_TIMER: u16 = 3;
+    }
+
+    /// Within `NHA_RES_BUCKET`.
+    pub(crate) mod bucket {
+        pub(crate) const INDEX: u16 = 1;
+        pub(crate) const IDLE_TIME: u16 = 2;
+        pub(crate) const NH_ID: u16 = 3;
+    }
+
+    /// Times of resilient groups come in hundredths of a second (`USER_HZ`).
+    pub(crate) const TICKS_PER_SECOND: u32 = 100;
 }

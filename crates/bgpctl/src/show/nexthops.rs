@@ -1,6 +1,6 @@
 //! `show nexthops`: each next hop and how it was resolved, then the kernel's groups.
 
-use bgp_api::{NexthopState, NexthopsReply};
+use bgp_api::{GroupMember, NexthopGroup, NexthopState, NexthopsReply};
 
 use crate::output::Style;
 use crate::table::{Align, Cell, Table, Tone};
@@ -56,8 +56,12 @@ fn groups(reply: &NexthopsReply, style: Style) -> String {
         ("GROUP", Align::Right),
         ("ROUTES", Align::Right),
         ("ALGORITHM", Align::Left),
+        ("MOVED", Align::Right),
         ("NHID", Align::Right),
         ("WEIGHT", Align::Right),
+        ("BUCKETS", Align::Right),
+        ("IDLE", Align::Right),
+        ("LAST USED", Align::Right),
         ("NEXT HOP", Align::Left),
     ]);
     for group in &reply.groups {
@@ -65,6 +69,7 @@ fn groups(reply: &NexthopsReply, style: Style) -> String {
             group.kernel_id.to_string().into(),
             group.routes.to_string().into(),
             or_dash(group.algorithm.as_deref()).into(),
+            moved(group).into(),
         ];
         if group.members.is_empty() {
             table.row(lead.clone());
@@ -74,9 +79,29 @@ fn groups(reply: &NexthopsReply, style: Style) -> String {
             let mut cells = std::mem::replace(&mut lead, vec![Cell::default(); width]);
             cells.push(member.kernel_id.to_string().into());
             cells.push(member.weight.to_string().into());
+            cells.push(number_or_dash(member.buckets).into());
+            cells.push(number_or_dash(member.idle_buckets).into());
+            cells.push(last_used(member).into());
             cells.push(member.next_hop.clone().into());
             table.row(cells);
         }
     }
-    table.render(style.painter)
+    table.without_empty(&["MOVED", "BUCKETS", "IDLE", "LAST USED"]).render(style.painter)
+}
+
+/// How many buckets the last change has moved, of how many.
+fn moved(group: &NexthopGroup) -> String {
+    match (group.moved, group.buckets) {
+        (Some(moved), Some(buckets)) => format!("{moved} of {buckets}"),
+        (Some(moved), None) => moved.to_string(),
+        (None, _) => "-".to_owned(),
+    }
+}
+
+/// How long ago a packet last used a bucket of the member, and the bucket used least recently.
+fn last_used(member: &GroupMember) -> String {
+    match (member.idle_min_ms, member.idle_max_ms) {
+        (Some(least), Some(most)) => format!("{}..{} ago", duration(least / 1000), duration(most / 1000)),
+        (_, _) => "-".to_owned(),
+    }
 }

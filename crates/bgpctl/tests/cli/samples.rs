@@ -415,10 +415,30 @@ pub(crate) fn nexthops() -> NexthopsReply {
         groups: vec![NexthopGroup {
             kernel_id: 186_000_007,
             members: vec![
-                GroupMember { kernel_id: 186_000_001, next_hop: "2001:3200:3200::2".to_owned(), weight: 1 },
-                GroupMember { kernel_id: 186_000_002, next_hop: "2001:3200:3200::3".to_owned(), weight: 1 },
+                GroupMember {
+                    kernel_id: 186_000_001,
+                    next_hop: "2001:3200:3200::2".to_owned(),
+                    weight: 1,
+                    buckets: Some(85),
+                    idle_buckets: Some(3),
+                    idle_min_ms: Some(10),
+                    idle_max_ms: Some(75_020),
+                },
+                GroupMember {
+                    kernel_id: 186_000_002,
+                    next_hop: "2001:3200:3200::3".to_owned(),
+                    weight: 1,
+                    buckets: Some(43),
+                    idle_buckets: Some(0),
+                    idle_min_ms: Some(0),
+                    idle_max_ms: Some(4_990),
+                },
             ],
             routes: 1,
+            buckets: Some(128),
+            idle_timer_seconds: Some(60),
+            unbalanced_timer_seconds: Some(0),
+            moved: Some(43),
             algorithm: text("resilient"),
         }],
     }

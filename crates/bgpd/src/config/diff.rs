@@ -150,6 +150,13 @@ fn restart(old: &Config, new: &Config) -> Vec<&'static str> {
             old.kernel.neighbor_probe_interval != new.kernel.neighbor_probe_interval,
         ),
         ("kernel.startup-grace", old.kernel.startup_grace != new.kernel.startup_grace),
+        ("kernel.nexthop-groups", old.kernel.nexthop_groups != new.kernel.nexthop_groups),
+        ("kernel.nexthop-buckets", old.kernel.resilient.buckets != new.kernel.resilient.buckets),
+        ("kernel.nexthop-idle-timer", old.kernel.resilient.idle_timer != new.kernel.resilient.idle_timer),
+        (
+            "kernel.nexthop-unbalanced-timer",
+            old.kernel.resilient.unbalanced_timer != new.kernel.resilient.unbalanced_timer,
+        ),
         ("control.socket", old.control.socket != new.control.socket),
         ("control.group", old.control.group != new.control.group),
         ("control.readers", old.control.readers != new.control.readers),

@@ -288,6 +288,29 @@ pub struct Kernel {
     pub neighbor_probe_interval: Option<Duration>,
     /// Whether `fib_multipath_hash_policy` is set to 1 where it is 0.
     pub set_multipath_hash_policy: bool,
+    /// What kind of next-hop groups is made.
+    pub nexthop_groups: NexthopGroups,
+    /// What a resilient one is made with.
+    pub resilient: bgp_fib::Resilient,
+}
+
+/// What kind of next-hop groups is made where the kernel has both.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NexthopGroups {
+    /// Flows stay with their member while that is there.
+    Resilient,
+    /// Every change of the members deals all flows anew.
+    Plain,
+}
+
+impl NexthopGroups {
+    /// The word in the configuration.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Resilient => "resilient",
+            Self::Plain => "plain",
+        }
+    }
 }
 
 /// `[control]`.

@@ -43,6 +43,10 @@ impl Config {
                     self.kernel.neighbor_probe_interval.map_or(0, |interval| interval.as_secs()),
                 "startup-grace": self.kernel.startup_grace.as_secs(),
                 "set-multipath-hash-policy": self.kernel.set_multipath_hash_policy,
+                "nexthop-groups": self.kernel.nexthop_groups.as_str(),
+                "nexthop-buckets": self.kernel.resilient.buckets,
+                "nexthop-idle-timer": self.kernel.resilient.idle_timer,
+                "nexthop-unbalanced-timer": self.kernel.resilient.unbalanced_timer,
             },
             "control": {
                 "socket": self.control.socket.display().to_string(),

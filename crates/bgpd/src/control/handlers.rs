@@ -18,7 +18,7 @@ use bgp_api::{
 };
 use tokio::sync::{broadcast, mpsc, oneshot};
 
-use super::{Access, Caller, Control, neighbors};
+use super::{Access, Caller, Control, buckets, neighbors};
 use crate::routing;
 use crate::supervisor;
 
@@ -161,7 +161,9 @@ pub(super) async fn fib(
 }
 
 pub(super) async fn nexthops(State(control): State<Arc<Control>>) -> Reply<NexthopsReply> {
-    Ok(Json(ask(&control.routing, routing::Query::Nexthops).await?))
+    let mut reply = ask(&control.routing, routing::Query::Nexthops).await?;
+    buckets::fill(&mut reply).await;
+    Ok(Json(reply))
 }
 
 pub(super) async fn config(State(control): State<Arc<Control>>) -> Reply<ConfigReply> {

@@ -4,6 +4,7 @@
 //! supervisor's, routes are the routing task's, and each is asked for a reply that is ready to send.
 
 mod auth;
+mod buckets;
 mod capabilities;
 mod handlers;
 mod neighbors;

@@ -98,7 +98,7 @@ impl Fib {
         let now = self.now;
         let touch = self.nexthop_dump.touch;
         let Some(group) = self.objects.groups.get_mut(&id) else { return };
-        let Some(Flight::Put(members)) = group.flight.take() else { return };
+        let Some(Flight::Put(put)) = group.flight.take() else { return };
         group.touched = touch;
         let doubt = std::mem::take(&mut group.doubt);
         self.objects.work.insert(id);
@@ -112,15 +112,17 @@ impl Fib {
             }
             Ok(()) => {
                 group.trouble = None;
-                group.held = Held::Present(members);
+                group.held = Held::Present(put);
             }
             Err(error) if is_congestion(&error) => group.held = Held::Doubt,
             Err(error) if error.errno == errno::EEXIST && exclusive => self.id_taken(id),
+            // Its last member had gone meanwhile, and with it the group and its routes.
+            Err(error) if error.errno == errno::ENOENT && !exclusive => self.vanish(id),
             Err(error) => {
-                let same = group.wanted == members;
+                let same = group.wanted == put;
                 let trouble = Trouble::refused(group.trouble.as_ref(), error.clone(), now);
                 let works = self.objects_work != Some(false);
-                if works && same && members.iter().all(|member| self.objects.available(*member)) {
+                if works && same && put.members.iter().all(|(member, _)| self.objects.available(*member)) {
                     self.object_trouble(id, trouble);
                     self.ask_dump(Kind::Nexthops);
                     self.notice(Notice::NexthopFailed { id, error });

@@ -39,9 +39,9 @@ impl Fib {
     fn gateways_of(&self, target: &RouteTarget, out: &mut BTreeSet<Via>) {
         match target {
             RouteTarget::Nexthop(id) => {
-                let members = match self.objects.groups.get(id).map(|group| &group.held) {
-                    Some(Held::Present(members)) => members.as_slice(),
-                    Some(Held::Absent | Held::Doubt) | None => std::slice::from_ref(id),
+                let members: Vec<u32> = match self.objects.groups.get(id).map(|group| &group.held) {
+                    Some(Held::Present(held)) => held.members.iter().map(|(member, _)| *member).collect(),
+                    Some(Held::Absent | Held::Doubt) | None => vec![*id],
                 };
                 let held = |id: &u32| match self.objects.hops.get(id).map(|hop| &hop.held) {
                     Some(Held::Present(via)) => Some(*via),

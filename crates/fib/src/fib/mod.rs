@@ -25,6 +25,7 @@ use foldhash::fast::FixedState;
 use crate::config::FibConfig;
 use crate::event::Kind;
 use crate::fib::dumps::{Dump, Epoch};
+use crate::groups::Share;
 use crate::guard::Trouble;
 use crate::objects::{Flight, Held, Object, Objects};
 use crate::op::OpId;
@@ -100,7 +101,7 @@ impl Fib {
         Self {
             now,
             tracker: Tracker::new(config.resolve_mapped_next_hops),
-            objects: Objects::new(),
+            objects: Objects::new(config.groups),
             sets: Sets::default(),
             routes: Routes::new(config.hash_seed),
             flights: HashMap::default(),
@@ -132,26 +133,37 @@ impl Fib {
         &self.config
     }
 
-    /// Says which next hops `prefix` should have; `None` or an empty slice removes it.
+    /// Says which next hops `prefix` should have, in equal shares; `None` or an empty slice removes it.
     pub fn want(&mut self, prefix: Prefix, next_hops: Option<&[ScopedNextHop]>, now: Instant) {
+        let shares = next_hops.unwrap_or_default().iter().map(|next_hop| (*next_hop, 1));
+        self.want_shares(prefix, shares, now);
+    }
+
+    /// Says which next hops `prefix` should have, each with its weight (1 to 256); none at all removes it.
+    pub fn want_shares(
+        &mut self,
+        prefix: Prefix,
+        shares: impl Iterator<Item = (ScopedNextHop, u16)>,
+        now: Instant,
+    ) {
         self.now = self.now.max(now);
         if self.stopping || !self.config.install {
             return;
         }
-        let mut next_hops: Vec<ScopedNextHop> =
-            next_hops.unwrap_or_default().iter().map(|next_hop| for_family(prefix, *next_hop)).collect();
-        next_hops.sort_unstable();
-        next_hops.dedup();
-        if next_hops.is_empty() {
+        let mut shares: Vec<Share> =
+            shares.map(|(next_hop, weight)| (for_family(prefix, next_hop), weight.clamp(1, 256))).collect();
+        shares.sort_unstable();
+        once_each(&mut shares);
+        if shares.is_empty() {
             if let Some(slot) = self.routes.slot_of(&prefix) {
                 self.move_to_set(slot, None, now);
             }
             return;
         }
         let Some(slot) = self.routes.slot_for(prefix, now) else { return };
-        let (set, is_new) = self.sets.find_or_create(next_hops);
+        let (set, is_new) = self.sets.find_or_create(shares);
         if is_new && let Some(set) = self.sets.get(set) {
-            set.next_hops.iter().for_each(|next_hop| self.tracker.track(*next_hop));
+            set.next_hops().for_each(|next_hop| self.tracker.track(next_hop));
         }
         self.move_to_set(slot, Some(set), now);
     }
@@ -204,6 +216,7 @@ impl Fib {
             self.audit_at = Some(now + AUDIT_INTERVAL);
             Kind::ALL.into_iter().for_each(|kind| self.ask_dump(kind));
         }
+        self.sets.tick(now);
         while let Some((_, slot)) = pop_due(&mut self.route_timers, now) {
             self.routes.enqueue(slot);
         }
@@ -236,6 +249,7 @@ impl Fib {
             .chain(self.object_timers.first().map(|(at, _)| *at))
             .chain(self.tracker.next_deadline())
             .chain(self.peer_probes.values().copied())
+            .chain(self.sets.next_deadline())
             .min()
     }
 
@@ -329,13 +343,15 @@ impl Fib {
         }
         self.routes.enqueue(slot);
         if let Some((id, place)) = old {
-            self.leave_set(id, place, set);
+            if let Some(new) = set {
+                self.sets.borrow(id, new, &mut self.objects, now);
+            }
+            self.leave_set(id, place);
         }
     }
 
-    /// Takes a prefix out of a set. The last one ends it and hands the group on to where it went: the group then changes
-    /// in place.
-    fn leave_set(&mut self, id: u32, place: u32, heir: Option<u32>) {
+    /// Takes a prefix out of a set. The last one ends it; who has borrowed its group inherits it.
+    fn leave_set(&mut self, id: u32, place: u32) {
         let Some(set) = self.sets.get_mut(id) else { return };
         let at = usize::try_from(place).unwrap_or(usize::MAX);
         if at < set.members.len() {
@@ -349,15 +365,11 @@ impl Fib {
         if !is_empty {
             return;
         }
-        let Some(mut set) = self.sets.remove(id) else { return };
-        if let Some(heir) = heir.and_then(|heir| self.sets.get_mut(heir))
-            && heir.group.is_none()
-            && heir.hop_ids.is_empty()
-        {
-            heir.group = set.group.take();
+        let Some(set) = self.sets.remove(id) else { return };
+        set.next_hops().for_each(|next_hop| self.tracker.untrack(&next_hop));
+        if let Some(group) = set.release(&mut self.objects) {
+            self.sets.mark_object(group);
         }
-        set.next_hops.iter().for_each(|next_hop| self.tracker.untrack(next_hop));
-        set.release(&mut self.objects);
     }
 
     /// Resolves next hops whose facts have changed, then the sets with them.
@@ -390,16 +402,17 @@ impl Fib {
     /// Works out where the routes of a set should point; queues them where that has changed.
     fn evaluate(&mut self, id: u32) {
         let Some(set) = self.sets.get_mut(id) else { return };
-        let mut vias: Vec<Via> =
-            set.next_hops.iter().filter_map(|next_hop| self.tracker.via(next_hop)).collect();
+        let via = |(next_hop, weight): &Share| Some((self.tracker.via(next_hop)?, *weight));
+        let mut vias: Vec<(Via, u16)> = set.shares.iter().filter_map(via).collect();
         vias.sort_unstable();
-        vias.dedup();
+        once_each(&mut vias);
         let target = if self.objects_work == Some(false) {
             set.vias = vias;
             plan::inline_target(&set.vias)
         } else {
-            set.claim(vias, &mut self.objects)
+            self.sets.claim(id, vias, &mut self.objects, self.now)
         };
+        let Some(set) = self.sets.get_mut(id) else { return };
         if set.target == target {
             return;
         }
@@ -486,6 +499,17 @@ fn for_family(prefix: Prefix, next_hop: ScopedNextHop) -> ScopedNextHop {
         (_, as_it_is) => as_it_is,
     };
     canonical(ScopedNextHop { next_hop: adapted, ..next_hop })
+}
+
+/// Of the same thing with several weights, sorted, the largest stays.
+fn once_each<T: PartialEq>(sorted: &mut Vec<(T, u16)>) {
+    sorted.dedup_by(|next, kept| {
+        let same = next.0 == kept.0;
+        if same {
+            kept.1 = next.1;
+        }
+        same
+    });
 }
 
 fn pop_due(timers: &mut BTreeSet<(Instant, u32)>, now: Instant) -> Option<(Instant, u32)> {

@@ -9,6 +9,7 @@ use crate::config::{GROUP_IDS, HOP_IDS, MAIN_TABLE};
 use crate::event::{Event, Kind, Seen};
 use crate::fib::Fib;
 use crate::fib::dumps::Epoch;
+use crate::groups::{Group, Members};
 use crate::guard::Trouble;
 use crate::kernel::{KernelNexthop, KernelRoute};
 use crate::objects::{Flight, Held};
@@ -261,15 +262,16 @@ impl Fib {
     fn nexthop_seen(&mut self, object: KernelNexthop, seen: Seen) {
         let id = object.id;
         let ours = object.protocol == self.config.protocol && !object.onlink;
-        let mut members: Vec<u32> = object.members.iter().map(|(member, _)| *member).collect();
-        members.sort_unstable();
         match (object.gateway, object.ifindex) {
             (Some(gateway), Some(ifindex)) if ours && HOP_IDS.contains(&id) => {
                 self.hop_seen(id, Via { gateway, ifindex }, seen);
             }
-            _ if ours && GROUP_IDS.contains(&id) && !members.is_empty() => {
-                let equal = object.members.iter().all(|(_, weight)| *weight == 1);
-                self.group_seen(id, members, equal, seen);
+            _ if ours && GROUP_IDS.contains(&id) && !object.members.is_empty() => {
+                // A weight that is too large for us is none of ours; the largest is none either.
+                let member = |(id, weight): &(u32, u32)| (*id, u16::try_from(*weight).unwrap_or(u16::MAX));
+                let mut members: Members = object.members.iter().map(member).collect();
+                members.sort_unstable();
+                self.group_seen(id, Group { kind: object.kind, members }, seen);
             }
             _ => {
                 let news = self.tracker.facts.nexthops.insert(id, object.clone()).as_ref() != Some(&object);
@@ -310,14 +312,14 @@ impl Fib {
         }
     }
 
-    fn group_seen(&mut self, id: u32, members: Vec<u32>, equal_weights: bool, seen: Seen) {
+    fn group_seen(&mut self, id: u32, seen_as: Group, seen: Seen) {
         let Epoch { scan, touch } = self.nexthop_dump;
         let startup = self.startup();
         let is_new = !self.objects.groups.contains_key(&id);
-        let group = self.objects.found_group(id, members.clone());
+        let group = self.objects.found_group(id, seen_as.clone());
         group.seen = scan;
         match &group.flight {
-            Some(Flight::Put(put)) if *put == members => return,
+            Some(Flight::Put(put)) if *put == seen_as => return,
             Some(_) => {
                 group.doubt |= seen != Seen::Dump;
                 return;
@@ -328,9 +330,14 @@ impl Fib {
         if seen != Seen::Dump {
             group.touched = touch;
         }
+        if group.claims > 0 && !seen_as.can_become(&group.wanted) {
+            // Somebody has put another kind of group in its place, and the kernel does not turn one into the other.
+            self.give_up_id(id);
+            return;
+        }
         group.leftover |= is_new && startup;
-        let known = group.held.is(&members) && equal_weights;
-        group.held = if equal_weights { Held::Present(members) } else { Held::Doubt };
+        let known = group.held.is(&seen_as);
+        group.held = Held::Present(seen_as);
         if !known {
             self.objects.work.insert(id);
             self.sets.mark_object(id);

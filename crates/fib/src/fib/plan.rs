@@ -4,6 +4,7 @@
 //! then hops, groups, routes, and last what nobody needs any more.
 
 use crate::fib::{Fib, What, is_held_back};
+use crate::groups::Group;
 use crate::kernel::KernelHop;
 use crate::objects::{Flight, Held};
 use crate::op::{GroupSpec, NexthopSpec, Op, OpId, RouteSpec, RouteTarget};
@@ -100,7 +101,7 @@ impl Fib {
         hop.flight = Some(Flight::Put(hop.wanted));
         let spec = NexthopSpec { id, protocol: self.config.protocol, gateway, ifindex, onlink: false };
         self.sets.mark_object(id);
-        let waiting = self.objects.groups.iter().filter(|(_, group)| group.wanted.contains(&id));
+        let waiting = self.objects.groups.iter().filter(|(_, group)| group.wanted.contains(id));
         self.objects.work.extend(waiting.map(|(id, _)| *id));
         let op = if exclusive { Op::NexthopAdd(spec) } else { Op::NexthopReplace(spec) };
         self.emit(op, What::PutHop { id, exclusive }, out);
@@ -109,23 +110,18 @@ impl Fib {
     fn put_group(&mut self, id: u32, out: &mut Vec<(OpId, Op)>) {
         let now = self.now;
         let Some(group) = self.objects.groups.get(&id) else { return };
-        let complete = group.wanted.iter().all(|member| self.objects.available(*member));
-        if group.claims == 0 || group.flight.is_some() || is_held_back(group, now) || !complete {
+        if group.claims == 0 || group.flight.is_some() || is_held_back(group, now) {
             return;
         }
-        let exclusive = match &group.held {
-            Held::Present(held) if *held == group.wanted => return,
-            Held::Absent => true,
-            Held::Doubt | Held::Present(_) => false,
-        };
-        let members: Vec<u32> = group.wanted.clone();
-        let spec = GroupSpec {
-            id,
-            protocol: self.config.protocol,
-            members: members.iter().map(|member| (*member, 1)).collect(),
-        };
+        let Some((body, exclusive)) = self.objects.next_group(id) else { return };
+        let Group { kind, members } = body.clone();
+        let spec = GroupSpec { id, protocol: self.config.protocol, kind, members };
+        if exclusive && self.objects.users(id) > 0 {
+            // Whatever pointed to this id went with what had it before.
+            self.routes_gone_with(&[id], &Held::Doubt);
+        }
         if let Some(group) = self.objects.groups.get_mut(&id) {
-            group.flight = Some(Flight::Put(members));
+            group.flight = Some(Flight::Put(body));
         }
         self.sets.mark_object(id);
         let op = if exclusive { Op::GroupAdd(spec) } else { Op::GroupReplace(spec) };
@@ -281,12 +277,16 @@ impl Fib {
 }
 
 /// The target of routes on a kernel without next-hop objects.
-pub(super) fn inline_target(vias: &[Via]) -> Target {
+pub(super) fn inline_target(vias: &[(Via, u16)]) -> Target {
     if vias.is_empty() {
         return Target::Unresolved;
     }
-    let hop =
-        |via: &Via| KernelHop { gateway: Some(via.gateway), ifindex: via.ifindex, weight: 1, down: false };
+    let hop = |(via, weight): &(Via, u16)| KernelHop {
+        gateway: Some(via.gateway),
+        ifindex: via.ifindex,
+        weight: *weight,
+        down: false,
+    };
     let mut hops: Vec<KernelHop> = vias.iter().map(hop).collect();
     hops.sort_unstable();
     Target::Ready(RouteTarget::Hops(hops))

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bgp_wire::{Prefix, ScopedNextHop};
 
 use crate::fib::Fib;
+use crate::groups::Group;
 use crate::objects::{Flight, Held};
 use crate::routes::Route;
 use crate::sets::Target;
@@ -74,13 +75,13 @@ impl Fib {
     /// Every group of ours in the kernel, sorted by id.
     pub fn groups(&self) -> Vec<GroupView> {
         let groups = self.objects.groups.iter().filter_map(|(id, group)| match &group.held {
-            Held::Present(members) => Some((*id, members.clone())),
+            Held::Present(held) => Some((*id, held.clone())),
             Held::Absent | Held::Doubt => None,
         });
         groups
-            .map(|(id, members)| {
+            .map(|(id, Group { kind, members })| {
                 let prefixes = usize::try_from(self.objects.users(id)).unwrap_or(usize::MAX);
-                GroupView { id, members, prefixes }
+                GroupView { id, kind, members, prefixes }
             })
             .collect()
     }
@@ -116,8 +117,8 @@ impl Fib {
         };
         RouteView {
             prefix: route.prefix,
-            wanted: set.map(|set| set.next_hops.clone()).unwrap_or_default(),
-            via: set.map(|set| set.vias.clone()).unwrap_or_default(),
+            wanted: set.map(|set| set.next_hops().collect()).unwrap_or_default(),
+            via: set.map(|set| set.vias.iter().map(|(via, _)| *via).collect()).unwrap_or_default(),
             state: self.state_of(route),
             nexthop_id,
             repairs: route.guard.as_ref().map_or(0, |guard| guard.repairs),
@@ -140,7 +141,7 @@ impl Fib {
             };
         }
         match &set.target {
-            Target::Unresolved => RouteState::Unresolved(self.why_unresolved(&set.next_hops)),
+            Target::Unresolved => RouteState::Unresolved(self.why_unresolved(set.next_hops())),
             Target::Waiting => RouteState::Pending,
             Target::Ready(target) => {
                 let there = matches!(&route.held, Held::Present(body) if body.target == *target);
@@ -150,10 +151,9 @@ impl Fib {
         }
     }
 
-    fn why_unresolved(&self, next_hops: &[ScopedNextHop]) -> Arc<str> {
+    fn why_unresolved(&self, next_hops: impl Iterator<Item = ScopedNextHop>) -> Arc<str> {
         let reasons: Vec<String> = next_hops
-            .iter()
-            .map(|next_hop| match self.tracker.reachability(&canonical(*next_hop)) {
+            .map(|next_hop| match self.tracker.reachability(&canonical(next_hop)) {
                 Reachability::Unreachable(why) => format!("{}: {why}", next_hop.next_hop),
                 Reachability::Reachable { .. } => format!("{}: reachable", next_hop.next_hop),
             })

@@ -4,13 +4,15 @@
 //! groups shrink, empty groups and the routes through them vanish; a replacement hits whatever has the place.
 #![allow(dead_code, unreachable_pub, reason = "each test uses a part")]
 
+pub mod buckets;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use bgp_fib::{
-    Address, Event, Fib, FibConfig, Installed, KernelError, KernelHop, KernelNexthop, KernelRoute, Kind,
-    Link, Mac, Neighbor, NeighborState, Op, OpId, RouteKind, RouteSpec, RouteTarget, Seen, Via,
+    Address, Event, Fib, FibConfig, GroupKind, Installed, KernelError, KernelHop, KernelNexthop, KernelRoute,
+    Kind, Link, Mac, Neighbor, NeighborState, Op, OpId, RouteKind, RouteSpec, RouteTarget, Seen, Via,
 };
 use bgp_wire::{NextHop, Prefix, ScopedNextHop};
 
@@ -46,10 +48,42 @@ pub fn start() -> Instant {
     Instant::now()
 }
 
+use buckets::Buckets;
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Object {
     Hop(Via),
-    Group(Vec<u32>),
+    Group(Group),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Group {
+    pub kind: GroupKind,
+    pub members: Vec<(u32, u16)>,
+    /// None of them in a group that is not resilient.
+    pub buckets: Buckets,
+}
+
+impl Group {
+    /// A new group, or what the kernel makes of `old`.
+    fn put(kind: GroupKind, members: Vec<(u32, u16)>, old: Option<&Self>) -> Result<Self, KernelError> {
+        let mut buckets = match (old, kind) {
+            (Some(old), _) if count(old.kind) != count(kind) => {
+                return Err(KernelError { errno: EINVAL, message: None });
+            }
+            (Some(old), _) => old.buckets.clone(),
+            (None, _) => Buckets::new(count(kind).unwrap_or(0)),
+        };
+        buckets.deal(&members);
+        Ok(Self { kind, members, buckets })
+    }
+}
+
+fn count(kind: GroupKind) -> Option<u16> {
+    match kind {
+        GroupKind::HashThreshold => None,
+        GroupKind::Resilient(resilient) => Some(resilient.buckets),
+    }
 }
 
 #[derive(Debug, Default)]
@@ -198,14 +232,27 @@ impl Kernel {
         }
     }
 
+    /// Somebody puts a group of another kind in the place of one, with its routes.
+    pub fn replace_group(&mut self, id: u32, kind: GroupKind, members: Vec<(u32, u16)>) {
+        let group = Group::put(kind, members, None).unwrap();
+        let row = (186, Object::Group(group));
+        self.events.push_back(Event::NexthopGone { id });
+        self.events.push_back(Event::Nexthop(nexthop(id, &row), Seen::Change));
+        self.objects.insert(id, row);
+    }
+
     fn remove_object(&mut self, id: u32) {
         self.objects.remove(&id);
         let mut gone = vec![id];
         for (group, (_, object)) in &mut self.objects {
-            if let Object::Group(members) = object {
-                members.retain(|member| *member != id);
+            if let Object::Group(Group { members, buckets, .. }) = object
+                && members.iter().any(|(member, _)| *member == id)
+            {
+                members.retain(|(member, _)| *member != id);
                 if members.is_empty() {
                     gone.push(*group);
+                } else {
+                    buckets.deal(members);
                 }
             }
         }
@@ -230,7 +277,18 @@ impl Kernel {
                 if members.is_empty() || distinct.len() != members.len() || !members.iter().all(hops) {
                     return refuse(EINVAL);
                 }
-                self.put_object(spec.id, spec.protocol, Object::Group(members), matches!(op, Op::GroupAdd(_)))
+                let old = match self.objects.get(&spec.id) {
+                    Some((_, Object::Group(old))) => Some(old),
+                    Some((_, Object::Hop(_))) | None => None,
+                };
+                let exclusive = matches!(op, Op::GroupAdd(_));
+                match self.objects.contains_key(&spec.id) {
+                    true if exclusive => return refuse(EEXIST),
+                    false if !exclusive => return refuse(ENOENT),
+                    true | false => {}
+                }
+                let group = Group::put(spec.kind, spec.members.clone(), old)?;
+                self.put_object(spec.id, spec.protocol, Object::Group(group), exclusive)
             }
             Op::NexthopDel { id } | Op::GroupDel { id } => {
                 if !self.objects.contains_key(id) {
@@ -367,8 +425,8 @@ impl Kernel {
         match self.objects.get(&id) {
             None => BTreeSet::new(),
             Some((_, Object::Hop(via))) => BTreeSet::from([*via]),
-            Some((_, Object::Group(members))) => {
-                members.iter().flat_map(|member| self.gateways(*member)).collect()
+            Some((_, Object::Group(group))) => {
+                group.members.iter().flat_map(|(member, _)| self.gateways(*member)).collect()
             }
         }
     }
@@ -388,15 +446,34 @@ impl Kernel {
             .collect()
     }
 
+    /// The group that our route for a prefix points to.
+    pub fn group_of(&self, prefix: Prefix) -> &Group {
+        match self.nhid(prefix).and_then(|id| self.objects.get(&id)) {
+            Some((_, Object::Group(group))) => group,
+            other => panic!("{prefix} points to {other:?}"),
+        }
+    }
+
+    /// The group, to say that flows use some of its buckets.
+    pub fn group_mut(&mut self, prefix: Prefix) -> &mut Group {
+        let id = self.nhid(prefix).unwrap();
+        match self.objects.get_mut(&id) {
+            Some((_, Object::Group(group))) => group,
+            other => panic!("{prefix} points to {other:?}"),
+        }
+    }
+
     pub fn nhid(&self, prefix: Prefix) -> Option<u32> {
         self.routes.get(&prefix)?.iter().find(|row| row.protocol == 186)?.nexthop_id
     }
 }
 
 pub fn nexthop(id: u32, (protocol, object): &(u8, Object)) -> KernelNexthop {
-    let (via, members) = match object {
-        Object::Hop(via) => (Some(*via), Vec::new()),
-        Object::Group(members) => (None, members.iter().map(|id| (*id, 1)).collect()),
+    let (via, members, kind) = match object {
+        Object::Hop(via) => (Some(*via), Vec::new(), GroupKind::HashThreshold),
+        Object::Group(group) => {
+            (None, group.members.iter().map(|(id, weight)| (*id, u32::from(*weight))).collect(), group.kind)
+        }
     };
     KernelNexthop {
         id,
@@ -405,6 +482,7 @@ pub fn nexthop(id: u32, (protocol, object): &(u8, Object)) -> KernelNexthop {
         ifindex: via.map(|via| via.ifindex),
         onlink: false,
         members,
+        kind,
     }
 }
 

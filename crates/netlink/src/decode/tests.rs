@@ -1,10 +1,10 @@
 //! Octets as the kernel lays them out, and octets that it never sends.
 
-use bgp_fib::{Event, KernelHop, KernelNexthop, RouteKind, Seen};
+use bgp_fib::{Event, GroupKind, KernelHop, KernelNexthop, Resilient, RouteKind, Seen};
 
 use super::*;
 use crate::message::{Messages, Writer};
-use crate::uapi::{nexthop as nha, route as rta};
+use crate::uapi::{NESTED, nexthop as nha, route as rta};
 
 fn decode_one(kind: u16, flags: u16, fixed: &[u8], write: impl FnOnce(&mut Writer<'_>)) -> Option<Event> {
     let octets = message(kind, flags, fixed, write);
@@ -64,8 +64,28 @@ fn a_group_has_its_members_with_weights_of_sixteen_bits() {
         ifindex: None,
         onlink: false,
         members: vec![(1, 1), (2, 300)],
+        kind: GroupKind::HashThreshold,
     };
     assert_eq!(event, Some(Event::Nexthop(group, Seen::Replace)));
+}
+
+#[test]
+fn a_resilient_group_has_buckets_and_timers() {
+    let event = decode_one(message::NEWNEXTHOP, 0, &[0, 0, 186, 0, 0, 0, 0, 0], |message| {
+        message.put_u32(nha::ID, 7);
+        message.put_with(nha::GROUP, |group| group.raw(&[1, 0, 0, 0, 0, 0, 0, 0]));
+        message.put(nha::GROUP_TYPE, &nha::TYPE_RESILIENT.to_ne_bytes());
+        message.put_with(nha::RES_GROUP | NESTED, |group| {
+            group.put(nha::resilient::BUCKETS, &128u16.to_ne_bytes());
+            group.put_u32(nha::resilient::IDLE_TIMER, 6000);
+            group.put_u32(nha::resilient::UNBALANCED_TIMER, 0);
+        });
+    });
+    let Some(Event::Nexthop(group, Seen::Change)) = event else { panic!("{event:?}") };
+    assert_eq!(
+        group.kind,
+        GroupKind::Resilient(Resilient { buckets: 128, idle_timer: 60, unbalanced_timer: 0 })
+    );
 }
 
 #[test]

@@ -2,7 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use bgp_fib::{Event, GroupSpec, KernelError, Kind, NexthopSpec, Op, OpId, RouteSpec, RouteTarget};
+use bgp_fib::{
+    Event, GroupKind, GroupSpec, KernelError, Kind, NexthopSpec, Op, OpId, RouteSpec, RouteTarget,
+};
 use bgp_netlink::{Kernel, KernelConfig, KernelEvents, Report};
 
 use crate::netns::Namespace;
@@ -136,7 +138,7 @@ pub(crate) fn hop(id: u32, gateway: &str, ifindex: u32) -> Op {
 }
 
 pub(crate) fn group(id: u32, members: &[(u32, u16)]) -> GroupSpec {
-    GroupSpec { id, protocol: BGP, members: members.to_vec() }
+    GroupSpec { id, protocol: BGP, kind: GroupKind::HashThreshold, members: members.to_vec() }
 }
 
 pub(crate) fn route(prefix: &str, target: RouteTarget) -> RouteSpec {

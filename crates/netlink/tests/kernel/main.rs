@@ -2,8 +2,11 @@
 //! compared with what `ip` says.
 
 mod batches;
+mod buckets;
 mod events;
 mod host;
+#[path = "../../../fib/tests/support/buckets.rs"]
+mod model;
 mod neighbors;
 #[path = "../netns/mod.rs"]
 mod netns;

@@ -13,6 +13,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use bgp_fib::Resilient;
 use bgp_wire::{Asn, Prefix, RouterId};
 use toml::Spanned;
 
@@ -20,7 +21,7 @@ pub(super) use password::READABLE_BY_OTHERS;
 
 use super::fault::{Fault, Sink};
 use super::file::{self, File, place};
-use super::model::{Bgp, Config, Control, Kernel, Log, LogLevel, Metrics, Process, Readers};
+use super::model::{Bgp, Config, Control, Kernel, Log, LogLevel, Metrics, NexthopGroups, Process, Readers};
 
 /// Makes the configuration; `None` where a part without a default is missing or wrong. With errors in `sink` the result
 /// is not to be used.
@@ -193,6 +194,20 @@ fn kernel(typed: Option<&file::Kernel>, sink: &mut Sink) -> Kernel {
             Some(typed) => Some(typed.get_ref().get()).filter(|n| *n > 0).map(Duration::from_secs),
         },
         set_multipath_hash_policy: copied(&kernel.set_multipath_hash_policy).unwrap_or(false),
+        nexthop_groups: copied(&kernel.nexthop_groups).unwrap_or(NexthopGroups::Resilient),
+        resilient: resilient(kernel),
+    }
+}
+
+fn resilient(kernel: &file::Kernel) -> Resilient {
+    let default = Resilient::default();
+    Resilient {
+        buckets: kernel.nexthop_buckets.as_ref().map_or(default.buckets, |it| it.get_ref().get()),
+        idle_timer: kernel.nexthop_idle_timer.as_ref().map_or(default.idle_timer, |it| it.get_ref().get()),
+        unbalanced_timer: kernel
+            .nexthop_unbalanced_timer
+            .as_ref()
+            .map_or(default.unbalanced_timer, |it| it.get_ref().get()),
     }
 }
 

@@ -15,7 +15,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::fault::Sink;
-use super::model::{GracefulRestartMode, LogLevel, Mode, RemoteAsn, Sandbox, Shutdown};
+use super::model::{GracefulRestartMode, LogLevel, Mode, NexthopGroups, RemoteAsn, Sandbox, Shutdown};
 use read::{Key, Raw, Read, word, wrong_word};
 pub(super) use read::{Number, Secret, Text, place};
 use section::section;
@@ -138,6 +138,10 @@ section! {
         "startup-grace" startup_grace: Number<0, 86400>,
         "neighbor-probe-interval" neighbor_probe_interval: Number<0, 3600>,
         "set-multipath-hash-policy" set_multipath_hash_policy: bool,
+        "nexthop-groups" nexthop_groups: NexthopGroups,
+        "nexthop-buckets" nexthop_buckets: Number<1, 65535>,
+        "nexthop-idle-timer" nexthop_idle_timer: Number<0, 86400>,
+        "nexthop-unbalanced-timer" nexthop_unbalanced_timer: Number<0, 86400>,
     }
 }
 
@@ -196,6 +200,7 @@ words! {
     Mode { "both" Both, "active" Active, "passive" Passive }
     GracefulRestartMode { "off" Off, "helper" Helper, "full" Full }
     Sandbox { "on" On, "log" Log, "off" Off }
+    NexthopGroups { "resilient" Resilient, "plain" Plain }
     LogLevel { "error" Error, "warn" Warn, "info" Info, "debug" Debug, "trace" Trace }
 }
 

@@ -6,7 +6,7 @@ use bgp_api::{
     ErrorReply, FibNextHop, FibQuery, FibReply, FibRoute, FibState, GroupMember, Nexthop, NexthopGroup,
     NexthopKind, NexthopState, NexthopsReply, RouteQuery,
 };
-use bgp_fib::{HopView, Reachability, RouteState, RouteView};
+use bgp_fib::{GroupKind, GroupView, HopView, Reachability, RouteState, RouteView};
 
 use super::{count, page, parse_prefix};
 use crate::routing::Routing;
@@ -102,22 +102,38 @@ impl Routing {
             let hop = hops.iter().find(|hop| hop.nexthop_id == Some(id));
             hop.map_or_else(|| "unknown".to_owned(), |hop| hop.next_hop.next_hop.to_string())
         };
-        let groups = self
-            .fib
-            .groups()
-            .into_iter()
-            .map(|group| NexthopGroup {
-                kernel_id: group.id,
-                members: group
-                    .members
-                    .iter()
-                    .map(|id| GroupMember { kernel_id: *id, next_hop: named(*id), weight: 1 })
-                    .collect(),
-                routes: count(group.prefixes),
-                algorithm: Some("hash-threshold".to_owned()),
-            })
-            .collect();
+        let groups = self.fib.groups().into_iter().map(|group| nexthop_group(&group, named)).collect();
         NexthopsReply { groups, nexthops: hops.iter().map(nexthop).collect() }
+    }
+}
+
+fn nexthop_group(group: &GroupView, named: impl Fn(u32) -> String) -> NexthopGroup {
+    let resilient = match group.kind {
+        GroupKind::Resilient(resilient) => Some(resilient),
+        GroupKind::HashThreshold => None,
+    };
+    let member = |(id, weight): &(u32, u16)| GroupMember {
+        kernel_id: *id,
+        next_hop: named(*id),
+        weight: (*weight).into(),
+        ..GroupMember::default()
+    };
+    NexthopGroup {
+        kernel_id: group.id,
+        members: group.members.iter().map(member).collect(),
+        routes: count(group.prefixes),
+        algorithm: Some(algorithm(group.kind).to_owned()),
+        buckets: resilient.map(|it| it.buckets.into()),
+        idle_timer_seconds: resilient.map(|it| it.idle_timer),
+        unbalanced_timer_seconds: resilient.map(|it| it.unbalanced_timer),
+        moved: None,
+    }
+}
+
+fn algorithm(kind: GroupKind) -> &'static str {
+    match kind {
+        GroupKind::Resilient(_) => "resilient",
+        GroupKind::HashThreshold => "hash-threshold",
     }
 }
 

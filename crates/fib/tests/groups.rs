@@ -1,0 +1,294 @@
+//! Groups keep their routes and their flows: who joins takes what is idle, who leaves gives up what is his.
+
+mod support;
+
+use std::time::Duration;
+
+use bgp_fib::{FibConfig, GROUP_IDS, GroupKind, Op, Resilient};
+
+use support::{BRIDGE, Host, Kernel, address, hop, prefix};
+
+const NODES: [&str; 3] = ["2001:3200:3200::2", "2001:3200:3200::3", "2001:3200:3200::4"];
+const IDLE: Duration = Duration::from_secs(60);
+
+fn service(number: u32) -> String {
+    format!("2004::{number}/128")
+}
+
+fn want_all(host: &mut Host, services: std::ops::RangeInclusive<u32>, nodes: &[&str]) {
+    for number in services {
+        host.want(&service(number), nodes);
+    }
+}
+
+fn nhid(host: &Host, number: u32) -> u32 {
+    host.kernel.nhid(prefix(&service(number))).unwrap()
+}
+
+/// Flows use every bucket of a service's group.
+fn use_all(host: &mut Host, number: u32) {
+    host.kernel.group_mut(prefix(&service(number))).buckets.busy.fill(true);
+}
+
+fn owners(host: &Host, number: u32) -> Vec<Option<u32>> {
+    host.kernel.group_of(prefix(&service(number))).buckets.owners.clone()
+}
+
+fn moved(before: &[Option<u32>], after: &[Option<u32>]) -> usize {
+    assert_eq!(before.len(), after.len());
+    before.iter().zip(after).filter(|(before, after)| before != after).count()
+}
+
+/// Object of a node's gateway.
+fn hop_id(host: &Host, node: &str) -> u32 {
+    let view = host.fib.next_hop(&hop(node)).unwrap();
+    view.nexthop_id.unwrap()
+}
+
+fn routes_written(host: &mut Host) -> usize {
+    let log = host.take_log();
+    log.iter().filter(|op| matches!(op, Op::RouteAdd(_) | Op::RouteReplace(_) | Op::RouteDel { .. })).count()
+}
+
+#[test]
+fn from_the_first_member_to_the_last_the_route_keeps_its_group() {
+    let mut host = Host::lab();
+    host.want(&service(1), &NODES[..1]);
+    host.run();
+    let group = nhid(&host, 1);
+    assert!(GROUP_IDS.contains(&group));
+    routes_written(&mut host);
+    for nodes in [&NODES[..2], &NODES[..], &NODES[1..], &NODES[2..], &NODES[..]] {
+        host.want(&service(1), nodes);
+        host.run();
+        assert_eq!(host.gateways(&service(1)), nodes);
+        assert_eq!(nhid(&host, 1), group);
+    }
+    assert_eq!(routes_written(&mut host), 0);
+}
+
+#[test]
+fn a_node_that_joins_takes_idle_buckets_and_one_that_leaves_only_its_own() {
+    let mut host = Host::lab();
+    want_all(&mut host, 1..=3, &NODES[..2]);
+    host.run();
+    let before = owners(&host, 1);
+    use_all(&mut host, 1);
+    want_all(&mut host, 1..=3, &NODES);
+    host.run();
+    assert_eq!(owners(&host, 1), before, "buckets in use stay");
+    host.kernel.group_mut(prefix(&service(1))).buckets.busy[..64].fill(false);
+    // Whatever makes the kernel look again; with the real one it is its timer.
+    let third = hop_id(&host, NODES[2]);
+    let group = host.kernel.group_mut(prefix(&service(1)));
+    let members = group.members.clone();
+    group.buckets.deal(&members);
+    let joined = owners(&host, 1);
+    assert!(moved(&before, &joined) <= 43 && joined[64..] == before[64..]);
+    assert!(joined.contains(&Some(third)));
+
+    use_all(&mut host, 1);
+    let second = hop_id(&host, NODES[1]);
+    want_all(&mut host, 1..=3, &[NODES[0], NODES[2]]);
+    host.run();
+    for (before, after) in joined.iter().zip(owners(&host, 1)) {
+        assert!(*before == after || *before == Some(second));
+    }
+}
+
+#[test]
+fn a_burst_that_comes_in_pieces_changes_the_group_in_place() {
+    let mut host = Host::lab();
+    want_all(&mut host, 1..=100, &NODES[..2]);
+    host.run();
+    let group = nhid(&host, 1);
+    routes_written(&mut host);
+    for first in [1, 26, 51, 76] {
+        want_all(&mut host, first..=first + 24, &NODES);
+        host.pass(Duration::from_millis(10));
+    }
+    host.run();
+    assert_eq!(host.gateways(&service(1)), NODES);
+    assert!((1..=100).all(|number| nhid(&host, number) == group));
+    assert_eq!(routes_written(&mut host), 0);
+    assert_eq!(host.fib.groups().len(), 1);
+}
+
+#[test]
+fn a_route_that_is_new_within_a_burst_does_not_wait_for_its_end() {
+    let mut host = Host::lab();
+    want_all(&mut host, 1..=2, &NODES[..2]);
+    host.run();
+    host.want(&service(1), &NODES);
+    host.want(&service(9), &NODES);
+    host.run();
+    assert_eq!(
+        host.gateways(&service(9)),
+        &NODES[..2],
+        "by the old members, until it is clear what becomes of them"
+    );
+    host.want(&service(2), &NODES);
+    host.run();
+    assert_eq!(host.gateways(&service(9)), NODES);
+}
+
+#[test]
+fn where_some_routes_stay_the_others_get_a_group_in_which_no_flow_moves() {
+    let mut host = Host::lab();
+    want_all(&mut host, 1..=4, &NODES[..2]);
+    host.run();
+    let (group, before) = (nhid(&host, 1), owners(&host, 1));
+    want_all(&mut host, 1..=2, &NODES);
+    host.pass(Duration::from_secs(1));
+    assert_ne!(nhid(&host, 1), group);
+    assert_eq!((nhid(&host, 2), nhid(&host, 3)), (nhid(&host, 1), group));
+    assert_eq!(owners(&host, 1), before);
+    // By now it shows which buckets are in use.
+    use_all(&mut host, 1);
+    host.pass(IDLE);
+    assert_eq!(host.gateways(&service(1)), NODES, "the third is a member");
+    assert_eq!(owners(&host, 1), before, "but breaks nothing");
+    assert_eq!(host.gateways(&service(3)), &NODES[..2]);
+}
+
+#[test]
+fn a_route_that_leaves_a_node_alone_keeps_the_buckets_of_the_others() {
+    let mut host = Host::lab();
+    want_all(&mut host, 1..=4, &NODES);
+    host.run();
+    let (group, before) = (nhid(&host, 1), owners(&host, 1));
+    let third = hop_id(&host, NODES[2]);
+    host.want(&service(1), &NODES[..2]);
+    host.run();
+    assert_ne!(nhid(&host, 1), group);
+    for (before, after) in before.iter().zip(owners(&host, 1)) {
+        assert!(*before == after || *before == Some(third), "{before:?} {after:?}");
+    }
+    assert_eq!(host.gateways(&service(1)), &NODES[..2]);
+    assert_eq!(host.gateways(&service(2)), NODES);
+}
+
+#[test]
+fn no_route_points_to_a_group_that_is_only_sown() {
+    let mut host = Host::lab();
+    want_all(&mut host, 1..=2, &NODES);
+    host.run();
+    host.take_log();
+    host.want(&service(1), &NODES[..2]);
+    for _ in 0..20 {
+        let mut ops = Vec::new();
+        host.fib.next_ops(1, &mut ops);
+        let Some((id, op)) = ops.pop() else { break };
+        let answer = host.kernel.apply(&op);
+        if nhid(&host, 1) != nhid(&host, 2) {
+            assert_eq!(host.gateways(&service(1)), &NODES[..2], "after {op:?}");
+        }
+        host.fib.confirm(id, answer, host.now);
+    }
+    assert_eq!(host.gateways(&service(1)), &NODES[..2]);
+}
+
+#[test]
+fn weights_make_shares_and_change_in_place() {
+    let mut host = Host::lab();
+    let shares = |weights: [u16; 2]| NODES.iter().map(|node| hop(node)).zip(weights);
+    host.fib.want_shares(prefix(&service(1)), shares([3, 1]), host.now);
+    host.run();
+    let group = nhid(&host, 1);
+    let count = |host: &Host, node| {
+        let id = hop_id(host, node);
+        owners(host, 1).iter().filter(|owner| **owner == Some(id)).count()
+    };
+    assert_eq!([count(&host, NODES[0]), count(&host, NODES[1])], [96, 32]);
+    host.fib.want_shares(prefix(&service(1)), shares([1, 1]), host.now);
+    host.run();
+    assert_eq!([count(&host, NODES[0]), count(&host, NODES[1])], [64, 64]);
+    assert_eq!(nhid(&host, 1), group);
+}
+
+#[test]
+fn a_node_that_dies_leaves_by_its_object_and_the_rest_keep_theirs() {
+    let mut host = Host::lab();
+    want_all(&mut host, 1..=50, &NODES);
+    host.run();
+    use_all(&mut host, 1);
+    host.take_log();
+    let (before, dead) = (owners(&host, 1), hop_id(&host, NODES[1]));
+    host.kernel.alive.remove(&(BRIDGE, address(NODES[1])));
+    host.kernel.set_neighbor(BRIDGE, address(NODES[1]), None, bgp_fib::NeighborState::Failed);
+    host.run();
+    assert!(matches!(host.take_log().as_slice(), [Op::NexthopDel { id }] if *id == dead));
+    for (before, after) in before.iter().zip(owners(&host, 1)) {
+        assert!(*before == after || *before == Some(dead));
+    }
+}
+
+/// A host that starts where another with other groups has ended.
+fn restarted(before: GroupKind, after: GroupKind) -> Host {
+    let mut old = Host::new(FibConfig { groups: before, ..FibConfig::default() }, Kernel::lab());
+    old.run();
+    want_all(&mut old, 1..=2, &NODES);
+    old.run();
+    let mut host = Host::new(FibConfig { groups: after, ..FibConfig::default() }, old.kernel);
+    host.run();
+    want_all(&mut host, 1..=2, &NODES);
+    host.run();
+    host.fib.end_of_startup(host.now);
+    host.pass(Duration::from_secs(5));
+    host
+}
+
+#[test]
+fn groups_of_an_earlier_run_are_kept_where_the_kernel_can_make_ours_of_them() {
+    let resilient = Resilient::default();
+    let mut same = restarted(GroupKind::Resilient(resilient), GroupKind::Resilient(resilient));
+    assert!(same.take_log().is_empty());
+
+    let slower = GroupKind::Resilient(Resilient { idle_timer: 300, ..resilient });
+    let mut timers = restarted(GroupKind::Resilient(resilient), slower);
+    assert!(matches!(timers.take_log().as_slice(), [Op::GroupReplace(group)] if group.kind == slower));
+
+    let other = GroupKind::Resilient(Resilient { buckets: 256, ..resilient });
+    for (before, after) in [
+        (GroupKind::HashThreshold, GroupKind::Resilient(resilient)),
+        (GroupKind::Resilient(resilient), GroupKind::HashThreshold),
+        (GroupKind::Resilient(resilient), other),
+    ] {
+        let host = restarted(before, after);
+        assert_eq!(host.kernel.group_of(prefix(&service(1))).kind, after);
+        assert_eq!(host.gateways(&service(2)), NODES);
+        let groups = host.kernel.objects.keys().filter(|id| GROUP_IDS.contains(id)).count();
+        assert_eq!(groups, 1, "the old one is gone");
+    }
+}
+
+#[test]
+fn plain_groups_change_in_place_too() {
+    let config = FibConfig { groups: GroupKind::HashThreshold, ..FibConfig::default() };
+    let mut host = Host::new(config, Kernel::lab());
+    host.run();
+    want_all(&mut host, 1..=3, &NODES[..1]);
+    host.run();
+    let group = nhid(&host, 1);
+    routes_written(&mut host);
+    want_all(&mut host, 1..=3, &NODES);
+    host.run();
+    assert_eq!((nhid(&host, 1), routes_written(&mut host)), (group, 0));
+    host.want(&service(1), &NODES[..2]);
+    host.run();
+    assert_eq!(host.gateways(&service(1)), &NODES[..2]);
+}
+
+#[test]
+fn a_group_of_another_kind_in_the_place_of_ours_is_given_up() {
+    let mut host = Host::lab();
+    want_all(&mut host, 1..=2, &NODES);
+    host.run();
+    let group = nhid(&host, 1);
+    let kind = GroupKind::HashThreshold;
+    let members = host.kernel.group_of(prefix(&service(1))).members.clone();
+    host.kernel.replace_group(group, kind, members);
+    host.pass(Duration::from_secs(10));
+    assert_ne!(nhid(&host, 1), group);
+    assert_eq!(host.gateways(&service(1)), NODES);
+}

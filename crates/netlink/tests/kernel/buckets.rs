@@ -1,0 +1,107 @@
+//! Resilient groups: what the kernel does with their buckets, and that the model which the tests of `bgp-fib` and the
+//! simulation use does the same.
+
+use bgp_fib::{GroupKind, GroupSpec, Op, Resilient};
+use bgp_netlink::groups;
+
+use crate::host::{Host, by_id, group, hop};
+use crate::model::Buckets;
+
+const GROUP: u32 = 100;
+
+fn resilient(buckets: u16, members: &[(u32, u16)]) -> GroupSpec {
+    let kind = GroupKind::Resilient(Resilient { buckets, idle_timer: 60, unbalanced_timer: 0 });
+    GroupSpec { kind, ..group(GROUP, members) }
+}
+
+/// Hops 1 to 5 on eth0.
+fn host() -> Host {
+    let mut host = Host::new();
+    let link = host.namespace.ifindex("eth0");
+    host.apply((1..=5).map(|id| hop(id, &format!("2001:db8::{}", id + 1), link)).collect());
+    host
+}
+
+/// Who has each bucket.
+fn owners(host: &Host) -> Vec<Option<u32>> {
+    let mut buckets = host.namespace.run(groups::buckets).unwrap();
+    buckets.retain(|bucket| bucket.group == GROUP);
+    buckets.sort_unstable_by_key(|bucket| bucket.index);
+    buckets.iter().map(|bucket| Some(bucket.hop)).collect()
+}
+
+#[test]
+fn this_kernel_has_resilient_groups_and_the_probe_leaves_nothing_behind() {
+    let host = host();
+    assert!(host.namespace.run(groups::has_resilient_groups).unwrap());
+    assert_eq!(host.show("nexthop show").len(), 5);
+}
+
+#[test]
+fn buckets_are_dealt_as_in_the_model() {
+    for buckets in [7, 16, 128] {
+        let mut host = host();
+        let mut model = Buckets::new(buckets);
+        let steps: [&[(u32, u16)]; 9] = [
+            &[(1, 1)],
+            &[(1, 1), (2, 1)],
+            &[(1, 1), (2, 1), (3, 1)],
+            &[(1, 1), (3, 1)],
+            &[(1, 3), (3, 1), (4, 2)],
+            &[(1, 3), (2, 1), (3, 1), (4, 2), (5, 200)],
+            &[(2, 1), (5, 1)],
+            &[(1, 1), (2, 1), (3, 1), (4, 1), (5, 1)],
+            &[(4, 1)],
+        ];
+        for (number, members) in steps.iter().enumerate() {
+            let spec = resilient(buckets, members);
+            host.apply(vec![if number == 0 { Op::GroupAdd(spec) } else { Op::GroupReplace(spec) }]);
+            model.deal(members);
+            assert_eq!(owners(&host), model.owners, "{buckets} buckets, step {number}, {members:?}");
+        }
+    }
+}
+
+#[test]
+fn a_hop_that_is_deleted_gives_up_its_buckets_and_no_other_moves() {
+    let mut host = host();
+    let members = [(1, 1), (2, 1), (3, 1)];
+    host.apply(vec![Op::GroupAdd(resilient(128, &members)), by_id("2004::1/128", GROUP)]);
+    let before = owners(&host);
+    host.apply(vec![Op::NexthopDel { id: 2 }]);
+    let after = owners(&host);
+    for (before, after) in before.iter().zip(&after) {
+        assert!(if *before == Some(2) { *after != Some(2) } else { before == after });
+    }
+    let mut model = Buckets::new(128);
+    model.deal(&members);
+    model.deal(&[(1, 1), (3, 1)]);
+    assert_eq!(after, model.owners);
+}
+
+#[test]
+fn neither_its_type_nor_its_buckets_are_changed_in_place_but_its_timers_are() {
+    let mut host = host();
+    host.apply(vec![Op::GroupAdd(resilient(16, &[(1, 1)]))]);
+    let refused = host.submit(vec![
+        Op::GroupReplace(group(GROUP, &[(1, 1), (2, 1)])),
+        Op::GroupReplace(resilient(32, &[(1, 1), (2, 1)])),
+    ]);
+    assert!(
+        refused.iter().all(|answer| answer.as_ref().is_err_and(|it| it.errno == libc::EINVAL)),
+        "{refused:?}"
+    );
+    let timers = Resilient { buckets: 16, idle_timer: 7, unbalanced_timer: 9 };
+    let spec = GroupSpec { kind: GroupKind::Resilient(timers), ..group(GROUP, &[(1, 1)]) };
+    host.apply(vec![Op::GroupReplace(spec)]);
+    let shown = host.namespace.ip("nexthop show id 100");
+    assert!(shown.contains("buckets 16 idle_timer 7 unbalanced_timer 9"), "{shown}");
+}
+
+#[test]
+fn a_group_that_is_gone_is_not_made_anew_by_a_replacement() {
+    let mut host = host();
+    host.apply(vec![Op::GroupAdd(resilient(16, &[(1, 1)])), Op::NexthopDel { id: 1 }]);
+    let refused = host.submit(vec![Op::GroupReplace(resilient(16, &[(2, 1)]))]);
+    assert_eq!(refused[0].as_ref().unwrap_err().errno, libc::ENOENT, "{refused:?}");
+}

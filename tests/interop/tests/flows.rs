@@ -1,0 +1,120 @@
+//! Two hundred connections that live through a node that joins and one that leaves: whose break, and whose must not.
+#![cfg(feature = "labs")]
+
+use std::net::SocketAddr;
+
+use anyhow::{Context, Result};
+use interop::daemon::{Daemon, k3d};
+use interop::flows::{self, Fate, Flows};
+use interop::gobgp::{Gobgp, Settings};
+use interop::haproxy;
+use interop::kernel::routes_to;
+use interop::lab::{Lab, Node};
+use interop::namespace::Namespace;
+use interop::wait::seconds;
+
+const SERVICE: &str = "2004::1";
+const FLOWS: usize = 200;
+
+/// Who opens the connections.
+#[derive(Clone, Copy, Debug)]
+enum From {
+    /// A client behind the host.
+    Client,
+    /// HAProxy on the host, with a source address and a range of ports.
+    Haproxy,
+}
+
+/// What the two events did.
+#[derive(Debug)]
+struct Outcome {
+    join: Fate,
+    leave: Fate,
+    leaver: String,
+}
+
+/// Two nodes, connections; the third joins; more connections, so that it has some; the second leaves.
+fn join_and_leave(hash_policy: u8, from: From, groups: &str) -> Result<Outcome> {
+    let mut lab = Lab::with_nodes(3)?;
+    lab.add_service(SERVICE)?;
+    lab.client()?;
+    lab.host.sysctl("net.ipv6.fib_multipath_hash_policy", &hash_policy.to_string())?;
+    let config = std::fs::read_to_string(k3d())?
+        .replace("set-multipath-hash-policy = true", &format!("nexthop-groups = \"{groups}\""));
+    let _daemon = Daemon::start(&lab, &config)?;
+    let speakers = Gobgp::start_all(&lab, &Settings::default(), &[])?;
+    let _backends = flows::start_backends(&lab)?;
+    for speaker in &speakers[..2] {
+        speaker.announce("2004::1/128")?;
+    }
+    let v6: Vec<String> = lab.nodes.iter().map(Node::v6).collect();
+    lab.expect_gateways(SERVICE, &v6[..2], seconds(40))?;
+    let group = nhid(&lab)?;
+    let _haproxy = match from {
+        From::Client => None,
+        From::Haproxy => Some(haproxy::start_tcp(&lab, SERVICE)?),
+    };
+    let (namespace, remote) = endpoint(&mut lab, from)?;
+
+    let before = Flows::open(namespace, remote, FLOWS)?;
+    assert_eq!(before.nodes().len(), 2, "{:?}", before.nodes());
+    speakers[2].announce("2004::1/128")?;
+    lab.expect_gateways(SERVICE, &v6, seconds(10))?;
+    let join = before.finish()?;
+
+    let (namespace, remote) = endpoint(&mut lab, from)?;
+    let more = Flows::open(namespace, remote, FLOWS)?;
+    assert_eq!(more.nodes().len(), 3, "the one that has joined gets new connections: {:?}", more.nodes());
+    speakers[1].withdraw("2004::1/128")?;
+    lab.expect_gateways(SERVICE, &[v6[0].clone(), v6[2].clone()], seconds(10))?;
+    let leave = more.finish()?;
+    assert_eq!(nhid(&lab)?, group, "the route has another group");
+    Ok(Outcome { join, leave, leaver: lab.nodes[1].name.clone() })
+}
+
+fn endpoint(lab: &mut Lab, from: From) -> Result<(&Namespace, SocketAddr)> {
+    Ok(match from {
+        From::Client => (lab.client()?, format!("[{SERVICE}]:{}", flows::PORT).parse()?),
+        From::Haproxy => (&lab.host, haproxy::TCP.parse()?),
+    })
+}
+
+fn nhid(lab: &Lab) -> Result<u64> {
+    let routes = lab.host.ip_json("-6 route show 2004::1 proto bgp")?;
+    assert_eq!(routes_to(&lab.host, SERVICE)?.len(), 1);
+    routes[0]["nhid"].as_u64().context("no nhid")
+}
+
+/// The promise: nobody's connection breaks when a node joins, and only its own when it leaves.
+fn expect_kept(outcome: &Outcome) {
+    eprintln!("{outcome:?}");
+    assert_eq!(outcome.join.broken.values().sum::<usize>(), 0, "{outcome:?}");
+    assert_eq!(outcome.leave.broken_beside(&outcome.leaver), 0, "{outcome:?}");
+    assert!(outcome.leave.broken.contains_key(&outcome.leaver), "it had none: {outcome:?}");
+}
+
+#[test]
+fn forwarded_flows_stay_by_the_hash_of_ports() -> Result<()> {
+    expect_kept(&join_and_leave(1, From::Client, "resilient")?);
+    Ok(())
+}
+
+#[test]
+fn forwarded_flows_stay_by_the_kernels_default_hash() -> Result<()> {
+    expect_kept(&join_and_leave(0, From::Client, "resilient")?);
+    Ok(())
+}
+
+#[test]
+fn the_hosts_own_flows_stay_where_haproxy_binds_address_and_port() -> Result<()> {
+    expect_kept(&join_and_leave(1, From::Haproxy, "resilient")?);
+    Ok(())
+}
+
+#[test]
+fn with_plain_groups_flows_of_nodes_that_stay_break() -> Result<()> {
+    let outcome = join_and_leave(1, From::Client, "plain")?;
+    eprintln!("{outcome:?}");
+    assert!(outcome.join.broken.values().sum::<usize>() > FLOWS / 10, "then why resilient ones? {outcome:?}");
+    Ok(())
+}
