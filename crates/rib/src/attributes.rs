@@ -6,7 +6,7 @@
 use std::hash::BuildHasher;
 
 use bgp_wire::attribute::as_path::{self, SegmentKind};
-use bgp_wire::attribute::{AttributeSlice, Origin, RawAttribute, StoredAttributes};
+use bgp_wire::attribute::{AttributeSlice, Origin, RawAttribute, StoredAttributes, link_bandwidth};
 use bgp_wire::iana::attribute as code;
 use bgp_wire::{Asn, AttributeBytes, RouterId, ScopedNextHop};
 
@@ -55,6 +55,7 @@ const REFLECTED: u16 = 1 << 2;
 const SHUTDOWN: u16 = 1 << 3;
 const OWN_AS_ONLY: u16 = 1 << 4;
 const NOBODY: u16 = 1 << 5;
+const HAS_BANDWIDTH: u16 = 1 << 6;
 
 impl Summary {
     fn new(set: AttributeSlice<'_>, us: Asn) -> Self {
@@ -84,6 +85,9 @@ impl Summary {
                         _ => 0,
                     };
                 }
+            }
+            code::EXTENDED_COMMUNITIES if bandwidth_in(attribute.value).is_some() => {
+                self.flags |= HAS_BANDWIDTH;
             }
             code::ORIGINATOR_ID | code::CLUSTER_LIST => self.flags |= REFLECTED,
             _ => {}
@@ -147,6 +151,11 @@ impl Summary {
     }
 }
 
+/// Ours: of several the smallest, which overloads nobody.
+fn bandwidth_in(extended: &[u8]) -> Option<f32> {
+    extended.as_chunks().0.iter().filter_map(|community| link_bandwidth(*community)).reduce(f32::min)
+}
+
 /// What a route reflector has added, RFC 4456 section 8.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub(crate) struct Reflection {
@@ -192,9 +201,22 @@ impl AttributeSet {
         if self.summary.has(REFLECTED) { Reflection::new(self.octets(), us) } else { Reflection::default() }
     }
 
+    /// Octets a second that the link behind the next hop can carry, draft-ietf-idr-link-bandwidth.
+    pub(crate) fn bandwidth(&self) -> Option<f32> {
+        if self.summary.has(HAS_BANDWIDTH) {
+            bandwidth_in(self.value(code::EXTENDED_COMMUNITIES))
+        } else {
+            None
+        }
+    }
+
     fn as_path(&self) -> &[u8] {
-        let path = self.octets().iter().find(|attribute| attribute.code == code::AS_PATH);
-        path.map_or(&[], |attribute| attribute.value)
+        self.value(code::AS_PATH)
+    }
+
+    fn value(&self, code: u8) -> &[u8] {
+        let found = self.octets().iter().find(|attribute| attribute.code == code);
+        found.map_or(&[], |attribute| attribute.value)
     }
 }
 

@@ -60,6 +60,8 @@ pub struct PeerSettings {
     /// Announce ourselves as next hop to an internal peer also for routes of external peers. External peers always get
     /// our own address.
     pub next_hop_self: bool,
+    /// The share of its paths in multipath sets, 1 to 256; `None`: what the paths say, else equal shares.
+    pub weight: Option<u16>,
     /// How often our own AS may be in an AS_PATH that it sends.
     pub allow_own_as: u8,
     /// Refuse routes of an external peer whose AS_PATH does not begin with its AS, RFC 4271 section 6.3. Off for route
@@ -95,6 +97,7 @@ impl PeerSettings {
             export: None,
             next_hop: PerFamily::default(),
             next_hop_self: false,
+            weight: None,
             allow_own_as: 0,
             enforce_first_as: true,
             maximum_prefix: PerFamily::default(),

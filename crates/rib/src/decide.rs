@@ -196,7 +196,8 @@ impl Rib {
             Some(RouteSource::Local) | None => SmallVec::new(),
         };
         let source = used.first().map_or(RouteSource::Local, |best| best.source);
-        let forwarding = self.forwardings.intern(hops, source, &mut self.hops);
+        let weights = self.weights(used);
+        let forwarding = self.forwardings.intern(hops, weights, source, &mut self.hops);
         let best = used.first().map(|best| (best.peer, Best { set: best.set, source: best.source }));
         self.install(family, id, best, forwarding, pace);
         self.scratch = candidates;

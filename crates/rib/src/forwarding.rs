@@ -18,8 +18,18 @@ use crate::seed::Seed;
 pub struct Forwarding {
     /// In order, each once; never empty.
     pub next_hops: Vec<ScopedNextHop>,
+    /// The share of each, 1 to 256, in lowest terms; empty where all are equal.
+    pub weights: Vec<u16>,
     /// Where the paths come from.
     pub source: RouteSource,
+}
+
+impl Forwarding {
+    /// Each next hop with its share.
+    pub fn shares(&self) -> impl Iterator<Item = (ScopedNextHop, u16)> {
+        let weights = self.weights.iter().copied().chain(std::iter::repeat(1));
+        self.next_hops.iter().copied().zip(weights)
+    }
 }
 
 /// Where a path comes from; in order of preference.
@@ -47,6 +57,8 @@ impl RouteSource {
 #[derive(Debug)]
 struct Set {
     hops: SmallVec<[u32; 4]>,
+    /// Of each hop; empty where all are equal.
+    weights: SmallVec<[u16; 4]>,
     source: RouteSource,
     /// The same as it is told, made when it is told first.
     told: OnceCell<Arc<Forwarding>>,
@@ -81,29 +93,36 @@ impl Forwardings {
             self.sets.hold(id, 1);
             return id;
         }
-        let id = self.intern(SmallVec::from_slice(&[hop]), source, table);
+        let id = self.intern(SmallVec::from_slice(&[hop]), SmallVec::new(), source, table);
         self.last = (hop, source, id);
         id
     }
 
-    /// The id of these next hops in any order and number, with one more holder; none at all is [`NONE`].
+    /// The id of these next hops in any order and number, with one more holder; none at all is [`NONE`]. `weights` has one
+    /// for each, or none where all are equal.
     pub(crate) fn intern(
         &mut self,
         mut hops: SmallVec<[u32; 4]>,
+        mut weights: SmallVec<[u16; 4]>,
         source: RouteSource,
         table: &mut NextHops,
     ) -> u32 {
         if hops.is_empty() {
             return NONE;
         }
-        hops.sort_unstable();
-        hops.dedup();
+        if weights.is_empty() {
+            hops.sort_unstable();
+            hops.dedup();
+        } else {
+            (hops, weights) = weighed(&hops, &weights);
+        }
         let hash = self.seed.hash_one((&hops, source));
-        if let Some(id) = self.sets.hold_same(hash, |set| set.hops == hops && set.source == source) {
+        let same = |set: &Set| set.hops == hops && set.weights == weights && set.source == source;
+        if let Some(id) = self.sets.hold_same(hash, same) {
             return id;
         }
         hops.iter().for_each(|hop| table.hold(*hop));
-        self.sets.add(hash, Set { hops, source, told: OnceCell::new() })
+        self.sets.add(hash, Set { hops, weights, source, told: OnceCell::new() })
     }
 
     #[inline]
@@ -124,12 +143,37 @@ impl Forwardings {
     pub(crate) fn forwarding(&self, id: u32, table: &NextHops) -> Option<Arc<Forwarding>> {
         let set = self.sets.get(id)?;
         let told = set.told.get_or_init(|| {
-            let mut next_hops: Vec<_> = set.hops.iter().filter_map(|hop| table.key(*hop)).collect();
-            next_hops.sort_unstable();
-            Arc::new(Forwarding { next_hops, source: set.source })
+            let weights = set.weights.iter().copied().chain(std::iter::repeat(1));
+            let keys = set.hops.iter().zip(weights);
+            let mut shares: Vec<_> =
+                keys.filter_map(|(hop, weight)| Some((table.key(*hop)?, weight))).collect();
+            shares.sort_unstable();
+            let (next_hops, mut weights): (Vec<_>, Vec<_>) = shares.into_iter().unzip();
+            if set.weights.is_empty() {
+                weights = Vec::new();
+            }
+            Arc::new(Forwarding { next_hops, weights, source: set.source })
         });
         Some(Arc::clone(told))
     }
+}
+
+/// Sorted, each hop once with the largest of its weights, in lowest terms; without weights where all are equal.
+fn weighed(hops: &[u32], weights: &[u16]) -> (SmallVec<[u32; 4]>, SmallVec<[u16; 4]>) {
+    let mut shares: SmallVec<[(u32, u16); 4]> = hops.iter().copied().zip(weights.iter().copied()).collect();
+    shares.sort_unstable_by_key(|(hop, weight)| (*hop, std::cmp::Reverse(*weight)));
+    shares.dedup_by_key(|(hop, _)| *hop);
+    let divisor = shares.iter().fold(0, |divisor, (_, weight)| gcd(divisor, *weight)).max(1);
+    let hops = shares.iter().map(|(hop, _)| *hop).collect();
+    let mut weights: SmallVec<[u16; 4]> = shares.iter().map(|(_, weight)| weight / divisor).collect();
+    if weights.iter().all(|weight| *weight == 1) {
+        weights.clear();
+    }
+    (hops, weights)
+}
+
+fn gcd(a: u16, b: u16) -> u16 {
+    if b == 0 { a } else { gcd(b, a % b) }
 }
 
 #[cfg(test)]

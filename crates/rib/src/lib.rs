@@ -58,6 +58,7 @@ mod rib;
 mod seed;
 mod table;
 mod view;
+mod weights;
 
 pub use config::{MaximumPrefix, MaximumPrefixAction, PeerId, PeerSettings, RibConfig};
 pub use decision::Step;

@@ -11,10 +11,15 @@ impl Rib {
     pub fn update_settings(&mut self, id: PeerId, change: impl FnOnce(&mut PeerSettings)) {
         let Some(place) = self.places.get(&id).copied() else { return };
         let Some(peer) = self.peer_mut(place) else { return };
+        let weight = peer.settings.weight;
         change(&mut peer.settings);
+        let weighed_anew = weight != peer.settings.weight;
         for family in Family::ALL {
             self.reevaluate(place, family);
             self.change_group(place, family);
+            if weighed_anew {
+                self.tables[family].mark_all();
+            }
         }
     }
 

@@ -118,6 +118,8 @@ pub struct Settings {
     pub enforce_first_as: bool,
     /// Whether routes given to an internal peer carry our address as next hop.
     pub next_hop_self: bool,
+    /// Its share in multipath routes; `None`: what its routes say, else an equal one.
+    pub weight: Option<u16>,
 }
 
 /// Which AS a peer must be in.

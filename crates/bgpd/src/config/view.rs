@@ -109,6 +109,7 @@ fn settings(settings: &Settings, asn: Asn) -> Value {
         "allow-own-as": settings.allow_own_as,
         "enforce-first-as": settings.enforce_first_as,
         "next-hop-self": settings.next_hop_self,
+        "weight": settings.weight,
     });
     merged(own, session(&settings.session, settings.remote_asn.is_external(asn)))
 }

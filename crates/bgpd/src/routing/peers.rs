@@ -252,6 +252,7 @@ pub(super) fn apply_settings(rib: &mut PeerSettings, settings: &Settings) {
     rib.import = settings.import.clone();
     rib.export = settings.export.clone();
     rib.next_hop_self = settings.next_hop_self;
+    rib.weight = settings.weight;
     rib.allow_own_as = settings.allow_own_as;
     rib.enforce_first_as = settings.enforce_first_as;
     let limit = settings.maximum_prefix.map(maximum_prefix);

@@ -7,6 +7,7 @@ mod laws;
 mod refresh;
 mod scenarios;
 mod topology;
+mod weights;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;

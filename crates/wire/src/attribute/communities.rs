@@ -37,6 +37,21 @@ impl fmt::Display for LargeCommunity {
     }
 }
 
+/// The link bandwidth that an extended community tells, in octets a second: draft-ietf-idr-link-bandwidth section 2, of
+/// both forms, transitive and not. `None` for other communities, and for what is no positive number.
+pub fn link_bandwidth(community: [u8; 8]) -> Option<f32> {
+    const TWO_OCTET_AS: u8 = 0x00;
+    const NON_TRANSITIVE: u8 = 0x40;
+    const LINK_BANDWIDTH: u8 = 0x04;
+    match community {
+        [TWO_OCTET_AS | NON_TRANSITIVE, LINK_BANDWIDTH, _, _, a, b, c, d] => {
+            let bandwidth = f32::from_be_bytes([a, b, c, d]);
+            (bandwidth.is_finite() && bandwidth > 0.0).then_some(bandwidth)
+        }
+        _ => None,
+    }
+}
+
 /// RFC 7606 section 7.8.
 pub(super) fn check(value: &[u8], _cx: &DecodeContext) -> Result<(), &'static str> {
     multiple_of(4, value).ok_or("COMMUNITIES has not a non-zero multiple of 4 octets")
@@ -59,4 +74,25 @@ pub(super) fn check_large(value: &[u8], _cx: &DecodeContext) -> Result<(), &'sta
 
 fn multiple_of(unit: usize, value: &[u8]) -> Option<()> {
     (!value.is_empty() && value.len().is_multiple_of(unit)).then_some(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_forms_of_link_bandwidth_are_read_and_nonsense_is_not() {
+        let of = |kind, subtype, value: f32| {
+            let [a, b, c, d] = value.to_be_bytes();
+            link_bandwidth([kind, subtype, 0xfc, 0x01, a, b, c, d])
+        };
+        assert_eq!(of(0x40, 4, 1.25e9), Some(1.25e9));
+        assert_eq!(of(0x00, 4, 125_000.0), Some(125_000.0));
+        for (kind, subtype) in [(0x01, 4), (0x40, 2), (0x41, 4)] {
+            assert_eq!(of(kind, subtype, 1.0), None);
+        }
+        for value in [0.0, -1.0, f32::NAN, f32::INFINITY] {
+            assert_eq!(of(0x40, 4, value), None);
+        }
+    }
 }

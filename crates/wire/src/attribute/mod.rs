@@ -23,7 +23,7 @@ pub(crate) mod write;
 
 pub use aggregator::Aggregator;
 pub use as_path::{AsPath, Segment};
-pub use communities::LargeCommunity;
+pub use communities::{LargeCommunity, link_bandwidth};
 pub use header::{RawAttribute, flags};
 pub use origin::Origin;
 pub use set::{AttributeBytes, AttributeSlice, PathAttributes, StoredAttributes, UnknownAttribute};
