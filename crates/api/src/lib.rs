@@ -52,7 +52,8 @@ pub use reload::{
 };
 pub use route::{Attributes, Path, PathStatus, Route, RouteQuery, RoutesReply};
 pub use summary::{
-    CheckState, ConfigState, FibSize, HostCheck, Memory, PeerTotals, RibSize, Summary, VersionReply,
+    CheckState, ConfigState, DoctorReply, FibSize, HostCheck, Memory, PeerTotals, RibSize, Summary,
+    VersionReply,
 };
 
 /// Where the daemon listens and bgpctl asks unless told otherwise.

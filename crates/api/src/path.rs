@@ -19,6 +19,8 @@ pub const ROUTES: &str = "/v1/routes";
 pub const FIB: &str = "/v1/fib";
 /// `GET` -> [`crate::NexthopsReply`].
 pub const NEXTHOPS: &str = "/v1/nexthops";
+/// `GET` -> [`crate::DoctorReply`].
+pub const DOCTOR: &str = "/v1/doctor";
 /// `GET` -> [`crate::ConfigReply`].
 pub const CONFIG: &str = "/v1/config";
 /// `POST` [`crate::ReloadRequest`] (an empty body is an empty request) -> [`crate::ReloadReply`]; `GET

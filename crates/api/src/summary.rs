@@ -123,6 +123,15 @@ pub struct HostCheck {
     pub remedy: Option<String>,
 }
 
+/// Reply to `GET /v1/doctor`: what of the host spoils what the routes promise.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DoctorReply {
+    /// Whether every check is as it should be.
+    pub healthy: bool,
+    /// Each of them.
+    pub checks: Vec<HostCheck>,
+}
+
 /// How a check stands.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

@@ -13,7 +13,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 const AFTER_HELP: &str = "\
 Exit codes:
   0  done
-  1  the daemon reported an error, or its answer could not be read or written
+  1  the daemon reported an error, or its answer could not be read or written; doctor found something
   2  the command line is wrong
   3  the daemon cannot be reached
   4  what was asked for does not exist: no such neighbour, route or kernel route
@@ -90,6 +90,8 @@ pub(crate) enum Command {
     /// Reset, shut down or start a neighbour
     #[command(visible_alias = "neighbour")]
     Neighbor(NeighborArgs),
+    /// Look at the host for what spoils the routes, and say how to put it right; exit code 1 if anything is wrong
+    Doctor,
     /// Read the config again and apply what changed, or show what would change
     Reload(ReloadArgs),
     /// Keep what `reload --confirm` has loaded

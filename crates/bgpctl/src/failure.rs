@@ -9,7 +9,7 @@ use std::time::Duration;
 use bgp_api::{ErrorBody, ErrorCode, SOCKET_ENV};
 use nix::unistd::{Gid, Group};
 
-use crate::text::clean_lines;
+use crate::text::{clean_lines, count};
 
 /// Why a command ends without success.
 #[derive(Debug)]
@@ -18,6 +18,8 @@ pub(crate) enum Failure {
     Daemon(ErrorBody),
     /// The question was fine and the answer is that there is none.
     NotFound(String),
+    /// So many checks of the host are not as they should be.
+    Unwell(usize),
     /// Nobody answers at the socket.
     Unreachable {
         /// The socket.
@@ -52,7 +54,7 @@ impl Failure {
         match self {
             Self::Daemon(body) if body.code == ErrorCode::NeighborUnknown => 4,
             Self::NotFound(_) => 4,
-            Self::Daemon(_) | Self::Malformed(_) | Self::Output(_) => 1,
+            Self::Daemon(_) | Self::Unwell(_) | Self::Malformed(_) | Self::Output(_) => 1,
             Self::Unreachable { .. } | Self::Silent { .. } => 3,
         }
     }
@@ -62,6 +64,10 @@ impl Failure {
         match self {
             Self::Daemon(body) => (body.message.clone(), body.hint.clone()),
             Self::NotFound(what) => (what.clone(), None),
+            Self::Unwell(wrong) => (
+                format!("{} not as it should be", count(u64::try_from(*wrong).unwrap_or(u64::MAX), "check")),
+                None,
+            ),
             Self::Unreachable { socket, error } => unreachable_socket(socket, error),
             Self::Silent { socket, what } => (
                 format!("the daemon at {} {what}", socket.display()),

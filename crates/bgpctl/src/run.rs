@@ -1,8 +1,9 @@
 //! From a command to its requests, and from the reply to the output.
 
 use bgp_api::{
-    ActionReply, ActionRequest, ConfigReply, ConfirmReply, FibQuery, FibReply, NeighborsReply, NexthopsReply,
-    ReloadPlan, ReloadReply, ReloadRequest, RouteQuery, RoutesReply, Summary, VersionReply, path,
+    ActionReply, ActionRequest, CheckState, ConfigReply, ConfirmReply, DoctorReply, FibQuery, FibReply,
+    NeighborsReply, NexthopsReply, ReloadPlan, ReloadReply, ReloadRequest, RouteQuery, RoutesReply, Summary,
+    VersionReply, path,
 };
 use serde::Serialize;
 
@@ -19,6 +20,7 @@ pub(crate) fn run(cli: &Cli) -> Result<(), Failure> {
         Command::Man { directory } => generate::man_pages(directory),
         Command::Show(_)
         | Command::Neighbor(_)
+        | Command::Doctor
         | Command::Reload(_)
         | Command::Confirm
         | Command::Monitor
@@ -53,6 +55,7 @@ impl<'a> Asker<'a> {
                 let reply: ConfirmReply = self.client.post(path::CONFIRM, String::new()).await?;
                 self.put(&reply, || show::reload::confirmed(&reply))
             }
+            Command::Doctor => self.doctor().await,
             Command::Monitor => monitor::run(&self.client, self.style.painter, self.json).await,
             Command::Version => self.version().await,
             // Need no daemon; `run` has done them.
@@ -173,6 +176,13 @@ impl<'a> Asker<'a> {
         let question = path::neighbor_action(&args.address, args.action());
         let reply: ActionReply = self.client.post(&question, body).await?;
         self.put(&reply, || show::actions::action(&reply))
+    }
+
+    async fn doctor(&self) -> Result<(), Failure> {
+        let reply: DoctorReply = self.client.get(path::DOCTOR).await?;
+        self.put(&reply, || show::doctor::render(&reply, self.style))?;
+        let wrong = reply.checks.iter().filter(|check| check.state != CheckState::Ok).count();
+        if reply.healthy { Ok(()) } else { Err(Failure::Unwell(wrong)) }
     }
 
     /// Our own version is told even where the daemon cannot be reached.

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use bgp_fib::{Fib, FibConfig, GroupKind};
-use bgp_netlink::{Kernel, KernelConfig};
+use bgp_netlink::{Kernel, KernelConfig, Moves};
 use bgp_rib::{Rib, RibConfig};
 use bgp_wire::{PerFamily, RouterId};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -133,6 +133,8 @@ async fn warn_of_unused_table(table: u32) {
 
 fn spawn(start: Start, router_id: RouterId, listeners: Arc<Listeners>) -> anyhow::Result<Tasks> {
     let Start { config, config_path, socket, rules } = start;
+    // Asked before the kernel is watched: the probe's objects are none of the table's business.
+    let fib_config = fib_config(&config);
     let hub = Hub::default();
     let (kernel, events) =
         Kernel::start(KernelConfig { table: config.kernel.table, ..KernelConfig::default() })
@@ -145,7 +147,7 @@ fn spawn(start: Start, router_id: RouterId, listeners: Arc<Listeners>) -> anyhow
         multipath_relax: config.bgp.multipath_relax,
         hash_seed: random::seed(),
     });
-    let fib = Fib::new(fib_config(&config), Instant::now());
+    let fib = Fib::new(fib_config, Instant::now());
     let (to_routing, from_peers) = routing::lanes();
     let (orders, received_orders) = mpsc::channel(routing::SMALL_QUEUE);
     let (queries, received_queries) = mpsc::channel(routing::SMALL_QUEUE);
@@ -173,6 +175,7 @@ fn spawn(start: Start, router_id: RouterId, listeners: Arc<Listeners>) -> anyhow
         supervisor: requests.clone(),
         routing: queries,
         hub,
+        moves: moves(),
         started: Instant::now(),
         path: socket,
         rules,
@@ -225,6 +228,14 @@ fn groups(config: &Config) -> GroupKind {
             resilient
         }
     }
+}
+
+fn moves() -> Option<watch::Receiver<Moves>> {
+    bgp_netlink::watch_moves()
+        .inspect_err(
+            |error| warn!(%error, "changes of next-hop groups are not watched: `show nexthops` tells less"),
+        )
+        .ok()
 }
 
 /// The signals that mean something.

@@ -23,6 +23,7 @@ mod encode;
 pub mod groups;
 mod kernel;
 mod message;
+mod moves;
 mod report;
 mod requests;
 pub mod rules;
@@ -33,6 +34,7 @@ mod worker;
 
 pub use counters::TcpMd5Counters;
 pub use kernel::{Kernel, KernelConfig};
+pub use moves::{Moves, watch_moves};
 pub use report::{Answer, KernelEvents, Report};
 pub use sysctl::{Sysctl, SysctlError};
 

@@ -55,6 +55,13 @@ impl RouteSocket {
         Ok(socket)
     }
 
+    /// A socket that hears of next-hop objects and buckets alone, whoever changes them.
+    pub(crate) fn nexthop_events(receive_buffer: usize) -> io::Result<Self> {
+        let socket = Self::open(receive_buffer)?;
+        socket.socket.add_membership(group::NEXTHOP)?;
+        Ok(socket)
+    }
+
     fn open(receive_buffer: usize) -> io::Result<Self> {
         let mut socket = Socket::new(NETLINK_ROUTE)?;
         let port = socket.bind_auto()?.port_number();

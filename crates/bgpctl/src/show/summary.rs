@@ -1,6 +1,6 @@
 //! `show summary`: the daemon on one screen; what is wrong with the host comes with its remedy.
 
-use bgp_api::{CheckState, FibSize, Summary};
+use bgp_api::{FibSize, Summary};
 
 use crate::output::Style;
 use crate::table::{Align, Table, Tone};
@@ -111,18 +111,5 @@ fn checks(summary: &Summary, style: Style) -> String {
     if summary.checks.is_empty() {
         return String::new();
     }
-    let mut table = Table::new(&[("CHECK", Align::Left), ("STATE", Align::Left), ("FOUND", Align::Left)]);
-    for check in &summary.checks {
-        let tone = match check.state {
-            CheckState::Ok => Tone::Good,
-            CheckState::Warning | CheckState::Unknown => Tone::Warn,
-            CheckState::Failed => Tone::Bad,
-        };
-        let state = crate::table::Cell::toned(check.state.as_str(), tone);
-        table.row(vec![check.name.clone().into(), state, check.message.clone().into()]);
-        if let Some(remedy) = &check.remedy {
-            table.note(format!("remedy: {remedy}"), Tone::Warn);
-        }
-    }
-    format!("\n{}", table.render(style.painter))
+    format!("\n{}", super::doctor::table(&summary.checks, style))
 }

@@ -53,6 +53,32 @@ fn show_summary() {
 }
 
 #[test]
+fn doctor_ends_well_only_where_all_is_well() {
+    let check = |name: &str, state, message: &str, remedy: Option<&str>| HostCheck {
+        name: name.to_owned(),
+        state,
+        message: message.to_owned(),
+        remedy: remedy.map(str::to_owned),
+    };
+    let well = check("bgp-port", CheckState::Ok, "port 179 is ours alone", None);
+    let ill = check(
+        "rp-filter",
+        CheckState::Warning,
+        "the IPv4 reverse path is checked strictly on br-1",
+        Some("sysctl -w net.ipv4.conf.all.rp_filter=2"),
+    );
+    for (name, checks, code) in
+        [("doctor-well.txt", vec![well.clone()], 0), ("doctor.txt", vec![well, ill], 1)]
+    {
+        let reply = DoctorReply { healthy: code == 0, checks };
+        let daemon = Answers::default().ok("GET /v1/doctor", &reply).start();
+        let output = run(&daemon.socket(), &["doctor"]);
+        assert_eq!(output.status.code(), Some(code));
+        golden(name, &String::from_utf8(output.stdout).unwrap());
+    }
+}
+
+#[test]
 fn show_routes() {
     let one = RoutesReply { routes: vec![samples::service()], ..RoutesReply::default() };
     let daemon = Answers::default()

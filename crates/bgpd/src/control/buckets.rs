@@ -6,13 +6,17 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use bgp_api::{GroupMember, NexthopsReply};
+use bgp_netlink::Moves;
 use bgp_netlink::groups::{self, Bucket};
 use tracing::warn;
 
 /// Enters buckets and idle times into a reply; without them where the kernel does not tell.
-pub(super) async fn fill(reply: &mut NexthopsReply) {
+pub(super) async fn fill(reply: &mut NexthopsReply, moves: &Moves) {
     if reply.groups.iter().all(|group| group.buckets.is_none()) {
         return;
+    }
+    for group in &mut reply.groups {
+        group.moved = moves.get(&group.kernel_id).copied();
     }
     match tokio::task::spawn_blocking(groups::buckets).await {
         Ok(Ok(buckets)) => enter(reply, &buckets),

@@ -12,13 +12,14 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use bgp_api::action::MAX_REASON_OCTETS;
 use bgp_api::{
-    ActionReply, ActionRequest, ConfigReply, ErrorCode, ErrorReply, Event, EventKind, FibQuery, FibReply,
-    NeighborAction, NeighborQuery, NeighborsReply, NexthopsReply, RouteQuery, RoutesReply, Summary,
-    VersionReply,
+    ActionReply, ActionRequest, CheckState, ConfigReply, DoctorReply, ErrorCode, ErrorReply, Event,
+    EventKind, FibQuery, FibReply, NeighborAction, NeighborQuery, NeighborsReply, NexthopsReply, RouteQuery,
+    RoutesReply, Summary, VersionReply,
 };
 use tokio::sync::{broadcast, mpsc, oneshot};
 
 use super::{Access, Caller, Control, buckets, neighbors};
+use crate::host::doctor;
 use crate::routing;
 use crate::supervisor;
 
@@ -162,8 +163,21 @@ pub(super) async fn fib(
 
 pub(super) async fn nexthops(State(control): State<Arc<Control>>) -> Reply<NexthopsReply> {
     let mut reply = ask(&control.routing, routing::Query::Nexthops).await?;
-    buckets::fill(&mut reply).await;
+    let moves = control.moves.as_ref().map(|moves| moves.borrow().clone());
+    buckets::fill(&mut reply, &moves.unwrap_or_default()).await;
     Ok(Json(reply))
+}
+
+pub(super) async fn doctor(State(control): State<Arc<Control>>) -> Reply<DoctorReply> {
+    let peers = ask(&control.supervisor, supervisor::Request::Summary).await?;
+    let routes = ask(&control.routing, routing::Query::Summary).await?;
+    let blocked = routes.fib.iter().map(|(_, size)| size.blocked).sum();
+    let known = doctor::Known { set_hash_policy: peers.set_hash_policy, blocked };
+    let checks = tokio::task::spawn_blocking(move || doctor::checks(known)).await.map_err(|error| {
+        ErrorReply::new(ErrorCode::Unavailable, format!("the checks did not come to an end: {error}"))
+    })?;
+    let healthy = checks.iter().all(|check| check.state == CheckState::Ok);
+    Ok(Json(DoctorReply { healthy, checks }))
 }
 
 pub(super) async fn config(State(control): State<Arc<Control>>) -> Reply<ConfigReply> {

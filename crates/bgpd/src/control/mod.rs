@@ -19,8 +19,9 @@ use axum::extract::ConnectInfo;
 use axum::routing::{get, post};
 use axum::{Extension, Router, middleware};
 use bgp_api::path;
+use bgp_netlink::Moves;
 use tokio::net::UnixListener;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tracing::{debug, warn};
 
 pub use auth::{Access, Caller, ReadersRule, Rules};
@@ -42,6 +43,8 @@ pub struct Control {
     pub routing: mpsc::Sender<routing::Query>,
     /// Where events come from.
     pub hub: Hub,
+    /// How many buckets of each next-hop group the last change has moved; `None` where that is not watched.
+    pub moves: Option<watch::Receiver<Moves>>,
     /// When the daemon started.
     pub started: Instant,
     /// The socket, for messages.
@@ -60,6 +63,7 @@ fn router(control: Arc<Control>) -> Router {
         .route(path::ROUTES, get(handlers::routes))
         .route(path::FIB, get(handlers::fib))
         .route(path::NEXTHOPS, get(handlers::nexthops))
+        .route(path::DOCTOR, get(handlers::doctor))
         .route(path::CONFIG, get(handlers::config))
         .route(path::RELOAD, get(reload::plan).post(reload::reload))
         .route(path::CONFIRM, post(reload::confirm))

@@ -2,6 +2,8 @@
 //!
 //! Owns the findings and their remedies in words. Changes a setting only where the configuration says so.
 
+pub mod doctor;
+
 use bgp_api::{CheckState, HostCheck};
 use bgp_netlink::{Sysctl, TcpMd5Counters};
 use tracing::{info, warn};
