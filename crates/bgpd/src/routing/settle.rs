@@ -123,7 +123,7 @@ impl Routing {
                 prefix: prefix.to_string(),
                 next_hops: next_hops.unwrap_or_default().iter().map(|hop| hop.next_hop.to_string()).collect(),
             });
-            let shares = forwarding.iter().flat_map(bgp_rib::Forwarding::shares);
+            let shares = forwarding.iter().flat_map(|forwarding| forwarding.shares());
             self.fib.want_shares(prefix, shares, since);
         }
         self.more = true;
