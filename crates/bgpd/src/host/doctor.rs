@@ -22,6 +22,10 @@ const NETWORKD: [&str; 4] = [
 /// Configurations of HAProxy.
 const HAPROXY: [&str; 2] = ["/etc/haproxy/haproxy.cfg", "/etc/haproxy/conf.d"];
 
+/// What is read here, for the fence round the daemon's files.
+pub const PLACES: [&str; 5] =
+    ["/etc/systemd", "/run/systemd", "/usr/lib/systemd", "/usr/local/lib/systemd", "/etc/haproxy"];
+
 /// What the daemon knows and the host does not tell.
 #[derive(Clone, Copy, Debug)]
 pub struct Known {

@@ -13,6 +13,7 @@ use landlock::{
 };
 
 use super::Fence;
+use crate::host::doctor;
 
 /// Linux 6.12. What an older kernel does not know is left out; what a newer one could do more is not asked for untried.
 const KNOWN: ABI = ABI::V6;
@@ -73,6 +74,9 @@ fn fence(needs: &Needs, held: &mut Vec<PathFd>) -> Result<RulesetStatus, Ruleset
     // For the lines of a backtrace, and for a router id on a host without IPv4.
     for file in std::env::current_exe().into_iter().chain([PathBuf::from("/etc/machine-id")]) {
         rules = allow(rules, &file, AccessFs::ReadFile.into())?;
+    }
+    for place in doctor::PLACES {
+        rules = allow(rules, Path::new(place), AccessFs::ReadFile | AccessFs::ReadDir)?;
     }
     rules = allow(
         rules,
