@@ -11,7 +11,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-const PREFIXES: [&str; 8] = [
+pub(super) const PREFIXES: [&str; 8] = [
     "10.0.0.0/8",
     "10.1.0.0/16",
     "192.0.2.0/24",
@@ -21,9 +21,9 @@ const PREFIXES: [&str; 8] = [
     "2001:db8::/32",
     "::/0",
 ];
-const PEERS: u32 = 5;
-const HOPS: [&str; 3] = ["172.50.0.2", "172.50.0.3", "172.50.0.4"];
-const HOPS_V6: [&str; 3] = ["2001:3200:3200::2", "2001:3200:3200::3", "fe80::7"];
+pub(super) const PEERS: u32 = 5;
+pub(super) const HOPS: [&str; 3] = ["172.50.0.2", "172.50.0.3", "172.50.0.4"];
+pub(super) const HOPS_V6: [&str; 3] = ["2001:3200:3200::2", "2001:3200:3200::3", "fe80::7"];
 
 #[derive(Clone, Debug)]
 enum Op {
@@ -79,7 +79,7 @@ fn policy(number: usize) -> Option<Policy> {
 }
 
 /// Two external peers of one AS, one of another, two internal ones; all but one over IPv6.
-fn settings(peer: u32, import: usize, export: usize) -> PeerSettings {
+pub(super) fn settings(peer: u32, import: usize, export: usize) -> PeerSettings {
     let address = format!("2001:3200:3200::1{peer}");
     let mut settings = match peer {
         0 | 1 => external(100, &address),
@@ -93,7 +93,7 @@ fn settings(peer: u32, import: usize, export: usize) -> PeerSettings {
     settings
 }
 
-fn attributes(peer: u32, number: usize) -> PathAttributes {
+pub(super) fn attributes(peer: u32, number: usize) -> PathAttributes {
     let first: &[u32] = match peer {
         0 | 1 => &[100],
         2 => &[200],
@@ -112,7 +112,7 @@ fn attributes(peer: u32, number: usize) -> PathAttributes {
     }
 }
 
-fn hop_key(hop: usize, v6: bool) -> ScopedNextHop {
+pub(super) fn hop_key(hop: usize, v6: bool) -> ScopedNextHop {
     let text = if v6 { HOPS_V6[hop] } else { HOPS[hop] };
     ScopedNextHop { interface: Some(7), ..scoped(text) }
 }
@@ -261,7 +261,7 @@ impl World {
     }
 }
 
-fn chosen(bits: u8, family: Family) -> Vec<Prefix> {
+pub(super) fn chosen(bits: u8, family: Family) -> Vec<Prefix> {
     let prefixes = PREFIXES.iter().map(|text| prefix(text)).enumerate();
     prefixes.filter(|(at, p)| bits & (1 << at) != 0 && p.family() == family).map(|(_, p)| p).collect()
 }

@@ -3,7 +3,9 @@
 mod handover;
 mod holders;
 mod impact;
+mod interleavings;
 mod laws;
+mod oracle;
 mod refresh;
 mod scenarios;
 mod topology;
@@ -119,19 +121,22 @@ struct Kernel(BTreeMap<String, Vec<String>>);
 impl Kernel {
     /// Pulls everything; the prefixes that changed.
     fn pull(&mut self, rib: &mut Rib) -> Vec<String> {
-        let mut changed = Vec::new();
-        while let Some((prefix, forwarding)) = rib.next_forwarding_change() {
-            match forwarding {
-                Some(forwarding) => {
-                    let hops = forwarding.next_hops.iter().map(|hop| hop.next_hop.to_string()).collect();
-                    self.0.insert(prefix.to_string(), hops);
-                }
-                None => assert!(self.0.remove(&prefix.to_string()).is_some(), "removed what was not there"),
-            }
-            changed.push(prefix.to_string());
-        }
+        let mut changed: Vec<_> = std::iter::from_fn(|| self.pull_one(rib)).collect();
         changed.sort_unstable();
         changed
+    }
+
+    /// Pulls one change; its prefix.
+    fn pull_one(&mut self, rib: &mut Rib) -> Option<String> {
+        let (prefix, forwarding) = rib.next_forwarding_change()?;
+        match forwarding {
+            Some(forwarding) => {
+                let hops = forwarding.next_hops.iter().map(|hop| hop.next_hop.to_string()).collect();
+                self.0.insert(prefix.to_string(), hops);
+            }
+            None => assert!(self.0.remove(&prefix.to_string()).is_some(), "removed what was not there"),
+        }
+        Some(prefix.to_string())
     }
 
     fn hops(&self, prefix: &str) -> Vec<&str> {
