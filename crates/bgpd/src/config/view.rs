@@ -28,7 +28,7 @@ impl Config {
                 "multipath-relax": self.bgp.multipath_relax,
                 "networks": texts(&self.bgp.networks),
             },
-            "peer-group": self.groups.iter().map(|(name, g)| (name.clone(), group(g, asn))).collect::<Map<_, _>>(),
+            "peer-group": self.shown_groups(),
             "neighbor": self.neighbors.iter().map(|(a, n)| (a.to_string(), neighbor(n, asn))).collect::<Map<_, _>>(),
             "prefix-list": self.prefix_lists.iter().map(|(name, l)| (name.clone(), list(l))).collect::<Map<_, _>>(),
             "kernel": {
@@ -57,6 +57,14 @@ impl Config {
             "log": { "level": self.log.level.to_string() },
             "process": { "user": self.process.user, "sandbox": sandbox(self.process.sandbox) },
         }))
+    }
+
+    /// Groups with listen ranges, and the names of those that are only part of their neighbours, which have it all.
+    fn shown_groups(&self) -> Map<String, Value> {
+        let named = self.neighbors.values().filter_map(|neighbor| neighbor.group.clone());
+        let mut shown: Map<_, _> = named.map(|name| (name, json!({}))).collect();
+        shown.extend(self.groups.iter().map(|(name, of)| (name.clone(), group(of, self.bgp.asn))));
+        shown
     }
 
     /// The same as TOML.

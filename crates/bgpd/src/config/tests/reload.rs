@@ -95,3 +95,12 @@ fn the_view_loads_again_as_the_same() {
         load_str(&shown.replace("********", "x"), "t").unwrap_or_else(|faults| panic!("{faults}")).config;
     assert_eq!(again, first, "{shown}");
 }
+
+#[test]
+fn a_group_without_listen_ranges_has_its_name_in_the_view() {
+    let text = "[bgp]\nasn = 64513\n[peer-group.nodes]\nremote-asn = 64512\nimport = \"all\"\nmode = \"passive\"\n\
+        [neighbor.\"10.0.0.1\"]\npeer-group = \"nodes\"\n";
+    let first = good(text).config;
+    let again = good(&first.to_toml());
+    assert_eq!((again.config, again.warnings.lines().count()), (first, 0));
+}
