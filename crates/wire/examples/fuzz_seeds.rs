@@ -1,7 +1,7 @@
 //! Writes the messages of `tests/corpus` as seeds for the fuzz targets: `fuzz_seeds DIRECTORY [FILE.jsonl ...]`.
 //!
-//! One directory per target. The first octet of what `framing`, `update` and `round_trip` take is the context, as
-//! `fuzz/src/lib.rs` reads it.
+//! One directory per target. The first octet of what `framing`, `update`, `round_trip` and `differential` take is the
+//! context, as `fuzz/src/lib.rs` reads it; `session` takes steps.
 
 use std::path::{Path, PathBuf};
 use std::{env, fs, io};
@@ -34,10 +34,14 @@ fn write(out: &Path, record: &Value, number: usize) -> io::Result<usize> {
         | u8::from(record["addpath"].as_array().is_some_and(|list| !list.is_empty())) << 1
         | u8::from(record["peer"] == "ibgp") << 2;
     let with = |first: u8, rest: &[u8]| [&[first], rest].concat();
-    let mut seeds = vec![("framing", with(63, &octets))];
+    let mut seeds = vec![("framing", with(63, &octets)), ("session", session(&octets))];
     match octets.get(18) {
         Some(1) => seeds.push(("open", body.to_vec())),
-        Some(2) => seeds.extend([("update", with(context, body)), ("round_trip", with(context, body))]),
+        Some(2) => {
+            seeds
+                .extend(["update", "round_trip", "differential"].map(|target| (target, with(context, body))));
+            seeds.push(("handover", with(0, &octets)));
+        }
         Some(3) => seeds.push(("notification", body.to_vec())),
         Some(5) => seeds.push(("route_refresh", body.to_vec())),
         _ => {}
@@ -48,6 +52,13 @@ fn write(out: &Path, record: &Value, number: usize) -> io::Result<usize> {
         fs::write(directory.join(format!("seed-{number:05}")), seed)?;
     }
     Ok(seeds.len())
+}
+
+/// Steps as `fuzz/targets/session.rs` reads them: start, a connection of the peer, its OPEN and KEEPALIVE, the message
+/// as it is, ten minutes.
+fn session(octets: &[u8]) -> Vec<u8> {
+    let [high, low] = u16::try_from(octets.len()).unwrap_or(u16::MAX).to_be_bytes();
+    [&[0, 0, 0, 1, 5, 200, 90, 6, 4, high, low], octets, &[10, 0x92, 0x7c]].concat()
 }
 
 fn unhex(text: &str) -> Vec<u8> {

@@ -52,7 +52,7 @@ fn the_four_octet_number_is_the_senders() {
     let open = with(&[8, 2, 6, 65, 4, 0, 1, 0, 0]).unwrap();
     assert_eq!(open.asn, Asn(65536));
     assert_eq!(with(&[8, 2, 6, 65, 4, 0, 0, 0, 0]), Err(OpenFault::ZeroAs));
-    assert_eq!(open.encode()[20..22], [0x5b, 0xa0], "AS_TRANS, RFC 6793 section 4.1");
+    assert_eq!(open.encode()[20..22], [0x5b, 0xa0], "AS_TRANS, RFC 6793 section 4.2.1");
     let odd = with(&[4, 2, 2, 65, 0]).unwrap();
     assert_eq!(odd.asn, Asn(65001), "a capability that does not parse says nothing");
     assert_eq!(odd.capabilities, [Capability::Unknown { code: 65, value: Bytes::new() }]);
@@ -66,6 +66,10 @@ fn extended_parameters_are_read_whatever_the_length_before_them() {
     }
     let several = with(&[8, 2, 2, 2, 0, 2, 2, 70, 0]).unwrap();
     assert_eq!(several.capabilities, [Capability::RouteRefresh, Capability::EnhancedRouteRefresh]);
+    let late = [[6, 2, 2, 2, 0, 255, 0].as_slice(), &[255, 255, 0, 8, 2, 0, 2, 2, 0, 255, 0, 0]];
+    for bytes in late {
+        assert_eq!(with(bytes), Err(OpenFault::OptionalParameter(255)), "RFC 9072 section 3");
+    }
 }
 
 /// RFC 9072 section 2: both octets before the long form are 255.

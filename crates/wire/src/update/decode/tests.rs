@@ -119,6 +119,8 @@ fn what_is_mandatory_is_missed() {
         "NEXT_HOP belongs to the classic field"
     );
     assert!(external(&[8, 10], &[], &[]).unwrap().faults.is_empty(), "who withdraws needs no attributes");
+    let idle = external(&[], &[ORIGIN, AS_PATH, NEXT_HOP], &[]).unwrap();
+    assert_eq!((idle.announced.len(), idle.faults.len()), (0, 0), "attributes without NLRI are no fault");
 }
 
 #[test]
@@ -257,7 +259,7 @@ fn partial_stays_for_whoever_reads_the_route_next() {
     }
 }
 
-/// RFC 8092 section 2: what occurs again is removed, and the order of the others stays.
+/// RFC 8092 section 3: what occurs again is removed, and the order of the others stays.
 #[test]
 fn a_large_community_counts_once() {
     let community = |last: u8| [0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0, last];
