@@ -96,7 +96,7 @@ fn no_socket_no_listener_and_no_permission_are_3_and_say_what_to_do() {
     assert!(stale.starts_with("bgpctl: nobody listens at SOCKET"), "{stale}");
 
     let denied = denied_to_nobody(&socket);
-    assert!(denied.contains("may not use SOCKET: permission denied\n  hint: run bgpctl as root"), "{denied}");
+    assert!(denied.contains("may not use SOCKET: permission denied\n  hint: run it as root"), "{denied}");
     std::fs::remove_dir_all(directory).unwrap();
 }
 
