@@ -222,7 +222,8 @@ fn a_reload_that_nobody_confirms_is_taken_back() -> Result<()> {
     let _speakers = nodes(&lab)?;
     let _backends = flows::start_backends(&lab)?;
     let flows = Flows::open(lab.client()?, format!("[2004::1]:{}", flows::PORT).parse()?, 200)?;
-    let traffic = Traffic::start(&lab.host, "[2004::1]:80".parse()?, 4)?;
+    // Forwarded ones: a host's own, not bound to a port, move at any change of its routes.
+    let traffic = Traffic::start(lab.client()?, "[2004::1]:80".parse()?, 4)?;
     daemon.write_config(&importing("services")?)?;
     let said = daemon.ctl("reload --confirm 4s")?;
     assert!(said.contains("bgpctl confirm"), "{said}");
