@@ -30,6 +30,10 @@ pub struct Options {
     #[arg(long, value_name = "NAME", env = "BGPD_RS_USER")]
     pub user: Option<String>,
 
+    /// Take over from the bgpd-rs that runs with this control socket: its sessions go on, then it ends
+    #[arg(long)]
+    pub replace: bool,
+
     /// Log filter, such as `info` or `bgpd_rs=debug`; overrides `log.level` of the configuration
     #[arg(long, value_name = "FILTER", env = "BGPD_RS_LOG")]
     pub log: Option<String>,

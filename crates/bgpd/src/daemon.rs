@@ -1,7 +1,8 @@
 //! The daemon as a whole: its tasks are made and joined here, in the order in which they need each other.
 //!
 //! Start: kernel, listeners, control socket, metrics, supervisor; then the service manager hears READY. Stop: sessions
-//! first, so that peers are told, then the kernel's table, then the end. A task that ends by itself ends the daemon: a
+//! first, so that peers are told, then the kernel's table, then the end. Hand-over: everything comes to rest, peers and
+//! kernel hear nothing, and another process goes on. A task that ends by itself ends the daemon: a
 //! service manager that restarts it does more good than half a daemon.
 
 use std::path::PathBuf;
@@ -18,9 +19,10 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tracing::{debug, error, info, warn};
 
-use crate::config::{Config, NexthopGroups, Sandbox};
+use crate::config::{Config, NexthopGroups, Restart, Sandbox};
 use crate::control::{self, Control};
 use crate::events::Hub;
+use crate::handover::{Handed, Inherited, Successors, To};
 use crate::listener::Listeners;
 use crate::routing::{self, Inputs, Order, Routing};
 use crate::sandbox::Fence;
@@ -43,6 +45,8 @@ pub struct Start {
     pub socket: PathBuf,
     /// Who may use it.
     pub rules: control::Rules,
+    /// What the process before has handed over.
+    pub inherited: Inherited,
 }
 
 /// The tasks that the daemon does not live without.
@@ -54,14 +58,25 @@ struct Tasks {
     control: Arc<Control>,
     /// Whether the kernel's routes outlive the daemon.
     keep_routes: bool,
+    /// What a restart does with the sessions.
+    restart: Restart,
+}
+
+/// How the daemon's life ended.
+enum End {
+    /// Sessions closed, kernel left as configured.
+    Stopped,
+    /// Everything is at rest, and this process goes on with it.
+    AtRest(Box<Handed>, To),
 }
 
 /// Runs until a signal ends it.
 ///
 /// # Errors
 /// A socket cannot be opened at the start, or a task ends by itself.
-pub async fn run(start: Start) -> anyhow::Result<()> {
+pub async fn run(mut start: Start) -> anyhow::Result<()> {
     let recorder = metrics::install()?;
+    let listening = std::mem::take(&mut start.inherited.listeners);
     let config = &start.config;
     let router_id = identity::router_id(config.bgp.router_id)?;
     if config.kernel.set_multipath_hash_policy {
@@ -71,11 +86,12 @@ pub async fn run(start: Start) -> anyhow::Result<()> {
 
     warn_of_unused_table(config.kernel.table).await;
 
-    let listeners = Arc::new(Listeners::bind(&config.bgp.listen)?);
+    let listeners = Arc::new(Listeners::bind(&config.bgp.listen, listening)?);
     for (prefix, key) in session_config::keys(config) {
         listeners.set_key(prefix, Some(&key));
     }
     let socket = control::bind(&start.socket, &start.rules)?;
+    let successors = Successors::listen(&start.socket);
     let scrapes = match config.metrics.listen {
         Some(address) => Some(metrics::bind(address).await?),
         None => None,
@@ -96,11 +112,15 @@ pub async fn run(start: Start) -> anyhow::Result<()> {
     service::ready("running");
     info!(version = env!("CARGO_PKG_VERSION"), %router_id, "bgpd-rs is running");
 
-    let outcome = live(&mut tasks, &mut signals).await;
+    let end = live(&mut tasks, &mut signals, &successors).await;
+    drop(successors);
     if let Err(error) = std::fs::remove_file(&socket_path) {
         warn!(path = %socket_path.display(), %error, "the control socket cannot be removed");
     }
-    outcome
+    match end? {
+        End::Stopped => Ok(()),
+        End::AtRest(handed, to) => give(handed, to).await,
+    }
 }
 
 /// From here on, on every thread, only the system calls that the daemon needs.
@@ -132,14 +152,14 @@ async fn warn_of_unused_table(table: u32) {
 }
 
 fn spawn(start: Start, router_id: RouterId, listeners: Arc<Listeners>) -> anyhow::Result<Tasks> {
-    let Start { config, config_path, socket, rules } = start;
+    let Start { config, config_path, socket, rules, inherited } = start;
     // Asked before the kernel is watched: the probe's objects are none of the table's business.
     let fib_config = fib_config(&config);
     let hub = Hub::default();
     let (kernel, events) =
         Kernel::start(KernelConfig { table: config.kernel.table, ..KernelConfig::default() })
             .context("cannot speak with the kernel by netlink (is CAP_NET_ADMIN missing?)")?;
-    let keep_routes = config.kernel.keep_routes_on_stop;
+    let (keep_routes, restart) = (config.kernel.keep_routes_on_stop, config.process.restart);
     let rib = Rib::new(RibConfig {
         local_asn: config.bgp.asn,
         router_id,
@@ -169,6 +189,7 @@ fn spawn(start: Start, router_id: RouterId, listeners: Arc<Listeners>) -> anyhow
         orders: orders.clone(),
         hub: hub.clone(),
         own_restart: own_restart_known,
+        inherited,
     });
     let supervisor = tokio::spawn(supervisor.run(received_requests));
     let control = Arc::new(Control {
@@ -180,7 +201,7 @@ fn spawn(start: Start, router_id: RouterId, listeners: Arc<Listeners>) -> anyhow
         path: socket,
         rules,
     });
-    Ok(Tasks { supervisor, routing, requests, orders, control, keep_routes })
+    Ok(Tasks { supervisor, routing, requests, orders, control, keep_routes, restart })
 }
 
 fn fib_config(config: &Config) -> FibConfig {
@@ -243,6 +264,8 @@ struct Signals {
     terminate: Signal,
     interrupt: Signal,
     hangup: Signal,
+    /// SIGUSR2: the service manager is about to start the next process.
+    hand_over: Signal,
 }
 
 impl Signals {
@@ -252,13 +275,18 @@ impl Signals {
             terminate: listen(SignalKind::terminate())?,
             interrupt: listen(SignalKind::interrupt())?,
             hangup: listen(SignalKind::hangup())?,
+            hand_over: listen(SignalKind::user_defined2())?,
         })
     }
 }
 
-async fn live(tasks: &mut Tasks, signals: &mut Signals) -> anyhow::Result<()> {
+async fn live(tasks: &mut Tasks, signals: &mut Signals, successors: &Successors) -> anyhow::Result<End> {
     loop {
-        tokio::select! {
+        let to = tokio::select! {
+            // The service manager says what is to come and then SIGTERM, whatever that is.
+            biased;
+            _ = signals.hand_over.recv() => To::Store,
+            to = successors.next() => to,
             _ = signals.terminate.recv() => return stop(tasks, "SIGTERM").await,
             _ = signals.interrupt.recv() => return stop(tasks, "SIGINT").await,
             _ = signals.hangup.recv() => {
@@ -266,6 +294,7 @@ async fn live(tasks: &mut Tasks, signals: &mut Signals) -> anyhow::Result<()> {
                 if tasks.requests.send(Request::Reload { patience: None, reply: None }).await.is_err() {
                     bail!("the supervisor task has ended");
                 }
+                continue;
             }
             ended = &mut tasks.routing => {
                 error!(?ended, "the routing task has ended by itself");
@@ -275,11 +304,55 @@ async fn live(tasks: &mut Tasks, signals: &mut Signals) -> anyhow::Result<()> {
                 error!(?ended, "the supervisor task has ended by itself");
                 bail!("the supervisor task has ended by itself; the log before this line says why");
             }
+        };
+        if let Some(end) = rest(tasks, to).await? {
+            return Ok(end);
         }
     }
 }
 
-async fn stop(tasks: &Tasks, why: &str) -> anyhow::Result<()> {
+/// Brings everything to rest, for another process to go on; `None` where nothing came of it and everybody goes on here.
+async fn rest(tasks: &mut Tasks, to: To) -> anyhow::Result<Option<End>> {
+    match (tasks.restart, &to) {
+        (Restart::Hitless, _) => {}
+        (Restart::Cold, To::Store) => return stop(tasks, "restart without hand-over").await.map(Some),
+        (Restart::Cold, To::Process(_)) => {
+            to.refuse("its configuration says process.restart = \"cold\"; stop it, then start the other one");
+            return Ok(None);
+        }
+    }
+    if let Err(why) = to.check() {
+        to.refuse(why);
+        return Ok(None);
+    }
+    let (reply, at_rest) = oneshot::channel();
+    if tasks.requests.send(Request::Rest(reply)).await.is_err() {
+        return Ok(None);
+    }
+    let Ok(handed) = at_rest.await else {
+        to.refuse("it does not come to rest; its log says why");
+        return Ok(None);
+    };
+    // It ends when the kernel has answered everything.
+    if tokio::time::timeout(KERNEL_PATIENCE, &mut tasks.routing).await.is_err() {
+        warn!("the kernel takes too long; the next process finds out what it did");
+    }
+    Ok(Some(End::AtRest(Box::new(handed), to)))
+}
+
+/// Gives everything away; nothing of ours is left when this process ends.
+async fn give(handed: Box<Handed>, to: To) -> anyhow::Result<()> {
+    service::stopping(STOP_AT_MOST);
+    let sessions = handed.sessions.len();
+    let (outcome, to) = tokio::task::spawn_blocking(move || (to.give(&handed), to)).await?;
+    outcome.context("the sessions could not be handed over; peers see their connections close")?;
+    info!(sessions, "handed over");
+    // The other end waits for the end of this process, not of this function.
+    std::mem::forget(to);
+    Ok(())
+}
+
+async fn stop(tasks: &Tasks, why: &str) -> anyhow::Result<End> {
     info!("{why}: stopping");
     service::stopping(STOP_AT_MOST);
     if tasks.keep_routes {
@@ -291,7 +364,7 @@ async fn stop(tasks: &Tasks, why: &str) -> anyhow::Result<()> {
         leave_kernel(tasks).await;
     }
     info!("stopped");
-    Ok(())
+    Ok(End::Stopped)
 }
 
 async fn close_sessions(tasks: &Tasks) {

@@ -2,10 +2,11 @@
 //!
 //! Road in: [`config::load`] turns a file into a checked [`config::Config`], and [`daemon::run`] makes the tasks:
 //! [`supervisor`] owns the peers, each [`peer`] task one session, [`routing`] the RIB and the FIB.
+//! [`handover`] brings what an earlier process knew.
 //! Road out: sockets ([`net`]), netlink (`bgp-netlink`), the [`control`] socket and [`metrics`].
 //! No protocol is decided here; that is in the pure crates.
 
-// `unsafe` is in the two files below `net` that say so, and `tests/house` lists them.
+// `unsafe` is in two files below `net` and two below `handover` that say so, and `tests/house` lists them.
 #![deny(unsafe_code)]
 
 pub mod cli;
@@ -13,6 +14,7 @@ pub mod config;
 pub mod control;
 pub mod daemon;
 pub mod events;
+pub mod handover;
 pub mod host;
 pub mod http;
 pub mod identity;

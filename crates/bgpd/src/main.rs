@@ -10,7 +10,7 @@ use anyhow::Context;
 use bgpd_rs::cli::Options;
 use bgpd_rs::config::{Config, Sandbox};
 use bgpd_rs::sandbox::{Fence, files};
-use bgpd_rs::{config, control, daemon, log, privileges};
+use bgpd_rs::{config, control, daemon, handover, log, privileges};
 use clap::{CommandFactory, Parser};
 use tracing::{debug, error, warn};
 
@@ -79,10 +79,13 @@ fn run(options: Options) -> anyhow::Result<ExitCode> {
     if settled.stays_root {
         warn!("running as root; --user bgpd-rs, or the systemd unit, gives up what is not needed");
     }
+    // Before the fence: what the process before has handed over is nobody's file.
+    let inherited = handover::take(options.replace, &socket)?;
     // Asked for while the control group that may limit it can be read.
     let workers = workers();
     let _fence = fence_files(&loaded.config, &options.config, &socket);
-    let start = daemon::Start { config: loaded.config, config_path: options.config, socket, rules };
+    let start =
+        daemon::Start { config: loaded.config, config_path: options.config, socket, rules, inherited };
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(workers)
         .event_interval(EVENT_INTERVAL)

@@ -3,7 +3,7 @@
 //! Owns [`Suspended`]: what both ends agreed on, what of every timer is left, and what the operator is shown of the past.
 //! Octets that are read or written in part are with whoever owns the socket, and so are the routes. What an older or
 //! newer version wrote can be read as far as it says the same: names that are unknown are passed over, and a field that
-//! is added later has a default (`docs/decisions/0005-hitless-restart.md`).
+//! is added later has a default (`docs/decisions/0007-hitless-restart.md`).
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -132,6 +132,11 @@ impl Suspended {
     /// The two ends of its connection.
     pub fn endpoints(&self) -> Endpoints {
         Endpoints { local: self.local, remote: self.remote }
+    }
+
+    /// Whether the peer's first KEEPALIVE of the session has come, see [`Output::FirstKeepalive`].
+    pub fn has_spoken(&self) -> bool {
+        self.kept_alive
     }
 
     /// Whether the peer is in our own AS: how its UPDATEs are to be read.

@@ -3,13 +3,19 @@
 use std::collections::BTreeSet;
 
 /// Product files with `unsafe`; each is described in docs/security.md.
-const PRODUCT: &[&str] = &["crates/bgpd/src/net/md5.rs", "crates/bgpd/src/net/option.rs"];
+const PRODUCT: &[&str] = &[
+    "crates/bgpd/src/handover/descriptors.rs",
+    "crates/bgpd/src/handover/store.rs",
+    "crates/bgpd/src/net/md5.rs",
+    "crates/bgpd/src/net/option.rs",
+];
 
 /// Files of tests and benchmarks with `unsafe`, and what for.
 const TESTS: &[(&str, &str)] = &[
     ("benches/src/bin/instructions/meter.rs", "an allocator that counts"),
     ("crates/bgpd/tests/privileges/fences.rs", "system calls that must be refused"),
     ("tests/interop/src/sockets.rs", "a socket of another process"),
+    ("tests/interop/src/service_manager.rs", "descriptors that come and go by number"),
     ("tests/interop/src/process.rs", "a child that dies with its parent"),
 ];
 

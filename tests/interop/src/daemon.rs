@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Output;
+use std::process::{Command, Output};
 
 use anyhow::{Context, Result};
 use nix::sys::signal::Signal;
@@ -13,6 +13,7 @@ use crate::lab::{CONTROL_SOCKET, Lab};
 use crate::namespace::Namespace;
 use crate::process::Process;
 use crate::programs::binary;
+use crate::service_manager::ServiceManager;
 use crate::wait::seconds;
 
 /// The configuration of the lab's host as it is shipped.
@@ -28,6 +29,7 @@ pub struct Daemon {
     socket: PathBuf,
     namespace: String,
     privileges: Privileges,
+    manager: Option<ServiceManager>,
 }
 
 /// As whom the daemon runs.
@@ -68,9 +70,19 @@ impl Daemon {
             crate::command::run(std::process::Command::new("chown").arg("nobody:nogroup").arg(&run))?;
         }
         let socket = lab.dir().join(CONTROL_SOCKET);
-        let process = spawn(&lab.host, config, &socket, lab.dir(), privileges)?;
+        Self::start_with(lab, config, socket, privileges, None)
+    }
+
+    fn start_with(
+        lab: &Lab,
+        config: &Path,
+        socket: PathBuf,
+        privileges: Privileges,
+        manager: Option<ServiceManager>,
+    ) -> Result<Self> {
+        let process = start(lab, &command(&lab.host, config, &socket, privileges)?, manager.as_ref())?;
         let namespace = lab.host.name().to_owned();
-        let mut daemon = Self { process, config: config.to_owned(), socket, namespace, privileges };
+        let mut daemon = Self { process, config: config.to_owned(), socket, namespace, privileges, manager };
         daemon.wait_until_ready(lab)?;
         Ok(daemon)
     }
@@ -81,16 +93,58 @@ impl Daemon {
         fs::create_dir_all(&dir)?;
         let (path, socket) = (dir.join("bgpd-rs.toml"), dir.join("control.sock"));
         fs::write(&path, config).with_context(|| path.display().to_string())?;
-        let process = spawn(namespace, &path, &socket, &dir, Privileges::Root)?;
+        let mut program = command(namespace, &path, &socket, Privileges::Root)?;
+        let process = Process::start("bgpd-rs", &mut program, &dir)?;
         let namespace = namespace.name().to_owned();
-        let mut daemon = Self { process, config: path, socket, namespace, privileges: Privileges::Root };
+        let mut daemon =
+            Self { process, config: path, socket, namespace, privileges: Privileges::Root, manager: None };
         daemon.wait_until_ready(lab)?;
         Ok(daemon)
     }
 
+    /// Starts it under a service manager that keeps descriptors.
+    pub fn start_managed(lab: &Lab, config: &str) -> Result<Self> {
+        let path = lab.dir().join("bgpd-rs.toml");
+        fs::write(&path, config).with_context(|| path.display().to_string())?;
+        fs::create_dir_all(lab.dir().join("run"))?;
+        let manager = ServiceManager::start(lab)?;
+        Self::start_with(lab, &path, lab.dir().join(CONTROL_SOCKET), Privileges::Root, Some(manager))
+    }
+
+    /// The service manager that it runs under.
+    pub fn manager(&self) -> Result<&ServiceManager> {
+        self.manager.as_ref().context("it runs under no service manager")
+    }
+
+    /// The first half of `systemctl restart`: it is told to hand over, then to end, as the unit does.
+    pub fn hand_over(&mut self) -> Result<()> {
+        self.process.signal(Signal::SIGUSR2)?;
+        let status = self.process.terminate(seconds(20))?;
+        anyhow::ensure!(status.success(), "it ended with {status}: {}", self.log());
+        Ok(())
+    }
+
+    /// `systemctl restart`.
+    pub fn restart(&mut self, lab: &Lab) -> Result<()> {
+        self.hand_over()?;
+        self.start_again(lab)
+    }
+
+    /// Starts another process with `--replace`, and waits for the end of the present one.
+    pub fn replace(&mut self, lab: &Lab) -> Result<()> {
+        let mut command = command(&lab.host, &self.config, &self.socket, self.privileges)?;
+        command.arg("--replace");
+        let next = start(lab, &command, self.manager.as_ref())?;
+        let mut before = std::mem::replace(&mut self.process, next);
+        let status = before.wait(seconds(20))?;
+        anyhow::ensure!(status.success(), "it ended with {status}: {}", self.log());
+        self.wait_until_ready(lab)
+    }
+
     /// Starts it again after its end, with the configuration that is in its file now.
     pub fn start_again(&mut self, lab: &Lab) -> Result<()> {
-        self.process = spawn(&lab.host, &self.config, &self.socket, lab.dir(), self.privileges)?;
+        let command = command(&lab.host, &self.config, &self.socket, self.privileges)?;
+        self.process = start(lab, &command, self.manager.as_ref())?;
         self.wait_until_ready(lab)
     }
 
@@ -208,13 +262,19 @@ impl Daemon {
     }
 }
 
-fn spawn(
-    host: &Namespace,
-    config: &Path,
-    socket: &Path,
-    logs: &Path,
-    privileges: Privileges,
-) -> Result<Process> {
+fn start(lab: &Lab, command: &Command, manager: Option<&ServiceManager>) -> Result<Process> {
+    let mut command = match manager {
+        Some(manager) => manager.wrap(command)?,
+        None => {
+            let mut same = Command::new(command.get_program());
+            same.args(command.get_args());
+            same
+        }
+    };
+    Process::start("bgpd-rs", &mut command, lab.dir())
+}
+
+fn command(host: &Namespace, config: &Path, socket: &Path, privileges: Privileges) -> Result<Command> {
     let program = binary("bgpd-rs")?;
     let mut command = match privileges {
         Privileges::Root => host.command(program),
@@ -228,5 +288,5 @@ fn spawn(
         }
     };
     command.arg("--config").arg(config).arg("--control-socket").arg(socket);
-    Process::start("bgpd-rs", &mut command, logs)
+    Ok(command)
 }

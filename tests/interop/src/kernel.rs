@@ -91,6 +91,23 @@ pub fn watch_routes(lab: &Lab, namespace: &Namespace) -> Result<Process> {
     Ok(watch)
 }
 
+/// Starts to write down every change of routes and nexthop objects in a namespace, as [`watch_routes`] does.
+pub fn watch_forwarding(lab: &Lab, namespace: &Namespace) -> Result<Process> {
+    let mut command = crate::command::words(&format!("ip -n {} -o monitor route nexthop", namespace.name()));
+    let watch = Process::start("watch-forwarding", &mut command, lab.dir())?;
+    lab.until("ip monitor listens", seconds(5), || {
+        namespace.ip("route add blackhole 192.0.2.255/32")?;
+        namespace.ip("route del blackhole 192.0.2.255/32")?;
+        Ok(watch.log().contains("192.0.2.255"))
+    })?;
+    Ok(watch)
+}
+
+/// What [`watch_forwarding`] saw, its own probe apart.
+pub fn changes(watch: &Process) -> Vec<String> {
+    watch.log().lines().filter(|line| !line.contains("192.0.2.255")).map(str::to_owned).collect()
+}
+
 fn route(value: &Value) -> Route {
     let legs = value["nexthops"].as_array().cloned().unwrap_or_else(|| vec![value.clone()]);
     let flags = legs.iter().flat_map(|leg| leg["flags"].as_array().cloned().unwrap_or_default());

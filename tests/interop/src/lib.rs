@@ -12,6 +12,7 @@
 //! daemon, gobgp, frr, bird, openbgpd, exabgp, haproxy, prometheus      who runs in it
 //! speaker                  a node's speaker of our own, where gobgpd is not to be had or bytes must be timed
 //! sockets                  a socket of another program, from outside
+//! service_manager           a stand-in for systemd that keeps descriptors over a restart
 //! kernel, rtnl             what the kernel holds, through `ip -j`; when it changes, through rtnetlink
 //! demo, bench, clean       what `scripts/` calls
 //! ```
@@ -40,6 +41,7 @@ pub mod process;
 pub mod programs;
 pub mod prometheus;
 pub mod rtnl;
+pub mod service_manager;
 pub mod sockets;
 pub mod speaker;
 pub mod traffic;

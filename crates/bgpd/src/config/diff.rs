@@ -163,6 +163,7 @@ fn restart(old: &Config, new: &Config) -> Vec<&'static str> {
         ("metrics.listen", old.metrics.listen != new.metrics.listen),
         ("process.user", old.process.user != new.process.user),
         ("process.sandbox", old.process.sandbox != new.process.sandbox),
+        ("process.restart", old.process.restart != new.process.restart),
     ])
 }
 

@@ -23,8 +23,8 @@ use zeroize::Zeroizing;
 pub use fault::{Fault, Faults, Severity};
 pub use model::{
     Bgp, Config, Control, GracefulRestart, GracefulRestartMode, Group, Kernel, LimitAction, Log, LogLevel,
-    MaximumPrefix, Metrics, Mode, Neighbor, NexthopGroups, Password, Process, Readers, RemoteAsn, Sandbox,
-    Session, Settings, Shutdown, Ttl,
+    MaximumPrefix, Metrics, Mode, Neighbor, NexthopGroups, Password, Process, Readers, RemoteAsn, Restart,
+    Sandbox, Session, Settings, Shutdown, Ttl,
 };
 
 use check::READABLE_BY_OTHERS;

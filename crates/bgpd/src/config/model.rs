@@ -6,6 +6,7 @@
 mod password;
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -370,6 +371,8 @@ pub struct Process {
     pub user: Option<String>,
     /// Whether the process is fenced in.
     pub sandbox: Sandbox,
+    /// What a restart does with the sessions.
+    pub restart: Restart,
 }
 
 /// Whether the kernel keeps the process to the files and system calls that it needs.
@@ -382,4 +385,22 @@ pub enum Sandbox {
     Log,
     /// It does not.
     Off,
+}
+
+/// What becomes of sessions when the daemon is restarted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Restart {
+    /// The next process goes on with them.
+    Hitless,
+    /// They end, as at a stop.
+    Cold,
+}
+
+impl fmt::Display for Restart {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Hitless => "hitless",
+            Self::Cold => "cold",
+        })
+    }
 }

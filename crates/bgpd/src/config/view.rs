@@ -55,7 +55,11 @@ impl Config {
             },
             "metrics": { "listen": self.metrics.listen },
             "log": { "level": self.log.level.to_string() },
-            "process": { "user": self.process.user, "sandbox": sandbox(self.process.sandbox) },
+            "process": {
+                "user": self.process.user,
+                "sandbox": sandbox(self.process.sandbox),
+                "restart": self.process.restart.to_string(),
+            },
         }))
     }
 

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use bgp_wire::Prefix;
@@ -57,6 +58,26 @@ impl Listener {
         let listener = TcpListener::from_std(socket.try_clone()?.into())?;
         let local = listener.local_addr()?;
         Ok(Self { listener, socket: Arc::new(socket), local })
+    }
+
+    /// Goes on with a socket that another process made by [`Listener::bind`]; wants a tokio runtime.
+    ///
+    /// # Errors
+    /// There are no descriptors left.
+    pub fn adopt(listener: std::net::TcpListener) -> io::Result<Self> {
+        let socket = Socket::from(listener.try_clone()?);
+        socket.set_nonblocking(true)?;
+        let listener = TcpListener::from_std(listener)?;
+        let local = listener.local_addr()?;
+        Ok(Self { listener, socket: Arc::new(socket), local })
+    }
+
+    /// The socket once more, for another process.
+    ///
+    /// # Errors
+    /// There are no descriptors left.
+    pub fn duplicate(&self) -> io::Result<OwnedFd> {
+        Ok(self.socket.try_clone()?.into())
     }
 
     /// The address as bound.

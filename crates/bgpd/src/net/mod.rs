@@ -80,6 +80,20 @@ pub fn peer_groups(socket: &impl AsFd) -> io::Result<Vec<Gid>> {
     option::peer_groups(socket)
 }
 
+/// Sets or removes the TCP MD5 key of a connection that is up, for the peer at `address`. Nothing happens where it is the
+/// key that it has.
+///
+/// # Errors
+/// The kernel refuses.
+pub fn set_password(stream: &TcpStream, address: std::net::IpAddr, key: Option<&Password>) -> io::Result<()> {
+    let prefix = Prefix::host(address);
+    let set = md5::set_key(stream, Version::of(address), prefix, key.map(Password::expose));
+    match set {
+        Err(error) if key.is_none() && error.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
+}
+
 /// What listening and dialling sockets have in common.
 fn open(version: Version) -> io::Result<socket2::Socket> {
     use socket2::{Domain, Protocol, Socket, Type};

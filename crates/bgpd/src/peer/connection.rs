@@ -61,6 +61,16 @@ impl Connection {
         Self { id, inbound: BytesMut::new(), stream, outbound: VecDeque::new(), backlog: 0 }
     }
 
+    /// The connection as it is, for another process: the socket, what was read and not used, what was not written.
+    ///
+    /// # Errors
+    /// The socket cannot be taken out of the runtime.
+    pub(super) fn into_parts(self) -> io::Result<(std::net::TcpStream, Bytes, Bytes)> {
+        let mut outbound = BytesMut::with_capacity(self.backlog);
+        self.outbound.iter().for_each(|octets| outbound.extend_from_slice(octets));
+        Ok((self.stream.into_std()?, self.inbound.freeze(), outbound.freeze()))
+    }
+
     /// Octets that wait for the socket.
     pub(super) fn backlog(&self) -> usize {
         self.backlog

@@ -10,6 +10,7 @@ use bgp_session::{Command, PeerConfig, Status};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 
+use super::handover::Rest;
 use crate::config::Settings;
 use crate::net::DialOptions;
 
@@ -33,6 +34,8 @@ pub enum ToPeer {
     Configure(Box<Configure>),
     /// How is it?
     Status(oneshot::Sender<PeerStatus>),
+    /// Come to rest, for another process to go on.
+    Rest(Rest),
     /// End the session with this command, deliver its NOTIFICATION, end the task.
     End(Command, oneshot::Sender<()>),
 }

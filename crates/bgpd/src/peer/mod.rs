@@ -6,12 +6,12 @@
 //! Knows no protocol: no message is looked into here.
 
 mod connection;
+pub mod handover;
 mod messages;
 mod outputs;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -28,8 +28,10 @@ use tracing::{Instrument, debug, info_span};
 pub use messages::{Configure, Identity, PeerStatus, ToPeer};
 
 use self::connection::{Connection, Read, Ready, ready};
+use self::handover::Resumed;
 use crate::config::Settings;
 use crate::events::Hub;
+use crate::handover::plain;
 use crate::net::{DialOptions, dial};
 use crate::routing::{FromPeer, Gone, Inlet, Lane, Permit, Unsent};
 use crate::tasks::sleep_until;
@@ -66,14 +68,22 @@ pub struct Links {
     pub hub: Hub,
 }
 
+/// What a peer task begins with.
+#[derive(Debug)]
+pub struct Beginning {
+    /// The session, not started yet, or one that goes on.
+    pub session: Peer,
+    /// What there is of a session that goes on.
+    pub resumed: Option<Resumed>,
+    /// How it dials.
+    pub dial: DialOptions,
+    /// For routing.
+    pub settings: Arc<Settings>,
+}
+
 /// Starts the task of a peer. The first thing that routing hears of it are its settings.
-pub fn spawn(
-    identity: Identity,
-    session: Peer,
-    dial_options: DialOptions,
-    settings: Arc<Settings>,
-    links: Links,
-) -> Handle {
+pub fn spawn(identity: Identity, beginning: Beginning, links: Links) -> Handle {
+    let Beginning { session, resumed, dial: dial_options, settings } = beginning;
     let (inbox, messages) = mpsc::channel(INBOX);
     let established = Arc::new(AtomicBool::new(false));
     let span = info_span!("peer", peer = %identity.address);
@@ -101,7 +111,7 @@ pub fn spawn(
         credit: false,
     };
     task.pending.push_back(task.settings_message(settings));
-    tokio::spawn(task.run(messages).instrument(span));
+    tokio::spawn(task.run(messages, resumed).instrument(span));
     Handle { inbox, established }
 }
 
@@ -151,8 +161,11 @@ enum Wake {
 }
 
 impl Task {
-    async fn run(mut self, mut messages: mpsc::Receiver<ToPeer>) {
-        self.with_session(|session, now, outputs| session.start(now, outputs));
+    async fn run(mut self, mut messages: mpsc::Receiver<ToPeer>, resumed: Option<Resumed>) {
+        match resumed {
+            Some(resumed) => self.go_on(resumed),
+            None => self.with_session(|session, now, outputs| session.start(now, outputs)),
+        }
         loop {
             let wake = self.wait(&mut messages).await;
             let mut yielding = false;
@@ -293,7 +306,7 @@ impl Task {
     /// Gives a new connection to the session.
     fn take_connection(&mut self, stream: TcpStream, direction: Direction) {
         let endpoints = match (stream.local_addr(), stream.peer_addr()) {
-            (Ok(local), Ok(remote)) => Endpoints { local: unmapped(local), remote: unmapped(remote) },
+            (Ok(local), Ok(remote)) => Endpoints { local: plain(local), remote: plain(remote) },
             (Err(error), _) | (_, Err(error)) => {
                 debug!(%error, "a connection was gone before it could be used");
                 if direction == Direction::Outgoing {
@@ -396,11 +409,6 @@ fn messages_in(mut octets: &[u8]) -> u64 {
         count += 1;
     }
     count
-}
-
-/// An IPv4 peer on a dual-stack socket is an IPv4 peer.
-fn unmapped(address: SocketAddr) -> SocketAddr {
-    SocketAddr::new(address.ip().to_canonical(), address.port())
 }
 
 async fn poll_dial(dial: &mut Option<Dial>) -> io::Result<TcpStream> {

@@ -63,7 +63,6 @@ impl Task {
     }
 
     fn on_up(&mut self, negotiated: Negotiated) {
-        self.handle.established.store(true, Ordering::Relaxed);
         let families: Vec<_> = Family::ALL
             .into_iter()
             .filter(|family| negotiated.families[*family])
@@ -83,6 +82,12 @@ impl Task {
             hostname: negotiated.fqdn.clone(),
             families,
         });
+        self.link(negotiated);
+    }
+
+    /// Tells routing that the session is up, and takes UPDATEs from there.
+    pub(super) fn link(&mut self, negotiated: Negotiated) {
+        self.handle.established.store(true, Ordering::Relaxed);
         self.established = Some(negotiated.connection);
         let local = local_end(negotiated.endpoints.local.ip(), negotiated.endpoints.remote.ip());
         // One buffer at a time: routing makes the next only when this one has been taken.
@@ -143,6 +148,7 @@ impl Task {
                 // Whoever asked may have given up waiting.
                 drop(reply.send(self.status()));
             }
+            ToPeer::Rest(rest) => return self.rest(rest).await,
             ToPeer::End(command, done) => {
                 self.with_session(|session, now, outputs| session.command(command, now, outputs));
                 for connection in self.connections.drain(..) {

@@ -149,6 +149,7 @@ impl Lane {
 fn is_small(message: &FromPeer) -> bool {
     match message {
         FromPeer::Updates { octets, .. } => *octets <= SMALL_OCTETS,
+        FromPeer::Restored { .. } => false,
         FromPeer::Settings { .. }
         | FromPeer::Up { .. }
         | FromPeer::Refresh { .. }

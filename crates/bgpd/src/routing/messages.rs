@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bgp_api::{ErrorReply, FibQuery, FibReply, NexthopsReply, RouteImpact, RouteQuery, RoutesReply};
+use bgp_rib::handover::Carried;
 use bgp_rib::{Counters, PeerId, Position, Sizes};
 use bgp_session::{Negotiated, RouteRetention};
 use bgp_wire::route_refresh::RouteRefresh;
@@ -16,6 +17,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::config::Settings;
 use crate::local::LocalEnd;
 use crate::peer::ToPeer;
+use crate::peer::handover::Routes;
 
 /// A message of a peer task.
 #[derive(Debug)]
@@ -41,6 +43,13 @@ pub enum FromPeer {
         local: LocalEnd,
         /// Where encoded UPDATEs go, one buffer at a time.
         chunks: mpsc::Sender<Bytes>,
+    },
+    /// The session goes on from the process before, and these are its routes.
+    Restored {
+        /// Which peer.
+        peer: PeerId,
+        /// Its Adj-RIBs.
+        routes: Box<Routes>,
     },
     /// The peer has sent UPDATEs.
     Updates {
@@ -96,6 +105,17 @@ pub enum Order {
     },
     /// The networks that we originate.
     Networks(Vec<Prefix>),
+    /// So many sessions go on from the process before: nothing is selected before their routes are all there.
+    TakeOver {
+        /// How many.
+        sessions: usize,
+        /// Those are all that there were: nobody else is waited for.
+        complete: bool,
+        /// Told when it is known.
+        knows: oneshot::Sender<()>,
+    },
+    /// Another process goes on: everything that peers have sent is taken in, and nothing is done any more after the reply.
+    Freeze(oneshot::Sender<Frozen>),
     /// The daemon ends: the kernel is left as configured, then the reply comes.
     Stop(oneshot::Sender<()>),
 }
@@ -120,6 +140,15 @@ pub struct Impacts {
     pub routes: Vec<RouteImpact>,
     /// Where to go on; `None` at the end.
     pub next: Option<Position>,
+}
+
+/// What routing knows, for another process.
+#[derive(Debug)]
+pub struct Frozen {
+    /// The Adj-RIBs of each peer that is up.
+    pub peers: Vec<(IpAddr, Carried)>,
+    /// The kernel may have routes besides theirs that are to stay.
+    pub orphans: bool,
 }
 
 /// A question; each is answered at once.

@@ -5,6 +5,7 @@
 //! pull, and what is not pulled yet is a dirty prefix in the RIB or the FIB, not a message.
 
 mod evidence;
+mod handover;
 mod kernel;
 mod lanes;
 mod messages;
@@ -26,7 +27,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tracing::{error, info};
 
 pub use lanes::{Gone, Inlet, Lane, Outlet, Permit, Unsent, lanes};
-pub use messages::{FromPeer, Impacts, Order, PeerCounters, Proposal, Query, Summary};
+pub use messages::{FromPeer, Frozen, Impacts, Order, PeerCounters, Proposal, Query, Summary};
 
 use self::evidence::Evidence;
 use self::lanes::Delivery;
@@ -78,6 +79,8 @@ pub struct Routing {
     own_restart: watch::Sender<Option<OwnRestart>>,
     /// The daemon ends: told when the kernel is as it is to be left.
     stopping: Option<oneshot::Sender<()>>,
+    /// Another process goes on: told what we know.
+    freezing: Option<oneshot::Sender<Frozen>>,
 }
 
 /// The task's inputs.
@@ -133,6 +136,7 @@ impl Routing {
             in_flight: 0,
             ops: Vec::new(),
             stopping: None,
+            freezing: None,
         }
     }
 
@@ -146,6 +150,9 @@ impl Routing {
                 }
                 wake => self.take(wake),
             };
+            if self.freezing.is_some() {
+                return self.freeze(&mut inputs).await;
+            }
             let taken = self.take_what_is_there(&mut inputs, taken);
             self.waiting = inputs.peers.waiting();
             self.tick(Instant::now());

@@ -42,6 +42,7 @@ impl Routing {
                 self.on_settings(peer, address, settings, inbox)
             }
             FromPeer::Up { peer, negotiated, local, chunks } => self.on_up(peer, &negotiated, local, chunks),
+            FromPeer::Restored { peer, routes } => self.on_restored(peer, &routes),
             FromPeer::Updates { peer, updates, octets: _, received } => {
                 let oldest = self.received.get_or_insert(received);
                 *oldest = received.min(*oldest);
@@ -71,6 +72,8 @@ impl Routing {
         match order {
             Order::Networks(networks) => self.on_networks(&networks),
             Order::Multipath { maximum_paths, relax } => self.rib.set_multipath(maximum_paths, relax),
+            Order::TakeOver { sessions, complete, knows } => self.begin_take_over(sessions, complete, knows),
+            Order::Freeze(reply) => self.freezing = Some(reply),
             Order::Stop(reply) => {
                 info!(keep = self.fib.config().keep_on_exit, "leaving the kernel's table");
                 self.fib.remove_all(Instant::now());
@@ -129,7 +132,7 @@ impl Routing {
         }
     }
 
-    fn on_update(&mut self, id: PeerId, update: &Update) {
+    pub(super) fn on_update(&mut self, id: PeerId, update: &Update) {
         for fault in &update.faults {
             if let Some(entry) = self.peers.get(&id) {
                 warn!(peer = %entry.address, attribute = fault.code, cost = ?fault.remedy, octets = ?fault.octets, "malformed attribute: {}", fault.reason);

@@ -24,6 +24,10 @@ pub(super) struct Restart {
     until: Instant,
     phase: Phase,
     peers: BTreeMap<PeerId, Known>,
+    /// Sessions of the process before whose routes have not come yet.
+    coming: usize,
+    /// Those were all that there were: nobody else is waited for.
+    complete: bool,
 }
 
 #[derive(Debug)]
@@ -37,6 +41,9 @@ enum Phase {
     /// The table is ours.
     Over,
 }
+
+/// How long the routes of sessions that go on may take; they are read from memory.
+const ROUTES_AT_MOST: Duration = Duration::from_secs(10);
 
 #[derive(Debug)]
 struct Known {
@@ -75,7 +82,14 @@ pub(super) struct Ended {
 
 impl Restart {
     pub(super) fn new(now: Instant, deferral: Duration) -> Self {
-        Self { started: now, until: now + deferral, phase: Phase::Reading, peers: BTreeMap::new() }
+        Self {
+            started: now,
+            until: now + deferral,
+            phase: Phase::Reading,
+            peers: BTreeMap::new(),
+            coming: 0,
+            complete: false,
+        }
     }
 
     /// Nothing is selected, announced or put into the kernel yet.
@@ -105,8 +119,29 @@ impl Restart {
     pub(super) fn has_read(&mut self, found: Leftovers) -> OwnRestart {
         let preserved = PerFamily::from_fn(|family| found.routes[family] > 0);
         let restarted = preserved.ipv4 || preserved.ipv6;
-        self.phase = if restarted { Phase::Deferring(found) } else { Phase::Selecting };
+        self.phase = if restarted || self.coming > 0 { Phase::Deferring(found) } else { Phase::Selecting };
         OwnRestart { restarted, preserved }
+    }
+
+    /// So many sessions go on from the process before; where they are all that there were, theirs are the routes in the
+    /// kernel, and nobody else is waited for.
+    pub(super) fn take_over(&mut self, sessions: usize, complete: bool, now: Instant) {
+        (self.coming, self.complete) = (sessions, complete);
+        if sessions > 0 {
+            self.until = self.until.max(now + ROUTES_AT_MOST);
+            if !self.defers() {
+                // The kernel was read faster than this was known, and nothing has been said yet.
+                self.phase = Phase::Deferring(Leftovers::default());
+            }
+        }
+    }
+
+    /// The routes of a session that goes on are here; where the peer has not `spoken`, it still may have more to say.
+    pub(super) fn restored(&mut self, id: PeerId, spoken: bool) {
+        self.coming = self.coming.saturating_sub(1);
+        if spoken {
+            self.set(id, Wait::Nothing);
+        }
     }
 
     /// There is a peer; one that is kept down is not waited for.
@@ -174,8 +209,9 @@ impl Restart {
             return None;
         }
         let late = self.until <= now;
-        let missing = self.missing(gateways);
-        if !late && (self.is_reading() || !missing.is_empty() || !gateways.have_resolved()) {
+        let missing = if self.complete { String::new() } else { self.missing(gateways) };
+        if !late && (self.is_reading() || self.coming > 0 || !missing.is_empty() || !gateways.have_resolved())
+        {
             return None;
         }
         self.phase = Phase::Selecting;
@@ -295,6 +331,45 @@ mod tests {
         assert!(restart.is_selecting());
         restart.finish();
         assert!(!restart.is_selecting() && restart.next_deadline().is_none());
+    }
+
+    #[test]
+    fn routes_of_the_process_before_are_waited_for_and_nobody_else() {
+        let now = Instant::now();
+        let facts = Facts::default();
+        let mut restart = Restart::new(now, Duration::ZERO);
+        assert!(!restart.has_read(Leftovers::default()).restarted);
+        restart.take_over(2, true, now);
+        assert!(restart.defers(), "whatever the kernel has");
+        for n in [2, 3, 4] {
+            restart.knows(PeerId(n.into()), node(n), true);
+        }
+        for n in [2_u8, 3] {
+            assert_eq!(restart.advance(&facts, now), None);
+            restart.up(PeerId(n.into()), V6, Some(&peer(false)));
+            restart.restored(PeerId(n.into()), true);
+        }
+        let ended = restart.advance(&facts, now).unwrap();
+        assert_eq!(ended.missing, "", "node 4 had no session before");
+
+        let mut restart = Restart::new(now, DEFERRAL);
+        restart.take_over(1, false, now);
+        restart.has_read(left_by(&[2, 3]));
+        restart.knows(PeerId(2), node(2), true);
+        restart.up(PeerId(2), V6, None);
+        restart.restored(PeerId(2), false);
+        assert_eq!(
+            restart.advance(&facts, now),
+            None,
+            "one of two sessions began anew, the other one is young"
+        );
+        assert!(
+            restart.missing(&facts).starts_with("172.50.0.2 (no KEEPALIVE"),
+            "{}",
+            restart.missing(&facts)
+        );
+        restart.first_keepalive(PeerId(2));
+        assert!(restart.missing(&facts).starts_with("172.50.0.3"));
     }
 
     #[test]

@@ -14,7 +14,7 @@ use super::Routing;
 use super::restart::Gateways;
 
 /// Prefixes decided in one turn; more would keep other sessions waiting.
-const DECISIONS: usize = 2048;
+pub(super) const DECISIONS: usize = 2048;
 /// Forwarding changes handed to the FIB in one turn.
 const CHANGES: usize = 2048;
 /// Operations handed to the kernel at once.
@@ -88,7 +88,7 @@ impl Routing {
     }
 
     /// Has new next hops looked up, and tells the RIB what was found, until neither has news for the other.
-    fn resolve(&mut self, now: Instant) {
+    pub(super) fn resolve(&mut self, now: Instant) {
         let mut watches = Vec::new();
         self.rib.take_next_hop_changes(&mut watches);
         for (next_hop, watch) in watches {

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use bgp_session::Command;
+use bgp_session::{Command, PeerConfig};
 use bgp_wire::Prefix;
 use tracing::{debug, error, info, warn};
 
@@ -13,15 +13,17 @@ use super::peers::Entry;
 
 use crate::config::{Group, Mode, Neighbor, Settings};
 use crate::net::Accepted;
-use crate::peer::{self, Identity, Links, ToPeer};
+use crate::peer::handover::Resumed;
+use crate::peer::{self, Beginning, Identity, Links, ToPeer};
 use crate::routing::FromPeer;
 use crate::session_config;
 
 impl Supervisor {
-    /// Starts every neighbour that is configured by address.
+    /// Starts every neighbour that is configured by address and is not there.
     pub(super) fn start_configured(&mut self) {
-        let neighbors: Vec<_> = self.config.neighbors.values().cloned().collect();
-        for neighbor in neighbors {
+        let all = self.config.neighbors.values();
+        let missing = all.filter(|neighbor| self.peers.get(neighbor.address).is_none());
+        for neighbor in missing.cloned().collect::<Vec<_>>() {
             self.start_neighbor(&neighbor);
         }
     }
@@ -29,7 +31,7 @@ impl Supervisor {
     /// Starts one neighbour that is configured by address.
     pub(super) fn start_neighbor(&mut self, neighbor: &Neighbor) {
         let settings = Arc::new(neighbor.settings.clone());
-        let entry = self.start_peer(neighbor.address, settings, neighbor.interface.clone());
+        let entry = self.start_peer(neighbor.address, settings, neighbor.interface.clone(), None);
         self.peers.insert(neighbor.address, Entry { group: neighbor.group.clone(), ..entry });
     }
 
@@ -87,7 +89,7 @@ impl Supervisor {
             self.end_peer(absent, Command::Deconfigure).await;
         }
         info!(peer = %address, group = name, %range, "new peer by listen range");
-        let entry = self.start_peer(address, settings, None);
+        let entry = self.start_peer(address, settings, None, None);
         self.peers.insert(address, Entry { group: Some(name), range: Some(range), ..entry });
         true
     }
@@ -103,22 +105,44 @@ impl Supervisor {
         Some((*range, group))
     }
 
-    fn start_peer(&mut self, address: IpAddr, settings: Arc<Settings>, interface: Option<String>) -> Entry {
-        let id = self.peers.next_id();
+    /// What a peer's session is made with.
+    pub(super) fn session_config(&self, address: IpAddr, settings: &Settings) -> PeerConfig {
         let passive = !self.config.neighbors.contains_key(&address);
-        let config = session_config::session(
+        session_config::session(
             &self.config.bgp,
             self.router_id,
             self.hostname.as_deref(),
-            &settings,
+            settings,
             passive,
             self.own_restart(),
-        );
-        let session = bgp_session::Peer::new(config, crate::random::seed(), Instant::now());
+        )
+    }
+
+    /// Starts a peer anew, or goes on with its session.
+    pub(super) fn start_peer(
+        &mut self,
+        address: IpAddr,
+        settings: Arc<Settings>,
+        interface: Option<String>,
+        goes_on: Option<(bgp_session::Peer, Resumed)>,
+    ) -> Entry {
+        let id = self.peers.next_id();
+        let passive = !self.config.neighbors.contains_key(&address);
+        let (session, resumed) = match goes_on {
+            Some((session, resumed)) => (session, Some(resumed)),
+            None => {
+                let config = self.session_config(address, &settings);
+                (bgp_session::Peer::new(config, crate::random::seed(), Instant::now()), None)
+            }
+        };
         let dial = session_config::dial(address, interface.as_deref(), &settings);
         let identity = Identity { id, address };
         let links = Links { routing: self.routing.clone(), hub: self.hub.clone() };
-        let handle = peer::spawn(identity, session, dial, Arc::clone(&settings), links);
+        let handle = peer::spawn(
+            identity,
+            Beginning { session, resumed, dial, settings: Arc::clone(&settings) },
+            links,
+        );
         if passive && settings.session.mode == Mode::Active {
             warn!(peer = %address, "a listen range needs `mode` passive or both; the peer's connections are taken all the same");
         }

@@ -6,6 +6,7 @@
 
 mod actions;
 mod fates;
+mod handover;
 mod incoming;
 mod peers;
 mod reload;
@@ -31,6 +32,7 @@ use self::peers::Peers;
 use self::trial::Trial;
 use crate::config::Config;
 use crate::events::Hub;
+use crate::handover::{Handed, Inherited};
 use crate::listener::Listeners;
 use crate::net::Accepted;
 use crate::routing;
@@ -76,6 +78,8 @@ pub enum Request {
     Plan(oneshot::Sender<Result<(ReloadPlan, routing::Proposal), ErrorReply>>),
     /// The reload that is on trial is kept.
     Confirm(oneshot::Sender<Result<ConfirmReply, ErrorReply>>),
+    /// Another process goes on: everything comes to rest, and this ends. Without a reply nothing has happened.
+    Rest(oneshot::Sender<Handed>),
     /// The daemon ends: every session is closed, the reply comes when all NOTIFICATIONs are on their way.
     Stop(oneshot::Sender<()>),
     /// Is somebody there?
@@ -128,6 +132,8 @@ pub struct Supervisor {
     orders: mpsc::Sender<routing::Order>,
     hub: Hub,
     own_restart: watch::Receiver<Option<OwnRestart>>,
+    /// Of the process before, until it is taken over.
+    inherited: Inherited,
 }
 
 /// What [`Supervisor::new`] is made of.
@@ -151,6 +157,8 @@ pub struct Parts {
     pub hub: Hub,
     /// What OPENs say of our own restart, once routing knows it.
     pub own_restart: watch::Receiver<Option<OwnRestart>>,
+    /// What the process before has handed over.
+    pub inherited: Inherited,
 }
 
 impl Supervisor {
@@ -172,12 +180,14 @@ impl Supervisor {
             orders: parts.orders,
             hub: parts.hub,
             own_restart: parts.own_restart,
+            inherited: parts.inherited,
         }
     }
 
     /// Starts the configured peers, then works on requests until told to stop.
     pub async fn run(mut self, mut requests: mpsc::Receiver<Request>) {
         self.order(routing::Order::Networks(self.config.bgp.networks.clone())).await;
+        self.take_over().await;
         self.wait_for_the_kernel().await;
         self.start_configured();
         let mut sweep = tokio::time::interval(SWEEP);
@@ -189,6 +199,11 @@ impl Supervisor {
                         self.stop().await;
                         answer(reply, ());
                         return;
+                    }
+                    Some(Request::Rest(reply)) => {
+                        if self.rest(reply).await.is_break() {
+                            return;
+                        }
                     }
                     Some(request) => self.on_request(request).await,
                 },
@@ -234,6 +249,8 @@ impl Supervisor {
             }
             Request::Ping(reply) => answer(reply, ()),
             Request::Stop(reply) => answer(reply, ()),
+            // Both are handled before.
+            Request::Rest(reply) => drop(reply),
         }
     }
 

@@ -21,7 +21,9 @@ pub(super) use password::READABLE_BY_OTHERS;
 
 use super::fault::{Fault, Sink};
 use super::file::{self, File, place};
-use super::model::{Bgp, Config, Control, Kernel, Log, LogLevel, Metrics, NexthopGroups, Process, Readers};
+use super::model::{
+    Bgp, Config, Control, Kernel, Log, LogLevel, Metrics, NexthopGroups, Process, Readers, Restart,
+};
 
 /// Makes the configuration; `None` where a part without a default is missing or wrong. With errors in `sink` the result
 /// is not to be used.
@@ -273,6 +275,7 @@ fn process(typed: Option<&file::Process>) -> Process {
     Process {
         user: typed.and_then(|process| text(&process.user)),
         sandbox: typed.and_then(|process| copied(&process.sandbox)).unwrap_or_default(),
+        restart: typed.and_then(|process| copied(&process.restart)).unwrap_or(Restart::Hitless),
     }
 }
 

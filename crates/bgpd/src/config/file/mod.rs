@@ -15,7 +15,9 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::fault::Sink;
-use super::model::{GracefulRestartMode, LogLevel, Mode, NexthopGroups, RemoteAsn, Sandbox, Shutdown};
+use super::model::{
+    GracefulRestartMode, LogLevel, Mode, NexthopGroups, RemoteAsn, Restart, Sandbox, Shutdown,
+};
 use read::{Key, Raw, Read, word, wrong_word};
 pub(super) use read::{Number, Secret, Text, place};
 use section::section;
@@ -174,6 +176,7 @@ section! {
     Process "[process]" {
         "user" user: Text<32>,
         "sandbox" sandbox: Sandbox,
+        "restart" restart: Restart,
     }
 }
 
@@ -202,6 +205,7 @@ words! {
     GracefulRestartMode { "off" Off, "helper" Helper, "full" Full }
     Sandbox { "on" On, "log" Log, "off" Off }
     NexthopGroups { "resilient" Resilient, "plain" Plain }
+    Restart { "hitless" Hitless, "cold" Cold }
     LogLevel { "error" Error, "warn" Warn, "info" Info, "debug" Debug, "trace" Trace }
 }
 

@@ -1,0 +1,121 @@
+//! `bgpd-rs --replace`: a process takes over from the running one without a service manager.
+//!
+//! The running one listens at a Unix socket beside its control socket. Whoever connects there and is root or the same user
+//! gets the descriptors, and the end of the connection is the end of the old process: ports, netlink and the control
+//! socket are free then.
+
+use std::io::{self, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use nix::unistd::getuid;
+use tokio::net::{UnixListener, UnixStream as TokioStream};
+use tracing::{info, warn};
+
+use super::Handed;
+use super::descriptors::{self, memory};
+use std::os::fd::OwnedFd;
+
+/// How long the old process may take until its end.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// Only the owner, and root.
+const MODE: u32 = 0o600;
+
+/// Where the socket is.
+pub(super) fn path(control: &Path) -> PathBuf {
+    control.with_extension("handover")
+}
+
+/// Binds the socket; there is no other daemon, for the control socket is ours.
+///
+/// # Errors
+/// This process may not write there.
+pub(super) fn bind(control: &Path) -> anyhow::Result<UnixListener> {
+    let path = path(control);
+    match std::fs::remove_file(&path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            return Err(error).with_context(|| format!("cannot remove the stale {}", path.display()));
+        }
+        Ok(()) | Err(_) => {}
+    }
+    let listener =
+        UnixListener::bind(&path).with_context(|| format!("cannot listen at {}", path.display()))?;
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(MODE))
+        .with_context(|| format!("cannot set the mode of {}", path.display()))?;
+    Ok(listener)
+}
+
+/// Waits for a process that may take over.
+pub(super) async fn next(listener: &UnixListener) -> UnixStream {
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => match admit(stream) {
+                Ok(stream) => return stream,
+                Err(error) => warn!("a process that wants to take over is refused: {error:#}"),
+            },
+            Err(error) => {
+                warn!(%error, "a connection to the hand-over socket could not be accepted");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        }
+    }
+}
+
+fn admit(stream: TokioStream) -> anyhow::Result<UnixStream> {
+    let who = stream.peer_cred().context("its user is not known")?;
+    if who.uid() != 0 && who.uid() != getuid().as_raw() {
+        bail!("it is of uid {}, and only root and our own user may", who.uid());
+    }
+    info!(pid = who.pid(), uid = who.uid(), "a process takes over");
+    let stream = stream.into_std()?;
+    stream.set_nonblocking(false)?;
+    stream.set_write_timeout(Some(PATIENCE))?;
+    Ok(stream)
+}
+
+/// Gives everything to the process at the other end.
+///
+/// # Errors
+/// It is gone.
+pub(super) fn give(stream: &UnixStream, handed: &Handed) -> io::Result<()> {
+    descriptors::send(stream, &[memory(&handed.state.encode()?)?])?;
+    descriptors::send(stream, &handed.listeners)?;
+    descriptors::send(stream, &handed.sessions)
+}
+
+/// Tells the process at the other end why it gets nothing.
+pub(super) fn refuse(mut stream: &UnixStream, why: &str) {
+    if let Err(error) = stream.write_all(why.as_bytes()) {
+        warn!(%error, "the process that wanted to take over is gone");
+    }
+}
+
+/// What the running process hands over; it has ended when this returns. Empty where none runs.
+///
+/// # Errors
+/// It refuses, or takes too long.
+pub(super) fn take(control: &Path) -> anyhow::Result<Vec<OwnedFd>> {
+    let path = path(control);
+    let stream = match UnixStream::connect(&path) {
+        Ok(stream) => stream,
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => {
+            info!(path = %path.display(), "nobody to take over from: starting as usual");
+            return Ok(Vec::new());
+        }
+        Err(error) => return Err(error).with_context(|| format!("cannot connect to {}", path.display())),
+    };
+    stream.set_read_timeout(Some(PATIENCE))?;
+    let (descriptors, octets) =
+        descriptors::receive(&stream).context("the running bgpd-rs does not hand over")?;
+    if descriptors.is_empty() {
+        let why = String::from_utf8_lossy(&octets);
+        bail!(
+            "the running bgpd-rs does not hand over: {}",
+            if why.is_empty() { "it says nothing" } else { &why }
+        );
+    }
+    Ok(descriptors)
+}

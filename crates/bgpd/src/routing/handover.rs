@@ -1,0 +1,90 @@
+//! Routes that go to another process, and routes that come from one.
+//!
+//! Out: everything that peers have sent is taken in, then the Adj-RIBs are written down, and from then on nothing is done.
+//! In: until every session that goes on has brought its routes (`restart`) nothing is selected, and neither the kernel nor
+//! a peer is told anything; so the first word to either is what differs from before.
+
+use std::time::{Duration, Instant};
+
+use bgp_rib::PeerId;
+use bgp_wire::Family;
+use tokio::sync::oneshot;
+use tracing::warn;
+
+use super::peers::PeerEntry;
+use super::settle::DECISIONS;
+use super::stale::Deadlines;
+use super::{Frozen, Inputs, Routing};
+use crate::peer::handover::Routes;
+use crate::tasks::answer;
+
+/// How long the kernel may take to answer what it was asked.
+const KERNEL_AT_MOST: Duration = Duration::from_secs(2);
+
+impl Routing {
+    pub(super) fn begin_take_over(&mut self, sessions: usize, complete: bool, knows: oneshot::Sender<()>) {
+        self.restart.take_over(sessions, complete, Instant::now());
+        answer(knows, ());
+    }
+
+    pub(super) fn on_restored(&mut self, id: PeerId, routes: &Routes) {
+        for update in &routes.received {
+            self.on_update(id, update);
+        }
+        for update in &routes.stale {
+            self.rib.restore_stale(id, update);
+        }
+        for update in &routes.sent {
+            self.rib.restore_sent(id, update);
+        }
+        for family in Family::ALL {
+            if routes.refresh[family] {
+                self.rib.request_refresh(id, family);
+            }
+            self.bound_stale(id, family);
+        }
+        self.restart.restored(id, routes.spoken);
+    }
+
+    /// Nobody knows any more how long stale routes of before had left: they begin anew.
+    fn bound_stale(&mut self, id: PeerId, family: Family) {
+        let stale = self.rib.counters(id).map_or(0, |counters| counters[family].stale);
+        let limit = self.peers.get(&id).map(|entry| entry.settings.session.graceful_restart.stale_time);
+        if let (1.., Some(limit)) = (stale, limit) {
+            let until = Instant::now() + limit;
+            self.stale.start(id, family, Deadlines { restart: until, stale: until });
+            self.stale.back(id);
+        }
+    }
+
+    /// Writes everything down and comes to rest.
+    pub(super) async fn freeze(mut self, inputs: &mut Inputs) {
+        while let Some(delivery) = inputs.peers.try_next(true) {
+            delivery.work(|message| self.on_peer(message));
+        }
+        self.resolve(Instant::now());
+        while !self.restart.defers() && self.rib.decide(DECISIONS) {}
+        let up = self.peers.iter().filter(|(_, entry)| entry.chunks.is_some());
+        let peers =
+            up.filter_map(|(id, entry)| Some((entry.address, self.rib.carry(*id)?))).collect::<Vec<_>>();
+        for (address, carried) in peers.iter().filter(|(_, carried)| carried.lost > 0) {
+            warn!(peer = %address, routes = carried.lost, "routes with attributes too long for a message stay behind");
+        }
+        let kept =
+            |(id, entry): (&PeerId, &PeerEntry)| entry.chunks.is_none() && self.stale.of(*id).is_some();
+        // What the kernel has while selection is deferred may be of peers that are still to come.
+        let orphans = self.restart.defers() || self.peers.iter().any(kept);
+        if let Some(reply) = self.freezing.take() {
+            answer(reply, Frozen { peers, orphans });
+        }
+        let answers = async {
+            while self.in_flight > 0 {
+                let Some(report) = inputs.kernel.next().await else { return };
+                self.on_report(report);
+            }
+        };
+        if tokio::time::timeout(KERNEL_AT_MOST, answers).await.is_err() {
+            warn!("the kernel has not answered everything; the next process finds out");
+        }
+    }
+}

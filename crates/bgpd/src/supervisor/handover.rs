@@ -1,0 +1,307 @@
+//! All sessions at once: brought to rest for another process, or gone on with from one.
+//!
+//! At rest: nobody accepts, no peer task reads, what they had read is with routing; then routing writes everything down;
+//! then each peer task gives its connection away. Gone on with: each session under the configuration of now. Where the
+//! peer would have to be told something else, it is told so by a reset; where the peer is configured no more, it is sent
+//! away.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bgp_rib::handover::{Carried, Damaged, read};
+use bgp_session::{Command, Peer, PeerConfig, RemoteAs};
+use bgp_wire::{PerFamily, Prefix};
+use bytes::BytesMut;
+use tokio::net::TcpStream;
+use tokio::sync::oneshot;
+use tracing::{error, info, warn};
+
+use super::Supervisor;
+use super::peers::Entry;
+use crate::config::Settings;
+use crate::handover::{Handed, Inherited, PeerState, State};
+use crate::peer::ToPeer;
+use crate::peer::handover::{AtRest, FIRST, Rest, Resumed, Routes, part};
+use crate::tasks::answer;
+use crate::{random, routing, session_config};
+
+/// How long peer tasks and routing may take to come to rest.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// What a peer is told whose session does not fit the configuration any more.
+const CHANGED: &str = "configuration changed";
+
+/// A peer task on its way to rest.
+struct Resting {
+    address: IpAddr,
+    proceed: oneshot::Sender<()>,
+    taken: oneshot::Receiver<Option<AtRest>>,
+}
+
+impl Supervisor {
+    /// Brings everything to rest. `Break`: it is, and this task with it. `Continue`: it was given up before anything was
+    /// lost, and everybody goes on.
+    pub(super) async fn rest(&mut self, reply: oneshot::Sender<Handed>) -> ControlFlow<()> {
+        let listeners = match self.listeners.hand_over() {
+            Ok(listeners) => listeners,
+            Err(error) => {
+                error!(%error, "the listening sockets cannot be handed over");
+                return ControlFlow::Continue(());
+            }
+        };
+        let Some(resting) = self.stop_reading().await else {
+            self.listeners.go_on();
+            return ControlFlow::Continue(());
+        };
+        let Some(frozen) = self.freeze_routing().await else {
+            error!("routing does not come to rest; the daemon ends");
+            return ControlFlow::Break(());
+        };
+        let mut routes: BTreeMap<IpAddr, Carried> = frozen.peers.into_iter().collect();
+        let mut handed = Handed {
+            state: State {
+                program: env!("CARGO_PKG_VERSION").to_owned(),
+                keys: session_config::keys(&self.config)
+                    .into_keys()
+                    .map(|prefix| prefix.to_string())
+                    .collect(),
+                orphans: frozen.orphans,
+                peers: Vec::new(),
+            },
+            listeners,
+            sessions: Vec::new(),
+        };
+        for Resting { address, proceed, taken } in resting {
+            // A task that has ended has no session.
+            proceed.send(()).ok();
+            let Ok(Some(at_rest)) = taken.await else { continue };
+            let carried = routes.remove(&address).unwrap_or_default();
+            let AtRest { session, stream, inbound, outbound } = at_rest;
+            let PerFamily { ipv4: refresh_ipv4, ipv6: refresh_ipv6 } = carried.refresh;
+            let routes = carried.into();
+            handed.sessions.push(stream.into());
+            handed.state.peers.push(PeerState {
+                address,
+                session,
+                refresh_ipv4,
+                refresh_ipv6,
+                inbound,
+                outbound,
+                routes,
+            });
+        }
+        info!(sessions = handed.sessions.len(), "everything is at rest");
+        answer(reply, handed);
+        ControlFlow::Break(())
+    }
+
+    /// Has every peer task stop reading and give routing what it has; `None` where one does not.
+    async fn stop_reading(&mut self) -> Option<Vec<Resting>> {
+        let mut resting = Vec::new();
+        let mut waits = Vec::new();
+        for (address, entry) in self.peers.iter() {
+            let (drained, is_drained) = oneshot::channel();
+            let (proceed, may_proceed) = oneshot::channel();
+            let (taken, is_taken) = oneshot::channel();
+            let rest = Rest { drained, proceed: may_proceed, taken };
+            if entry.handle.inbox.send(ToPeer::Rest(rest)).await.is_ok() {
+                resting.push(Resting { address, proceed, taken: is_taken });
+                waits.push(is_drained);
+            }
+        }
+        let all = async {
+            for drained in waits {
+                // A task that has ended has nothing more to say.
+                drained.await.ok();
+            }
+        };
+        if tokio::time::timeout(PATIENCE, all).await.is_err() {
+            error!("some peer tasks do not come to rest; nothing is handed over");
+            return None;
+        }
+        Some(resting)
+    }
+
+    async fn freeze_routing(&self) -> Option<routing::Frozen> {
+        let (reply, frozen) = oneshot::channel();
+        self.order(routing::Order::Freeze(reply)).await;
+        tokio::time::timeout(PATIENCE, frozen).await.ok()?.ok()
+    }
+
+    /// Goes on with the sessions of the process before.
+    pub(super) async fn take_over(&mut self) {
+        let mut inherited = std::mem::take(&mut self.inherited);
+        let Some(state) = inherited.state.take() else { return };
+        self.remove_keys(&state.keys);
+        let (program, orphans) = (state.program, state.orphans);
+        let mut sessions = Vec::new();
+        let all = state.peers.len();
+        for peer in state.peers {
+            if let Some(session) = self.judge(peer, &mut inherited) {
+                sessions.push(session);
+            }
+        }
+        let going_on = sessions.iter().filter(|session| session.fate.is_ok()).count();
+        let (knows, is_known) = oneshot::channel();
+        let complete = going_on == all && !orphans;
+        self.order(routing::Order::TakeOver { sessions: going_on, complete, knows }).await;
+        if is_known.await.is_err() {
+            return;
+        }
+        for session in sessions {
+            self.go_on(session);
+        }
+        info!(%program, sessions = going_on, begun_anew = all - going_on, "took over from the process before");
+    }
+
+    /// Which neighbour or range a session belongs to now, and whether it can go on; `None` where it ends here.
+    fn judge(&self, peer: PeerState, inherited: &mut Inherited) -> Option<GoingOn> {
+        let address = peer.address;
+        let stream = inherited.connection(peer.session.endpoints()).and_then(|stream| {
+            let socket = stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(stream));
+            socket.map_err(|error| warn!(peer = %address, %error, "the connection cannot be used")).ok()
+        });
+        let Some(place) = self.place_of(address) else {
+            info!(peer = %address, "sent away: it is configured no more");
+            if let Some(stream) = stream {
+                self.send_away(&peer, stream);
+            }
+            return None;
+        };
+        let config = self.session_config(address, &place.settings);
+        let fate = fate(&peer, &config, &place.settings);
+        Some(GoingOn { peer, stream, place, config, fate })
+    }
+
+    fn place_of(&self, address: IpAddr) -> Option<Place> {
+        if let Some(neighbor) = self.config.neighbors.get(&address) {
+            return Some(Place {
+                settings: Arc::new(neighbor.settings.clone()),
+                group: neighbor.group.clone(),
+                interface: neighbor.interface.clone(),
+                range: None,
+            });
+        }
+        let (range, group) = self.range_for(address)?;
+        Some(Place {
+            settings: Arc::new(group.settings.clone()),
+            group: Some(group.name.clone()),
+            interface: None,
+            range: Some(range),
+        })
+    }
+
+    fn go_on(&mut self, session: GoingOn) {
+        let GoingOn { peer, stream, place, config, fate } = session;
+        let (address, now) = (peer.address, Instant::now());
+        let mut outputs = Vec::new();
+        let resumed = Peer::resume(config, &peer.session, FIRST, random::seed(), now, &mut outputs);
+        let goes_on = match resumed {
+            Ok(mut resumed) => {
+                let routes = match fate {
+                    Ok(routes) => Some(Box::new(routes)),
+                    Err(End { why, command }) => {
+                        info!(peer = %address, "the session begins anew: {why}");
+                        resumed.command(command, now, &mut outputs);
+                        None
+                    }
+                };
+                self.prepare(address, stream.as_ref(), &place.settings);
+                let inbound = BytesMut::from(&peer.inbound[..]);
+                Some((resumed, Resumed { outputs, stream, inbound, outbound: peer.outbound, routes }))
+            }
+            Err(error) => {
+                error!(peer = %address, "the session begins anew: {error}");
+                None
+            }
+        };
+        let Place { settings, group, interface, range } = place;
+        let entry = self.start_peer(address, settings, interface, goes_on);
+        self.peers.insert(address, Entry { group, range, ..entry });
+    }
+
+    /// Sets what the configuration may have changed on a connection that is up.
+    fn prepare(&self, address: IpAddr, stream: Option<&TcpStream>, settings: &Settings) {
+        let Some(stream) = stream else { return };
+        if let Err(error) = crate::net::prepare(stream, &settings.session) {
+            warn!(peer = %address, %error, "the connection cannot be set up");
+        }
+        if let Err(error) = crate::net::set_password(stream, address, settings.session.password.as_ref()) {
+            warn!(peer = %address, %error, "the TCP MD5 key cannot be set");
+        }
+    }
+
+    /// Says Cease, Peer De-configured, to a peer that no task is for.
+    fn send_away(&self, peer: &PeerState, stream: TcpStream) {
+        let config = PeerConfig::new(self.config.bgp.asn, self.router_id, RemoteAs::External);
+        let (now, mut outputs) = (Instant::now(), Vec::new());
+        let resumed = Peer::resume(config, &peer.session, FIRST, random::seed(), now, &mut outputs);
+        if let Ok(mut session) = resumed {
+            session.command(Command::Deconfigure, now, &mut outputs);
+            part(stream, peer.outbound.clone(), outputs);
+        }
+    }
+
+    /// Removes keys from inherited listening sockets that the configuration no longer has.
+    fn remove_keys(&self, keys: &[String]) {
+        let present = session_config::keys(&self.config);
+        let old = keys.iter().filter_map(|key| key.parse::<Prefix>().ok());
+        for prefix in old.filter(|prefix| !present.contains_key(prefix)) {
+            self.listeners.set_key(prefix, None);
+        }
+    }
+}
+
+/// Where a peer stands in the configuration.
+struct Place {
+    settings: Arc<Settings>,
+    group: Option<String>,
+    interface: Option<String>,
+    range: Option<Prefix>,
+}
+
+/// A session and what becomes of it.
+struct GoingOn {
+    peer: PeerState,
+    stream: Option<TcpStream>,
+    place: Place,
+    config: PeerConfig,
+    /// Its routes, or why it has to end.
+    fate: Result<Routes, End>,
+}
+
+/// Why a session ends, and how the peer is told.
+struct End {
+    why: String,
+    command: Command,
+}
+
+/// Whether a session can go on under the configuration of now.
+fn fate(peer: &PeerState, config: &PeerConfig, settings: &Settings) -> Result<Routes, End> {
+    if let Some(reason) = &config.shutdown {
+        return Err(End { why: "it is shut down".to_owned(), command: Command::Shutdown(reason.clone()) });
+    }
+    let misfit = peer.session.fits(config).map_err(|misfit| misfit.to_string());
+    let fits = misfit.and_then(|()| wrong_address(peer, settings).map_or(Ok(()), Err));
+    // What the peer has announced it does not announce again by itself: without it the session is worth nothing.
+    let routes = fits.and_then(|()| routes(peer).map_err(|damaged| damaged.to_string()));
+    routes.map_err(|why| End { why, command: Command::Reset(CHANGED.to_owned()) })
+}
+
+fn wrong_address(peer: &PeerState, settings: &Settings) -> Option<String> {
+    let wanted = settings.session.local_address?;
+    (peer.session.endpoints().local.ip() != wanted).then(|| "local-address has changed".to_owned())
+}
+
+fn routes(peer: &PeerState) -> Result<Routes, Damaged> {
+    let kind = peer.session.kind();
+    Ok(Routes {
+        received: read(&peer.routes.received, kind)?,
+        stale: read(&peer.routes.stale, kind)?,
+        sent: read(&peer.routes.sent, kind)?,
+        refresh: PerFamily { ipv4: peer.refresh_ipv4, ipv6: peer.refresh_ipv6 },
+        spoken: peer.session.has_spoken(),
+    })
+}
