@@ -1,7 +1,14 @@
 //! What the fuzz targets share: how the first octet of an input says in which context the rest is read.
 //!
-//! Owns that octet and the promises that every decoded UPDATE keeps. The seeds are made by the example `fuzz_seeds` of
+//! Owns that octet and the promises that every decoded UPDATE keeps; `cursor` and `session` are for inputs of several
+//! parts, `world` is the laws of the session tests. The seeds are made by the example `fuzz_seeds` of
 //! bgp-wire, which writes the same octet.
+
+pub mod cursor;
+pub mod session;
+pub mod structured;
+#[path = "../../crates/session/tests/session/world.rs"]
+pub mod world;
 
 use bgp_wire::attribute::Remedy;
 use bgp_wire::{DecodeContext, PeerKind, PerFamily, Update};

@@ -17,6 +17,7 @@
 mod answer;
 mod batch;
 mod counters;
+mod datagram;
 mod decode;
 mod dump;
 mod encode;
@@ -33,6 +34,8 @@ mod uapi;
 mod worker;
 
 pub use counters::TcpMd5Counters;
+#[doc(hidden)]
+pub use datagram::Datagram;
 pub use kernel::{Kernel, KernelConfig};
 pub use moves::{Moves, watch_moves};
 pub use report::{Answer, KernelEvents, Report};
