@@ -10,8 +10,11 @@ use interop::lab::{Lab, Node};
 use interop::wait::seconds;
 use serde_json::Value;
 
+/// A member: next hop, weight, buckets.
+type Share = (String, u64, u64);
+
 /// The one group, and its members by next hop with their buckets.
-fn group(daemon: &Daemon) -> Result<(Value, Vec<(String, u64, u64)>)> {
+fn group(daemon: &Daemon) -> Result<(Value, Vec<Share>)> {
     let reply = daemon.json("show nexthops")?;
     let group = reply["groups"].get(0).context("no group")?.clone();
     let number =
