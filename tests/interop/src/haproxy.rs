@@ -24,7 +24,7 @@ pub fn start_tcp(lab: &Lab, service: &str) -> Result<Process> {
     let text = format!(
         "defaults\n  mode tcp\n  timeout connect 2s\n  timeout client 60s\n  timeout server 60s\n\
          frontend flows\n  bind {TCP}\n  default_backend service\n\
-         backend service\n  source [{HOST_V6}]:20000-29999\n  server cluster [{service}]:{}\n",
+         backend service\n  server cluster [{service}]:{} source [{HOST_V6}]:20000-29999\n",
         flows::PORT
     );
     let mut process = spawn(lab, "haproxy-tcp", &text)?;

@@ -192,8 +192,8 @@ fn reverse_path(filters: &[(String, u32)]) -> HostCheck {
 /// program binds address and port first do both agree, and the connection stays on its node.
 fn haproxy(texts: &[String]) -> HostCheck {
     const NAME: &str = "haproxy-source";
-    const LINE: &str = "in each `backend` or `defaults` before services of the cluster: source ADDRESS:20000-29999, with \
-                        ADDRESS the host's on the bridge; `source ADDRESS` without ports is not enough";
+    const LINE: &str = "on the `server` line of each service of the cluster: source ADDRESS:20000-29999, with ADDRESS the \
+                        host's on the bridge; `source ADDRESS` without ports is not enough";
     if texts.is_empty() {
         return check(
             NAME,
@@ -204,8 +204,12 @@ fn haproxy(texts: &[String]) -> HostCheck {
         );
     }
     let words = || texts.iter().flat_map(|text| text.lines()).map(|line| line.split_whitespace());
-    let sources =
-        words().filter_map(|mut words| (words.next() == Some("source")).then(|| words.next()).flatten());
+    let source = |words: Vec<&str>| {
+        let at = words.iter().position(|word| *word == "source")?;
+        let is_server = matches!(words.first(), Some(&("server" | "default-server" | "server-template")));
+        words.get(at + 1).filter(|_| is_server).map(|source| (*source).to_owned())
+    };
+    let sources = words().filter_map(|words| source(words.collect()));
     if sources.filter(|source| has_port_range(source)).count() > 0 {
         return check(NAME, CheckState::Ok, "HAProxy binds source address and port before it connects", None);
     }
@@ -315,8 +319,9 @@ mod tests {
         assert_eq!(haproxy(&[]).state, CheckState::Ok);
         assert_eq!(state("backend b\n  server s 10.0.0.1:80"), CheckState::Warning);
         assert_eq!(state("backend b\n  source 2001:3200:3200::1"), CheckState::Warning);
-        assert_eq!(state("backend b\n  source [2001:3200:3200::1]:20000-29999"), CheckState::Ok);
-        assert_eq!(state("backend b\n  # source [::1]:20000-29999"), CheckState::Warning);
+        assert_eq!(state("  server s [2004::1]:80 source [2001:3200:3200::1]"), CheckState::Warning);
+        assert_eq!(state("  server s [2004::1]:80 source [2001:3200:3200::1]:20000-29999"), CheckState::Ok);
+        assert_eq!(state("  # server s [2004::1]:80 source [::1]:20000-29999"), CheckState::Warning);
     }
 
     #[test]
