@@ -90,6 +90,9 @@ pub struct Path {
     pub reason: String,
     /// Kept from before a restart of the peer.
     pub stale: bool,
+    /// It carries LLGR_STALE, RFC 9494: nobody has confirmed it for longer than a restart takes, and it is the last choice.
+    #[serde(default)]
+    pub long_lived_stale: bool,
     /// Age of its last change, if that is kept.
     pub age_seconds: Option<u64>,
     /// NEXT_HOP as announced.

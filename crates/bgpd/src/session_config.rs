@@ -38,6 +38,7 @@ pub fn session(
         send_hold: session.send_hold,
         families: session.families,
         graceful_restart: graceful_restart(settings),
+        long_lived_stale_time: settings.session.graceful_restart.long_lived_stale_time,
         own_restart,
         hostname: hostname.map(str::to_owned),
         shutdown: shutdown(settings),

@@ -8,6 +8,7 @@ use std::hash::BuildHasher;
 use bgp_wire::attribute::as_path::{self, SegmentKind};
 use bgp_wire::attribute::{AttributeSlice, Origin, RawAttribute, StoredAttributes, link_bandwidth};
 use bgp_wire::iana::attribute as code;
+use bgp_wire::iana::community::{LLGR_STALE, NO_LLGR};
 use bgp_wire::{Asn, AttributeBytes, RouterId, ScopedNextHop};
 
 use crate::interned::{Interned, NONE};
@@ -56,6 +57,8 @@ const SHUTDOWN: u16 = 1 << 3;
 const OWN_AS_ONLY: u16 = 1 << 4;
 const NOBODY: u16 = 1 << 5;
 const HAS_BANDWIDTH: u16 = 1 << 6;
+const LONG_STALE: u16 = 1 << 7;
+const NOT_FOR_LONG: u16 = 1 << 8;
 
 impl Summary {
     fn new(set: AttributeSlice<'_>, us: Asn) -> Self {
@@ -82,6 +85,8 @@ impl Summary {
                         GRACEFUL_SHUTDOWN => SHUTDOWN,
                         NO_EXPORT | NO_EXPORT_SUBCONFED => OWN_AS_ONLY,
                         NO_ADVERTISE => NOBODY,
+                        LLGR_STALE => LONG_STALE,
+                        NO_LLGR => NOT_FOR_LONG,
                         _ => 0,
                     };
                 }
@@ -137,6 +142,16 @@ impl Summary {
 
     pub(crate) fn graceful_shutdown(&self) -> bool {
         self.has(SHUTDOWN)
+    }
+
+    /// Nobody has confirmed it for longer than a restart takes: the last choice, RFC 9494.
+    pub(crate) fn llgr_stale(&self) -> bool {
+        self.has(LONG_STALE)
+    }
+
+    /// It is not to be kept for longer than a restart takes, RFC 9494.
+    pub(crate) fn no_llgr(&self) -> bool {
+        self.has(NOT_FOR_LONG)
     }
 
     /// How far communities let it go.
@@ -253,6 +268,17 @@ impl AttributeSets {
         }
         let summary = Summary::new(octets, self.us);
         self.sets.add(hash, AttributeSet { octets: octets.to_stored(), hop, summary })
+    }
+
+    /// The id of this set with one community more, held once more; the same set where there is none.
+    pub(crate) fn with_community(&mut self, id: u32, community: u32, hops: &mut NextHops) -> u32 {
+        let found = self.sets.get(id).and_then(|set| Some((set.octets().parse(), hops.key(set.hop)?)));
+        let Some((mut attributes, next_hop)) = found else {
+            self.hold(id);
+            return id;
+        };
+        attributes.communities.push(community);
+        self.intern(&attributes.to_bytes(), next_hop, hops)
     }
 
     pub(crate) fn get(&self, id: u32) -> Option<&AttributeSet> {

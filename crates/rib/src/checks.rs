@@ -97,7 +97,7 @@ pub(crate) fn export_policy(settings: &PeerSettings) -> Option<Policy> {
 /// one that does worse than another is out, and nobody else stays or goes for its sake.
 pub(crate) fn standing(kind: PeerKind, set: &AttributeSet) -> impl Ord + use<> {
     let summary = &set.summary;
-    (Reverse(local_pref(kind, set)), summary.path_len(), summary.origin())
+    (summary.llgr_stale(), Reverse(local_pref(kind, set)), summary.path_len(), summary.origin())
 }
 
 /// The degree of preference, RFC 4271 section 9.1.1.

@@ -34,6 +34,11 @@ impl Cell {
         self.0 & Self::SET
     }
 
+    /// The same marks on another attribute set.
+    pub(crate) fn with_set(self, set: u32) -> Self {
+        Self((self.0 & !Self::SET) | (set & Self::SET))
+    }
+
     /// Kept from before a restart of the peer, RFC 4724.
     pub(crate) fn stale(self) -> bool {
         self.0 & Self::STALE != 0

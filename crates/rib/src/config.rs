@@ -73,6 +73,8 @@ pub struct PeerSettings {
     pub enhanced_route_refresh: bool,
     /// The peer ends its initial routes by End-of-RIB, having sent the Graceful Restart capability.
     pub graceful_restart: bool,
+    /// It has sent the Long-Lived Graceful Restart capability: routes with LLGR_STALE are announced to it.
+    pub long_lived: bool,
 }
 
 impl PeerSettings {
@@ -103,6 +105,7 @@ impl PeerSettings {
             maximum_prefix: PerFamily::default(),
             enhanced_route_refresh: false,
             graceful_restart: false,
+            long_lived: false,
         }
     }
 }

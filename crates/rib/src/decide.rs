@@ -105,6 +105,7 @@ impl Rib {
         let (summary, reflection) = (&set.summary, set.reflection(self.config.router_id));
         Some(Candidate {
             source: peer.source(),
+            llgr_stale: summary.llgr_stale(),
             local_pref: checks::local_pref(peer.settings.kind, set),
             path_len: summary.path_len(),
             origin: summary.origin(),
@@ -128,6 +129,7 @@ impl Rib {
         let set = self.sets.get(cell.set())?;
         Some(Candidate {
             source: RouteSource::Local,
+            llgr_stale: false,
             local_pref: checks::DEFAULT_LOCAL_PREF,
             path_len: set.summary.path_len(),
             origin: set.summary.origin(),

@@ -21,6 +21,8 @@ use crate::forwarding::RouteSource;
 pub enum Step {
     /// A network of our own beats every learned path.
     Local,
+    /// Announced or confirmed within the restart time: a route with LLGR_STALE is the last choice, RFC 9494 section 4.2.
+    Confirmed,
     /// Highest degree of preference, section 9.1.1: LOCAL_PREF.
     LocalPref,
     /// Shortest AS_PATH, section 9.1.2.2 a).
@@ -50,6 +52,7 @@ impl Step {
     pub fn won(self) -> &'static str {
         match self {
             Self::Local => "our own network",
+            Self::Confirmed => "not long-lived stale",
             Self::LocalPref => "highest local preference",
             Self::AsPathLength => "shortest AS path",
             Self::Origin => "lowest origin",
@@ -67,6 +70,7 @@ impl Step {
     pub fn lost(self) -> &'static str {
         match self {
             Self::Local => "a network of our own is preferred",
+            Self::Confirmed => "long-lived stale (RFC 9494)",
             Self::LocalPref => "lower local preference",
             Self::AsPathLength => "longer AS path",
             Self::Origin => "higher origin",
@@ -86,6 +90,7 @@ impl Step {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Candidate {
     pub(crate) source: RouteSource,
+    pub(crate) llgr_stale: bool,
     pub(crate) local_pref: u32,
     pub(crate) path_len: u32,
     pub(crate) origin: Origin,
@@ -159,8 +164,9 @@ struct Round {
 }
 
 /// What survives these rounds is equally good.
-const EQUAL_COST: [Round; 7] = [
+const EQUAL_COST: [Round; 8] = [
     Round { step: Step::Local, keep: |c| c.keep_min(|r| r.source != RouteSource::Local) },
+    Round { step: Step::Confirmed, keep: |c| c.keep_min(|r| r.llgr_stale) },
     Round { step: Step::LocalPref, keep: |c| c.keep_min(|r| Reverse(r.local_pref)) },
     Round { step: Step::AsPathLength, keep: |c| c.keep_min(|r| r.path_len) },
     Round { step: Step::Origin, keep: |c| c.keep_min(|r| r.origin) },

@@ -51,6 +51,7 @@ impl Exports<'_> {
                 set.summary.scope() == Scope::Nobody || best.source == RouteSource::Internal
             }
         };
+        let kept_back = kept_back || (set.summary.llgr_stale() && !profile.long_lived);
         !kept_back
             && profile.policy.accepts(prefix, set.octets())
             && self.next_hop(profile, set.hop, best.source).is_some()
@@ -226,6 +227,7 @@ mod tests {
             next_hop: Some(NextHop::V6("2001:db8::1".parse().unwrap())),
             next_hop_self: false,
             extended_next_hop: false,
+            long_lived: false,
         }
     }
 

@@ -26,6 +26,9 @@ pub(crate) struct Profile {
     pub(crate) next_hop_self: bool,
     /// Next hops of the other AFI may be sent.
     pub(crate) extended_next_hop: bool,
+    /// The peer has sent the Long-Lived Graceful Restart capability: it may be told what carries LLGR_STALE, RFC 9494
+    /// section 4.3.
+    pub(crate) long_lived: bool,
 }
 
 impl Profile {
@@ -43,6 +46,7 @@ impl Profile {
             next_hop,
             next_hop_self: settings.next_hop_self,
             extended_next_hop: settings.encode.extended_next_hop[family],
+            long_lived: settings.long_lived,
         })
     }
 }

@@ -45,6 +45,7 @@ pub mod handover;
 mod ids;
 mod impact;
 mod interned;
+mod long_lived;
 mod next_hops;
 mod paged;
 mod peer;
@@ -64,6 +65,7 @@ pub use config::{MaximumPrefix, MaximumPrefixAction, PeerId, PeerSettings, RibCo
 pub use decision::Step;
 pub use forwarding::{Forwarding, RouteSource};
 pub use impact::{Impact, Position, Proposal};
+pub use long_lived::LongLived;
 pub use next_hops::{Reachability, Watch};
 pub use reason::{BestReason, NextHopFault, Refusal, Unreachable, Verdict};
 pub use receive::{LimitLevel, LimitReached, Received};

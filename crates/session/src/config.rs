@@ -33,6 +33,9 @@ pub struct PeerConfig {
     pub families: PerFamily<bool>,
     /// What we say about graceful restart.
     pub graceful_restart: GracefulRestartMode,
+    /// How long we keep routes of a peer that is away for longer than its restart time, at most, and ask peers to keep
+    /// ours: RFC 9494. Zero: not at all, and the capability is not sent.
+    pub long_lived_stale_time: Duration,
     /// Whether we have just restarted ourselves, and what became of our forwarding.
     pub own_restart: OwnRestart,
     /// Host name for the FQDN capability; absent: the capability is not sent.
@@ -56,6 +59,7 @@ impl PeerConfig {
             send_hold: SendHold::Recommended,
             families: PerFamily { ipv4: true, ipv6: true },
             graceful_restart: GracefulRestartMode::Helper,
+            long_lived_stale_time: Duration::ZERO,
             own_restart: OwnRestart::default(),
             hostname: None,
             shutdown: None,

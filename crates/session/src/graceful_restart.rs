@@ -1,4 +1,4 @@
-//! Graceful restart as a helper: RFC 4724 section 4.2, RFC 8538.
+//! Graceful restart as a helper: RFC 4724 section 4.2, RFC 8538, and long-lived, RFC 9494 section 4.2.
 //!
 //! Owns what the peer said about its restarts, and the decision whether its routes outlive a session. Keeping them and
 //! letting them go is the RIB's; the clock for it is the daemon's.
@@ -23,6 +23,19 @@ pub struct PeerRestart {
     pub restart_time: Duration,
     /// `Some` for a family whose routes may be kept; in it F: the peer still forwards as it did.
     pub forwarding: PerFamily<Option<Forwarding>>,
+    /// `Some` for a family whose routes may be kept for long after that, RFC 9494, where we do so at all.
+    pub long_lived: PerFamily<Option<LongLived>>,
+    /// The peer has sent the Long-Lived Graceful Restart capability: it may be announced what is kept for long.
+    pub takes_long_lived: bool,
+}
+
+/// What the peer's Long-Lived Graceful Restart capability says of a family.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LongLived {
+    /// F.
+    pub forwarding: Forwarding,
+    /// How long its routes stay after the restart time: as the peer asks, within what we allow; not zero.
+    pub stale_time: Duration,
 }
 
 /// F, per family: what became of the peer's forwarding while it restarted.
@@ -36,11 +49,30 @@ pub enum Forwarding {
 
 impl PeerRestart {
     /// The capability among those of an OPEN; the last one counts, RFC 4724 section 3.
-    pub(crate) fn find(capabilities: &[Capability], families: PerFamily<bool>) -> Option<Self> {
-        capabilities.iter().rev().find_map(|capability| {
+    ///
+    /// Without it, the Long-Lived Graceful Restart capability is ignored, RFC 9494 section 3; `longest` is the longest time
+    /// for which we keep routes so.
+    pub(crate) fn find(
+        capabilities: &[Capability],
+        families: PerFamily<bool>,
+        longest: Duration,
+    ) -> Option<Self> {
+        let plain = capabilities.iter().rev().find_map(|capability| {
             let Capability::GracefulRestart(sent) = capability else { return None };
             Some(Self::new(sent, families))
-        })
+        })?;
+        let long = capabilities.iter().rev().find_map(|capability| {
+            let Capability::LongLivedGracefulRestart(sent) = capability else { return None };
+            Some(sent.as_slice())
+        });
+        let Some(sent) = long.filter(|_| !longest.is_zero()) else { return Some(plain) };
+        let long_lived = PerFamily::from_fn(|family: Family| {
+            let entry = sent.iter().find(|entry| entry.family == family.code() && families[family])?;
+            let stale_time = Duration::from_secs(entry.stale_time.into()).min(longest);
+            let forwarding = if entry.forwarding { Forwarding::Preserved } else { Forwarding::Lost };
+            (!stale_time.is_zero()).then_some(LongLived { forwarding, stale_time })
+        });
+        Some(Self { long_lived, takes_long_lived: true, ..plain })
     }
 
     fn new(sent: &GracefulRestart, families: PerFamily<bool>) -> Self {
@@ -53,6 +85,8 @@ impl PeerRestart {
             notification: sent.notification,
             restart_time: Duration::from_secs(sent.restart_time.into()),
             forwarding: PerFamily::from_fn(forwarding),
+            long_lived: PerFamily::default(),
+            takes_long_lived: false,
         }
     }
 
@@ -66,9 +100,13 @@ impl PeerRestart {
 pub(crate) fn retention(restart: Option<&PeerRestart>, reason: &DownReason) -> RouteRetention {
     let Some(restart) = restart else { return RouteRetention::Remove };
     let families = restart.families();
-    let worth_it = (families.ipv4 || families.ipv6) && !restart.restart_time.is_zero();
+    let long_lived = PerFamily::from_fn(|family| {
+        restart.long_lived[family].map_or(Duration::ZERO, |long| long.stale_time)
+    });
+    let for_long = !long_lived.ipv4.is_zero() || !long_lived.ipv6.is_zero();
+    let worth_it = for_long || ((families.ipv4 || families.ipv6) && !restart.restart_time.is_zero());
     if worth_it && survives(restart, reason) {
-        RouteRetention::KeepStale { time: restart.restart_time, families }
+        RouteRetention::KeepStale { time: restart.restart_time, families, long_lived }
     } else {
         RouteRetention::Remove
     }

@@ -42,7 +42,7 @@ pub mod suspend;
 pub use config::{GracefulRestartMode, Mode, OwnRestart, PeerConfig, RemoteAs, SendHold, Takes};
 pub use connection::{ConnectionId, Direction, Endpoints};
 pub use counters::{Counters, MessageCounts, MessageKind};
-pub use graceful_restart::{Forwarding, PeerRestart};
+pub use graceful_restart::{Forwarding, LongLived, PeerRestart};
 pub use negotiated::Negotiated;
 pub use output::{Down, DownReason, Exceeded, Note, Output, RouteRetention};
 pub use peer::{Command, Peer};

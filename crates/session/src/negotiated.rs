@@ -6,7 +6,7 @@
 use std::num::NonZeroU16;
 use std::time::Duration;
 
-use bgp_wire::capability::{Capability, ExtendedNextHop, GracefulRestart};
+use bgp_wire::capability::{Capability, ExtendedNextHop, GracefulRestart, LONG_LIVED_MAX, LongLived};
 use bgp_wire::context::{DecodeContext, EncodeContext, MAX_EXTENDED_MESSAGE, MAX_MESSAGE, PeerKind};
 use bgp_wire::notification::Notification;
 use bgp_wire::open::{HoldTime, Open};
@@ -108,6 +108,9 @@ pub(crate) fn our_open(config: &PeerConfig) -> Open {
     }
     capabilities.push(Capability::FourOctetAs(config.local_asn));
     capabilities.push(Capability::EnhancedRouteRefresh);
+    if let Some(entries) = our_long_lived(config) {
+        capabilities.push(Capability::LongLivedGracefulRestart(entries));
+    }
     if let Some(host) = &config.hostname {
         capabilities.push(Capability::Fqdn { host: host.clone(), domain: String::new() });
     }
@@ -140,6 +143,17 @@ fn our_graceful_restart(config: &PeerConfig) -> Option<GracefulRestart> {
                 .collect(),
         }),
     }
+}
+
+/// As our Graceful Restart capability, which it must not go without: RFC 9494 section 3.
+fn our_long_lived(config: &PeerConfig) -> Option<Vec<LongLived>> {
+    if config.long_lived_stale_time.is_zero() {
+        return None;
+    }
+    let families = our_graceful_restart(config)?.families;
+    let stale_time = u32::try_from(config.long_lived_stale_time.as_secs()).unwrap_or(LONG_LIVED_MAX);
+    let entry = |(family, forwarding)| LongLived { family, forwarding, stale_time };
+    Some(families.into_iter().map(entry).collect())
 }
 
 /// Why an OPEN that reads well is not accepted.
@@ -181,7 +195,7 @@ pub(crate) fn negotiate(config: &PeerConfig, open: Open, origin: Origin) -> Resu
         graceful_restart: match config.graceful_restart {
             GracefulRestartMode::Off => None,
             GracefulRestartMode::Helper | GracefulRestartMode::Restarter { .. } => {
-                PeerRestart::find(theirs, families)
+                PeerRestart::find(theirs, families, config.long_lived_stale_time)
             }
         },
         fqdn: fqdn(theirs),

@@ -67,6 +67,9 @@ pub enum RouteRetention {
         time: Duration,
         /// The families in the peer's Graceful Restart capability.
         families: PerFamily<bool>,
+        /// How long those that are not announced again by then stay longer, as the last choice, RFC 9494 section 4.2; zero
+        /// for families where they do not.
+        long_lived: PerFamily<Duration>,
     },
 }
 

@@ -68,6 +68,9 @@ struct RestartOffer {
     seconds: u64,
     ipv4: bool,
     ipv6: bool,
+    /// RFC 9494; zero without its capability.
+    #[serde(default)]
+    long_lived_seconds: u64,
 }
 
 /// What both OPENs together made, as far as the peer's alone does not say it.
@@ -173,7 +176,10 @@ impl Suspended {
         let open = self.open().ok_or(CannotResume::Open)?;
         let agreed = self.agreed;
         let families = PerFamily { ipv4: agreed.ipv4, ipv6: agreed.ipv6 };
-        let restart = agreed.graceful_restart.then(|| PeerRestart::find(&open.capabilities, families));
+        let long_lived = self.offer.graceful_restart.as_ref().map_or(0, |offer| offer.long_lived_seconds);
+        let long_lived = Duration::from_secs(long_lived);
+        let find = || PeerRestart::find(&open.capabilities, families, long_lived);
+        let restart = agreed.graceful_restart.then(find);
         Ok(Negotiated {
             connection: id,
             direction: if self.incoming { Direction::Incoming } else { Direction::Outgoing },
@@ -203,9 +209,15 @@ impl Offer {
     fn of(config: &PeerConfig) -> Self {
         let graceful_restart = match config.graceful_restart {
             GracefulRestartMode::Off => None,
-            GracefulRestartMode::Helper => Some(RestartOffer { seconds: 0, ipv4: false, ipv6: false }),
+            GracefulRestartMode::Helper => Some(RestartOffer {
+                seconds: 0,
+                long_lived_seconds: config.long_lived_stale_time.as_secs(),
+                ipv4: false,
+                ipv6: false,
+            }),
             GracefulRestartMode::Restarter { restart_time, families } => Some(RestartOffer {
                 seconds: restart_time.as_secs(),
+                long_lived_seconds: config.long_lived_stale_time.as_secs(),
                 ipv4: families.ipv4,
                 ipv6: families.ipv6,
             }),

@@ -1,4 +1,5 @@
-//! Capabilities: RFC 5492, with those of RFC 4760, 2918, 7313, 6793, 8950, 8654, 4724, 8538 and the FQDN draft.
+//! Capabilities: RFC 5492, with those of RFC 4760, 2918, 7313, 6793, 8950, 8654, 4724, 8538, 9494 and the
+//! FQDN draft.
 //!
 //! Owns the values and their encoding. One whose value does not parse stays as it was sent: RFC 5492 section 3 has a
 //! speaker go on without what it does not understand. What two speakers have in common is the session's.
@@ -7,7 +8,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use nom::Parser;
 use nom::combinator::all_consuming;
 use nom::multi::{length_data, many0};
-use nom::number::complete::{be_u8, be_u16, be_u32};
+use nom::number::complete::{be_u8, be_u16, be_u24, be_u32};
 use nom::sequence::preceded;
 
 use crate::asn::Asn;
@@ -34,6 +35,8 @@ pub enum Capability {
     AddPath(Vec<AddPath>),
     /// Code 70, RFC 7313.
     EnhancedRouteRefresh,
+    /// Code 71, RFC 9494 section 3; without a family: the speaker is a helper only.
+    LongLivedGracefulRestart(Vec<LongLived>),
     /// Code 73, the host's name and domain, as sent with anything that is not UTF-8 replaced.
     Fqdn {
         /// Host name.
@@ -68,6 +71,17 @@ pub struct AddPath {
     pub mode: u8,
 }
 
+/// One entry of the Long-Lived Graceful Restart capability.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LongLived {
+    /// Family.
+    pub family: FamilyCode,
+    /// F: forwarding state was kept.
+    pub forwarding: bool,
+    /// Seconds (24 bits) for which the peer may keep stale routes after its restart time is over.
+    pub stale_time: u32,
+}
+
 /// The Graceful Restart capability.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct GracefulRestart {
@@ -93,6 +107,7 @@ impl Capability {
             Self::FourOctetAs(_) => code::FOUR_OCTET_AS,
             Self::AddPath(_) => code::ADD_PATH,
             Self::EnhancedRouteRefresh => code::ENHANCED_ROUTE_REFRESH,
+            Self::LongLivedGracefulRestart(_) => code::LONG_LIVED_GRACEFUL_RESTART,
             Self::Fqdn { .. } => code::FQDN,
             Self::Unknown { code, .. } => *code,
         }
@@ -123,6 +138,9 @@ impl Capability {
             code::FOUR_OCTET_AS => whole(be_u32, value).map(|asn| Self::FourOctetAs(Asn(asn))),
             code::ADD_PATH => whole(many0(add_path), value).map(Self::AddPath),
             code::ENHANCED_ROUTE_REFRESH => value.is_empty().then_some(Self::EnhancedRouteRefresh),
+            code::LONG_LIVED_GRACEFUL_RESTART => {
+                whole(many0(long_lived), value).map(Self::LongLivedGracefulRestart)
+            }
             code::FQDN => whole((length_data(be_u8), length_data(be_u8)), value)
                 .map(|(host, domain)| Self::Fqdn { host: text(host), domain: text(domain) }),
             _ => None,
@@ -159,6 +177,11 @@ impl Capability {
                 out.put_u16(entry.family.afi);
                 out.put_slice(&[entry.family.safi, entry.mode]);
             }),
+            Self::LongLivedGracefulRestart(entries) => entries.iter().take(255 / 7).for_each(|entry| {
+                out.put_u16(entry.family.afi);
+                out.put_slice(&[entry.family.safi, if entry.forwarding { FORWARDING } else { 0 }]);
+                out.put_uint(entry.stale_time.min(LONG_LIVED_MAX).into(), 3);
+            }),
             Self::Fqdn { host, domain } => {
                 let room = usize::from(u8::MAX).saturating_sub(2);
                 let room = room.saturating_sub(put_text(out, host, room));
@@ -173,6 +196,8 @@ const RESTARTED: u16 = 0x8000;
 const NOTIFICATION: u16 = 0x4000;
 const RESTART_TIME: u16 = 0x0fff;
 const FORWARDING: u8 = 0x80;
+/// The longest long-lived stale time in seconds: 24 bits.
+pub const LONG_LIVED_MAX: u32 = 0x00ff_ffff;
 
 impl GracefulRestart {
     fn put(&self, out: &mut BytesMut) {
@@ -207,6 +232,17 @@ fn extended_next_hop(input: &[u8]) -> Parsed<'_, ExtendedNextHop> {
 
 fn add_path(input: &[u8]) -> Parsed<'_, AddPath> {
     (short_family, be_u8).map(|(family, mode)| AddPath { family, mode }).parse(input)
+}
+
+/// AFI, SAFI, flags, time of three octets: RFC 9494 section 3.
+fn long_lived(input: &[u8]) -> Parsed<'_, LongLived> {
+    (short_family, be_u8, be_u24)
+        .map(|(family, flags, stale_time)| LongLived {
+            family,
+            forwarding: flags & FORWARDING != 0,
+            stale_time,
+        })
+        .parse(input)
 }
 
 fn graceful_restart(input: &[u8]) -> Parsed<'_, GracefulRestart> {

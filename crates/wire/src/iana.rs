@@ -78,6 +78,22 @@ pub mod attribute {
     pub const OTC: u8 = 35;
 }
 
+/// Well-known communities.
+pub mod community {
+    /// GRACEFUL_SHUTDOWN, RFC 8326.
+    pub const GRACEFUL_SHUTDOWN: u32 = 0xFFFF_0000;
+    /// LLGR_STALE, RFC 9494 section 4.1: nobody has announced the route for longer than a restart takes.
+    pub const LLGR_STALE: u32 = 0xFFFF_0006;
+    /// NO_LLGR, RFC 9494 section 4.1: the route is not to be kept that long.
+    pub const NO_LLGR: u32 = 0xFFFF_0007;
+    /// NO_EXPORT, RFC 1997.
+    pub const NO_EXPORT: u32 = 0xFFFF_FF01;
+    /// NO_ADVERTISE, RFC 1997.
+    pub const NO_ADVERTISE: u32 = 0xFFFF_FF02;
+    /// NO_EXPORT_SUBCONFED, RFC 1997.
+    pub const NO_EXPORT_SUBCONFED: u32 = 0xFFFF_FF03;
+}
+
 /// Capability codes.
 pub mod capability {
     /// RFC 4760 section 8.
@@ -96,6 +112,8 @@ pub mod capability {
     pub const ADD_PATH: u8 = 69;
     /// RFC 7313.
     pub const ENHANCED_ROUTE_REFRESH: u8 = 70;
+    /// RFC 9494.
+    pub const LONG_LIVED_GRACEFUL_RESTART: u8 = 71;
     /// draft-walton-bgp-hostname-capability.
     pub const FQDN: u8 = 73;
 }

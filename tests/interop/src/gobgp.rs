@@ -54,6 +54,10 @@ pub struct Settings {
     pub families: Families,
     /// Graceful restart.
     pub graceful_restart: GracefulRestart,
+    /// Seconds of graceful restart's restart time.
+    pub restart_time: u32,
+    /// Seconds of the long-lived stale time, RFC 9494; `None`: no such capability.
+    pub long_lived: Option<u32>,
     /// The BGP identifier, the same on every node by default.
     pub router_id: String,
     /// The password of TCP MD5.
@@ -66,6 +70,8 @@ impl Default for Settings {
             transport: Transport::V6,
             families: Families::V6,
             graceful_restart: GracefulRestart::Off,
+            restart_time: 120,
+            long_lived: None,
             router_id: HOST_V4.to_owned(),
             password: None,
         }
@@ -237,7 +243,10 @@ fn neighbor_text(host: &str, settings: &Settings) -> String {
         .map(|name| {
             format!(
                 "[[neighbors.afi-safis]]\n[neighbors.afi-safis.config]\nafi-safi-name = \"{name}\"\n\
-                 [neighbors.afi-safis.mp-graceful-restart.config]\nenabled = {restart}\n"
+                 [neighbors.afi-safis.mp-graceful-restart.config]\nenabled = {restart}\n\
+                 [neighbors.afi-safis.long-lived-graceful-restart.config]\nenabled = {}\nrestart-time = {}\n",
+                settings.long_lived.is_some(),
+                settings.long_lived.unwrap_or(0)
             )
         })
         .collect();
@@ -252,8 +261,11 @@ hold-time = 90
 keepalive-interval = 30
 [neighbors.graceful-restart.config]
 enabled = {restart}
-restart-time = 120
+restart-time = {}
 notification-enabled = {restart}
-{families}"#
+long-lived-enabled = {}
+{families}"#,
+        settings.restart_time,
+        settings.long_lived.is_some()
     )
 }

@@ -17,12 +17,15 @@ use nix::sys::socket::{
 
 use crate::namespace::Namespace;
 
+const RTM_NEWLINK: u16 = 16;
 const RTM_NEWROUTE: u16 = 24;
 const RTM_DELROUTE: u16 = 25;
 const RTM_NEWNEXTHOP: u16 = 104;
 const RTM_DELNEXTHOP: u16 = 105;
-/// Multicast groups of IPv6 routes (RTNLGRP 11) and nexthop objects (RTNLGRP 32).
-const GROUPS: u32 = (1 << 10) | (1 << 31);
+/// Multicast groups of links (RTNLGRP 1), IPv6 routes (RTNLGRP 11) and nexthop objects (RTNLGRP 32).
+const GROUPS: u32 = 1 | (1 << 10) | (1 << 31);
+/// `IFF_LOWER_UP`: the link has carrier and is up.
+const LOWER_UP: u32 = 1 << 16;
 const RTA_DST: u16 = 1;
 const RTA_GATEWAY: u16 = 5;
 const RTA_MULTIPATH: u16 = 9;
@@ -44,6 +47,7 @@ pub struct Change {
 #[derive(Debug)]
 pub struct Watcher {
     changes: Receiver<Change>,
+    downs: Receiver<Instant>,
 }
 
 impl Watcher {
@@ -60,22 +64,32 @@ impl Watcher {
             Ok(fd)
         })??;
         let (sender, changes) = channel();
+        let (lost, downs) = channel();
         thread::spawn(move || {
             let mut state = State { host, ..State::default() };
             let mut buffer = vec![0; 1 << 16];
             while let Ok(length) = recv(fd.as_raw_fd(), &mut buffer, MsgFlags::empty()) {
                 let at = Instant::now();
+                if has_lost_link(buffer.get(..length).unwrap_or_default()) && lost.send(at).is_err() {
+                    break;
+                }
                 if state.take(buffer.get(..length).unwrap_or_default(), at, &sender).is_none() {
                     break;
                 }
             }
         });
-        Ok(Self { changes })
+        Ok(Self { changes, downs })
+    }
+
+    /// When the first link was reported without carrier since the last [`Watcher::forget`].
+    pub fn link_lost(&self) -> Option<Instant> {
+        self.downs.try_recv().ok()
     }
 
     /// Forgets what came until now.
     pub fn forget(&self) {
         while self.changes.try_recv().is_ok() {}
+        while self.downs.try_recv().is_ok() {}
     }
 
     /// Waits until exactly these gateways lead to the prefix, and returns when that was.
@@ -94,6 +108,18 @@ impl Watcher {
             last = Some(change.gateways);
         }
     }
+}
+
+/// Whether a datagram reports a link without carrier: in `struct ifinfomsg` the flags are at octet 8.
+fn has_lost_link(mut octets: &[u8]) -> bool {
+    while let Some((kind, body, rest)) = message(octets) {
+        let flags = body.get(8..12).and_then(number);
+        if kind == RTM_NEWLINK && flags.is_some_and(|flags| flags & LOWER_UP == 0) {
+            return true;
+        }
+        octets = rest;
+    }
+    false
 }
 
 #[derive(Debug)]

@@ -1,7 +1,7 @@
 //! One speaker: its peers as `crates/bgpd/src/peer` keeps them, its tables as `crates/bgpd/src/routing` does, its kernel.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bgp_fib::{Address, Fib, FibConfig, KernelError, Link, Mac, Op, OpId, Seen};
 use bgp_rib::{PeerId, Rib, RibConfig};
@@ -80,6 +80,19 @@ pub(crate) struct Feeder {
     pub(crate) end_of_rib_due: bool,
 }
 
+/// When stale routes of a peer go.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Away {
+    /// The next step.
+    pub(crate) until: Instant,
+    /// The last, once it is back.
+    pub(crate) stale: Instant,
+    /// How much longer they stay if it is not, RFC 9494; zero once that has begun.
+    pub(crate) long: Duration,
+    /// It has begun.
+    pub(crate) is_long: bool,
+}
+
 #[derive(Debug)]
 pub(crate) struct Node {
     pub(crate) alive: bool,
@@ -93,8 +106,8 @@ pub(crate) struct Node {
     pub(crate) rib: Rib,
     pub(crate) fib: Fib,
     pub(crate) feeder: Feeder,
-    /// When stale routes go: while the peer is away, and when it is back.
-    pub(crate) stale: BTreeMap<(PeerId, Family), (Instant, Instant)>,
+    /// Restarts of peers.
+    pub(crate) stale: BTreeMap<(PeerId, Family), Away>,
     pub(crate) ready: BTreeSet<usize>,
     pub(crate) turn_at: Option<Instant>,
     pub(crate) kernel: Kernel,

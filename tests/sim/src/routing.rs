@@ -10,7 +10,7 @@ use bgp_wire::update::encode;
 use bgp_wire::{Family, NextHop, PerFamily, Update};
 use bytes::BytesMut;
 
-use crate::node::Message;
+use crate::node::{Away, Message};
 use crate::plan::LAN;
 use crate::world::{Event, World, give};
 
@@ -54,7 +54,7 @@ impl World {
         }
         let here = &self.nodes[node];
         let fib = here.fib.next_deadline().filter(|_| !self.plan.nodes[node].feeder);
-        if let Some(deadline) = fib.into_iter().chain(here.stale.values().map(|(until, _)| *until)).min() {
+        if let Some(deadline) = fib.into_iter().chain(here.stale.values().map(|away| away.until)).min() {
             let wait = deadline.saturating_duration_since(self.now);
             self.turn_in(node, wait.max(Duration::from_millis(1)));
         }
@@ -130,21 +130,20 @@ impl World {
         settings.encode = negotiated.encode();
         settings.enhanced_route_refresh = negotiated.enhanced_route_refresh;
         settings.graceful_restart = negotiated.graceful_restart.is_some();
+        settings.long_lived = negotiated.graceful_restart.is_some_and(|restart| restart.takes_long_lived);
         apply(&mut settings, &self.plan.links[link].ends[side]);
         self.nodes[node].rib.add_peer(id(peer), settings);
         for family in Family::ALL {
             // Its restart time is over when it is back; then it has until the stale time.
-            let running = match self.nodes[node].stale.get_mut(&(id(peer), family)) {
-                None => false,
-                Some((until, stale)) => {
-                    *until = *stale;
-                    true
-                }
-            };
+            let Some(away) = self.nodes[node].stale.get_mut(&(id(peer), family)) else { continue };
+            (away.until, away.long) = (away.stale, Duration::ZERO);
+            let is_long = away.is_long;
             let kept = negotiated.graceful_restart.is_some_and(|restart| {
-                restart.families()[family] && restart.forwarding[family] != Some(Forwarding::Lost)
+                let long = restart.long_lived[family].map(|long| long.forwarding);
+                let forwarding = if is_long { long } else { restart.forwarding[family] };
+                forwarding == Some(Forwarding::Preserved)
             });
-            if running && !kept {
+            if !kept {
                 self.sweep(node, peer, family);
             }
         }
@@ -195,11 +194,15 @@ impl World {
         }
         match retention {
             RouteRetention::Remove => here.rib.remove_peer(id(peer)),
-            RouteRetention::KeepStale { time, families } => {
+            RouteRetention::KeepStale { time, families, long_lived } => {
                 here.rib.mark_stale(id(peer));
                 for family in Family::ALL {
-                    if families[family] {
-                        here.stale.insert((id(peer), family), (now + time.min(STALE_TIME), now + STALE_TIME));
+                    let long = long_lived[family];
+                    let time = if families[family] { time.min(STALE_TIME) } else { Duration::ZERO };
+                    if families[family] || !long.is_zero() {
+                        let stale = now + STALE_TIME;
+                        let away = Away { until: now + time, stale, long, is_long: false };
+                        here.stale.insert((id(peer), family), away);
                     } else {
                         here.rib.sweep_stale(id(peer), family);
                     }
@@ -224,11 +227,19 @@ impl World {
         let due: Vec<_> = self.nodes[node]
             .stale
             .iter()
-            .filter(|(_, (until, _))| *until <= now)
-            .map(|(key, _)| *key)
+            .filter(|(_, away)| away.until <= now)
+            .map(|(key, away)| (*key, away.long))
             .collect();
-        for (PeerId(peer), family) in due {
-            self.sweep(node, peer as usize, family);
+        for ((peer, family), long) in due {
+            if long.is_zero() {
+                self.sweep(node, peer.0 as usize, family);
+                continue;
+            }
+            let here = &mut self.nodes[node];
+            here.rib.begin_long_lived(peer, family);
+            if let Some(away) = here.stale.get_mut(&(peer, family)) {
+                (away.until, away.long, away.is_long) = (away.until + long, Duration::ZERO, true);
+            }
         }
         self.resolve(node, now);
         let here = &mut self.nodes[node];

@@ -638,6 +638,8 @@ fn session_config(plan: &Plan, link: usize, side: usize, restarted: bool) -> Pee
         },
     };
     config.own_restart.restarted = restarted;
+    // Half of them know RFC 9494.
+    config.long_lived_stale_time = Duration::from_secs(u64::from(us.router_id.bits() % 2) * 25);
     config
 }
 

@@ -63,7 +63,11 @@ fn status(path: &Path) -> (String, Tone) {
         PathStatus::Rejected | PathStatus::Unreachable => Tone::Bad,
         PathStatus::Unknown => Tone::Warn,
     };
-    let stale = if path.stale { ", stale" } else { "" };
+    let stale = match (path.long_lived_stale, path.stale) {
+        (true, _) => ", long-lived stale",
+        (false, true) => ", stale",
+        (false, false) => "",
+    };
     (format!("{}{stale}", path.status), tone)
 }
 

@@ -255,6 +255,8 @@ pub struct GracefulRestart {
     pub restart_time: u16,
     /// The longest that we keep the routes of a restarting peer, whatever it asks for.
     pub stale_time: Duration,
+    /// How long routes stay after the restart time, as the last choice: RFC 9494. Zero: they do not.
+    pub long_lived_stale_time: Duration,
 }
 
 /// Which part we play in RFC 4724.

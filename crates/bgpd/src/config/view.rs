@@ -176,6 +176,7 @@ fn session(session: &Session, external: bool) -> Value {
             },
             "restart-time": restart.restart_time,
             "stale-time": restart.stale_time.as_secs(),
+            "long-lived-stale-time": restart.long_lived_stale_time.as_secs(),
         },
         "shutdown": match &session.shutdown {
             Shutdown::No => json!(false),

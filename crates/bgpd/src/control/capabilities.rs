@@ -46,6 +46,10 @@ fn ours(settings: &Settings) -> Vec<(String, String)> {
             format!("{} s", settings.session.graceful_restart.restart_time),
         )),
     }
+    let long_lived = settings.session.graceful_restart.long_lived_stale_time;
+    if !long_lived.is_zero() && settings.session.graceful_restart.mode != GracefulRestartMode::Off {
+        names.push(("long-lived graceful restart".to_owned(), format!("{} s", long_lived.as_secs())));
+    }
     names
 }
 
@@ -84,6 +88,12 @@ fn words(capability: &Capability) -> (String, String) {
                 text.push_str(&part);
             }
             ("graceful restart".to_owned(), text)
+        }
+        Capability::LongLivedGracefulRestart(entries) => {
+            let entries: Vec<_> =
+                entries.iter().map(|entry| format!("{} {} s", entry.family, entry.stale_time)).collect();
+            let text = if entries.is_empty() { "as helper".to_owned() } else { entries.join(", ") };
+            ("long-lived graceful restart".to_owned(), text)
         }
         Capability::FourOctetAs(asn) => ("4-octet AS".to_owned(), asn.to_string()),
         Capability::AddPath(entries) => ("add-path".to_owned(), format!("{} families", entries.len())),

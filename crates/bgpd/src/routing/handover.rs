@@ -52,8 +52,12 @@ impl Routing {
         let limit = self.peers.get(&id).map(|entry| entry.settings.session.graceful_restart.stale_time);
         if let (1.., Some(limit)) = (stale, limit) {
             let until = Instant::now() + limit;
-            self.stale.start(id, family, Deadlines { restart: until, stale: until });
-            self.stale.back(id);
+            self.stale.start(
+                id,
+                family,
+                Deadlines { restart: until, stale: until, long_lived: Duration::ZERO },
+            );
+            self.stale.back(id, Duration::ZERO, until);
         }
     }
 

@@ -33,7 +33,7 @@ use self::evidence::Evidence;
 use self::lanes::Delivery;
 use self::peers::PeerEntry;
 use self::restart::Restart;
-use self::stale::StaleTimers;
+use self::stale::{Due, StaleTimers};
 use crate::events::Hub;
 use crate::tasks::sleep_until;
 
@@ -217,8 +217,11 @@ impl Routing {
     fn tick(&mut self, now: Instant) {
         self.fib.tick(now);
         self.judge_nodes(now);
-        for (peer, family) in self.stale.due(now) {
-            self.sweep_stale(peer, family, "its time is over");
+        for (peer, family, due) in self.stale.due(now) {
+            match due {
+                Due::Sweep => self.sweep_stale(peer, family, "its time is over"),
+                Due::LongLived => self.begin_long_lived(peer, family),
+            }
         }
     }
 }

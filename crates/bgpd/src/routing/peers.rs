@@ -2,9 +2,11 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use bgp_rib::{LimitLevel, LimitReached, MaximumPrefix, MaximumPrefixAction, PeerId, PeerSettings};
+use bgp_rib::{
+    LimitLevel, LimitReached, LongLived, MaximumPrefix, MaximumPrefixAction, PeerId, PeerSettings,
+};
 use bgp_session::{Command, Exceeded, Negotiated, RouteRetention};
 use bgp_wire::route_refresh::{RouteRefresh, Subtype};
 use bgp_wire::{Family, PerFamily, Prefix, Update};
@@ -114,7 +116,9 @@ impl Routing {
         settings.encode = negotiated.encode();
         settings.enhanced_route_refresh = negotiated.enhanced_route_refresh;
         settings.graceful_restart = negotiated.graceful_restart.is_some();
+        settings.long_lived = negotiated.graceful_restart.is_some_and(|peer| peer.takes_long_lived);
         apply_settings(&mut settings, &entry.settings);
+        let stale_time = entry.settings.session.graceful_restart.stale_time;
         self.rib.add_peer(id, settings);
         self.restart.up(id, negotiated.families, negotiated.graceful_restart.as_ref());
         if let Some(link) = local.interface {
@@ -122,10 +126,14 @@ impl Routing {
             self.evidence.place(id, address, link);
             self.fib.watch_peer(address, link, Instant::now());
         }
-        self.stale.back(id);
+        self.stale.back(id, stale_time, Instant::now());
         for family in Family::ALL {
             if self.stale.is_running(id, family)
-                && let Some(why) = stale::lost(negotiated.graceful_restart.as_ref(), family)
+                && let Some(why) = stale::lost(
+                    negotiated.graceful_restart.as_ref(),
+                    family,
+                    self.stale.is_long_lived(id, family),
+                )
             {
                 self.sweep_stale(id, family, why);
             }
@@ -195,19 +203,29 @@ impl Routing {
         self.restart.down(id);
         match retention {
             RouteRetention::Remove => self.rib.remove_peer(id),
-            RouteRetention::KeepStale { time, families } => self.keep_stale(id, time, families),
+            RouteRetention::KeepStale { time, families, long_lived } => {
+                self.keep_stale(id, time, families, long_lived);
+            }
         }
     }
 
-    fn keep_stale(&mut self, id: PeerId, time: std::time::Duration, families: PerFamily<bool>) {
+    fn keep_stale(
+        &mut self,
+        id: PeerId,
+        time: Duration,
+        families: PerFamily<bool>,
+        long_lived: PerFamily<Duration>,
+    ) {
         let limit = self.peers.get(&id).map(|entry| entry.settings.session.graceful_restart.stale_time);
         let limit = limit.unwrap_or(time);
         let (time, now) = (time.min(limit), Instant::now());
-        let deadlines = Deadlines { restart: now + time, stale: now + limit };
         self.rib.mark_stale(id);
         for family in Family::ALL {
-            if families[family] {
-                self.stale.start(id, family, deadlines);
+            let long_lived = long_lived[family];
+            // RFC 9494 section 4.2: a family of the long-lived capability alone has no restart time.
+            let restart = if families[family] { now + time } else { now };
+            if families[family] || !long_lived.is_zero() {
+                self.stale.start(id, family, Deadlines { restart, stale: now + limit, long_lived });
             } else {
                 self.rib.sweep_stale(id, family);
             }
@@ -216,6 +234,16 @@ impl Routing {
             info!(peer = %entry.address, seconds = time.as_secs(), "routes stay, stale, until the peer is back");
         }
         self.agent_gone(id, now);
+    }
+
+    pub(super) fn begin_long_lived(&mut self, id: PeerId, family: Family) {
+        let LongLived { kept, removed } = self.rib.begin_long_lived(id, family);
+        if let Some(entry) = self.peers.get(&id) {
+            info!(
+                peer = %entry.address, %family, kept, removed,
+                "the peer is away for longer than its restart time: its routes are the last choice (RFC 9494)"
+            );
+        }
     }
 
     fn end_session(&mut self, id: PeerId) {

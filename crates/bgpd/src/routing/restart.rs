@@ -284,7 +284,14 @@ mod tests {
 
     fn peer(restarted: bool) -> PeerRestart {
         let forwarding = PerFamily { ipv4: None, ipv6: Some(Forwarding::Preserved) };
-        PeerRestart { restarted, notification: true, restart_time: Duration::from_secs(120), forwarding }
+        PeerRestart {
+            restarted,
+            notification: true,
+            restart_time: Duration::from_secs(120),
+            forwarding,
+            long_lived: PerFamily::default(),
+            takes_long_lived: false,
+        }
     }
 
     fn left_by(nodes: &[u8]) -> Leftovers {

@@ -1,9 +1,10 @@
-//! When the routes of a restarting peer go: RFC 4724 section 4.2, RFC 8538 section 4.1.
+//! When the routes of a restarting peer go: RFC 4724 section 4.2, RFC 8538 section 4.1, RFC 9494 section 4.2.
 //!
-//! Until the peer is back it has its restart time; then it has until the stale time to announce its routes again.
+//! Until the peer is back it has its restart time, and after that, where both sides want it, the long-lived stale time with
+//! its routes as the last choice. Once back it has until the stale time to announce them again.
 
 use std::collections::BTreeMap;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bgp_rib::PeerId;
 use bgp_session::{Forwarding, PeerRestart};
@@ -16,11 +17,23 @@ pub(super) struct Deadlines {
     pub(super) restart: Instant,
     /// For its End-of-RIB: the stale time.
     pub(super) stale: Instant,
+    /// For how long its routes stay after `restart`, RFC 9494; zero where they do not.
+    pub(super) long_lived: Duration,
 }
 
 /// Why stale routes of a family go as soon as the peer is back, RFC 4724 section 4.2; `None` where they wait for End-of-RIB.
-pub(super) fn lost(restart: Option<&PeerRestart>, family: Family) -> Option<&'static str> {
-    match restart.and_then(|restart| restart.forwarding[family]) {
+///
+/// Of routes that are long-lived stale the long-lived capability says it.
+pub(super) fn lost(
+    restart: Option<&PeerRestart>,
+    family: Family,
+    is_long_lived: bool,
+) -> Option<&'static str> {
+    let forwarding = |restart: &PeerRestart| match is_long_lived {
+        true => restart.long_lived[family].map(|long| long.forwarding),
+        false => restart.forwarding[family],
+    };
+    match restart.and_then(forwarding) {
         Some(Forwarding::Preserved) => None,
         // "the Receiving Speaker MUST immediately remove all the stale routes".
         Some(Forwarding::Lost) => Some("the peer did not keep its forwarding state"),
@@ -28,24 +41,52 @@ pub(super) fn lost(restart: Option<&PeerRestart>, family: Family) -> Option<&'st
     }
 }
 
-/// The deadlines that run, and whether the peer is back.
-#[derive(Debug, Default)]
-pub(super) struct StaleTimers(BTreeMap<(PeerId, Family), (Deadlines, bool)>);
+/// Where a restart stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// The peer is away, within its restart time.
+    Away,
+    /// It is away for longer; until then its routes are the last choice.
+    LongAway(Instant),
+    /// It has a session again, and was away for long.
+    Back(bool),
+}
 
-fn until((deadlines, back): &(Deadlines, bool)) -> Instant {
-    if *back { deadlines.stale } else { deadlines.restart }
+/// What is due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Due {
+    /// The routes go.
+    Sweep,
+    /// The routes become the last choice.
+    LongLived,
+}
+
+/// The deadlines that run, and where each restart stands.
+#[derive(Debug, Default)]
+pub(super) struct StaleTimers(BTreeMap<(PeerId, Family), (Deadlines, Phase)>);
+
+fn until((deadlines, phase): &(Deadlines, Phase)) -> Instant {
+    match phase {
+        Phase::Away => deadlines.restart,
+        Phase::LongAway(until) => *until,
+        Phase::Back(_) => deadlines.stale,
+    }
 }
 
 impl StaleTimers {
     pub(super) fn start(&mut self, peer: PeerId, family: Family, deadlines: Deadlines) {
-        self.0.insert((peer, family), (deadlines, false));
+        self.0.insert((peer, family), (deadlines, Phase::Away));
     }
 
-    /// The peer has a session again.
-    pub(super) fn back(&mut self, peer: PeerId) {
+    /// The peer has a session again: it has `stale_time` from now, or what was left of the stale time.
+    pub(super) fn back(&mut self, peer: PeerId, stale_time: Duration, now: Instant) {
         for family in Family::ALL {
-            if let Some((_, back)) = self.0.get_mut(&(peer, family)) {
-                *back = true;
+            if let Some((deadlines, phase)) = self.0.get_mut(&(peer, family)) {
+                let was_long = matches!(phase, Phase::LongAway(_) | Phase::Back(true));
+                if was_long {
+                    deadlines.stale = now + stale_time;
+                }
+                *phase = Phase::Back(was_long);
             }
         }
     }
@@ -58,30 +99,47 @@ impl StaleTimers {
         self.0.contains_key(&(peer, family))
     }
 
+    /// Whether the routes are the last choice.
+    pub(super) fn is_long_lived(&self, peer: PeerId, family: Family) -> bool {
+        let entry = self.0.get(&(peer, family));
+        matches!(entry, Some((_, Phase::LongAway(_) | Phase::Back(true))))
+    }
+
     /// When the first routes of `peer` go.
     pub(super) fn of(&self, peer: PeerId) -> Option<Instant> {
-        Family::ALL.iter().filter_map(|family| self.0.get(&(peer, *family))).map(until).min()
+        let gone = |entry: &(Deadlines, Phase)| match entry {
+            (deadlines, Phase::Away) => deadlines.restart + deadlines.long_lived,
+            (_, Phase::LongAway(_) | Phase::Back(_)) => until(entry),
+        };
+        Family::ALL.iter().filter_map(|family| self.0.get(&(peer, *family))).map(gone).min()
     }
 
     pub(super) fn next_deadline(&self) -> Option<Instant> {
         self.0.values().map(until).min()
     }
 
-    /// Takes out what is due.
-    pub(super) fn due(&mut self, now: Instant) -> Vec<(PeerId, Family)> {
-        let due: Vec<_> =
-            self.0.iter().filter(|(_, entry)| until(entry) <= now).map(|(key, _)| *key).collect();
-        for key in &due {
-            self.0.remove(key);
-        }
+    /// What is due; what goes is taken out.
+    pub(super) fn due(&mut self, now: Instant) -> Vec<(PeerId, Family, Due)> {
+        let mut due = Vec::new();
+        self.0.retain(|(peer, family), entry| {
+            if until(entry) > now {
+                return true;
+            }
+            let (deadlines, phase) = entry;
+            let becomes_long = *phase == Phase::Away && !deadlines.long_lived.is_zero();
+            due.push((*peer, *family, if becomes_long { Due::LongLived } else { Due::Sweep }));
+            if becomes_long {
+                *phase = Phase::LongAway(deadlines.restart + deadlines.long_lived);
+            }
+            becomes_long
+        });
         due
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
+    use bgp_session::LongLived;
     use bgp_wire::PerFamily;
 
     use super::*;
@@ -90,12 +148,23 @@ mod tests {
     fn what_the_peer_did_not_keep_goes_when_it_is_back() {
         let forwarding = PerFamily { ipv4: Some(Forwarding::Lost), ipv6: Some(Forwarding::Preserved) };
         let restart_time = Duration::from_secs(120);
-        let kept = PeerRestart { restarted: true, notification: true, restart_time, forwarding };
+        let long = LongLived { forwarding: Forwarding::Preserved, stale_time: restart_time };
+        let kept = PeerRestart {
+            restarted: true,
+            notification: true,
+            restart_time,
+            forwarding,
+            long_lived: PerFamily { ipv4: Some(long), ipv6: None },
+            takes_long_lived: true,
+        };
         let one = PeerRestart { forwarding: PerFamily { ipv4: None, ..forwarding }, ..kept };
-        let gone = |restart: Option<&PeerRestart>| Family::ALL.map(|family| lost(restart, family).is_some());
+        let gone =
+            |restart: Option<&PeerRestart>| Family::ALL.map(|family| lost(restart, family, false).is_some());
         assert_eq!(gone(Some(&kept)), [true, false], "F is not set for IPv4");
         assert_eq!(gone(Some(&one)), [true, false], "IPv4 is not in the capability");
         assert_eq!(gone(None), [true, true], "no capability at all");
+        let long = Family::ALL.map(|family| lost(Some(&kept), family, true).is_some());
+        assert_eq!(long, [false, true], "of long-lived stale routes the long-lived capability says it");
     }
 
     #[test]
@@ -105,14 +174,40 @@ mod tests {
         let after = |seconds| now + Duration::from_secs(seconds);
         let mut timers = StaleTimers::default();
         for id in [peer, other] {
-            timers.start(id, family, Deadlines { restart: after(120), stale: after(300) });
+            timers.start(
+                id,
+                family,
+                Deadlines { restart: after(120), stale: after(300), long_lived: Duration::ZERO },
+            );
         }
         assert_eq!((timers.next_deadline(), timers.of(peer)), (Some(after(120)), Some(after(120))));
-        timers.back(peer);
+        timers.back(peer, Duration::from_secs(300), after(5));
         assert_eq!(timers.of(peer), Some(after(300)));
-        assert_eq!(timers.due(after(120)), [(other, family)]);
+        assert_eq!(timers.due(after(120)), [(other, family, Due::Sweep)]);
         assert_eq!(timers.due(after(299)), []);
-        assert_eq!(timers.due(after(300)), [(peer, family)]);
+        assert_eq!(timers.due(after(300)), [(peer, family, Due::Sweep)]);
         assert!(!timers.is_running(peer, family) && timers.next_deadline().is_none());
+    }
+
+    #[test]
+    fn a_peer_that_stays_away_is_the_last_choice_for_its_long_lived_time() {
+        let (peer, family) = (PeerId(1), Family::Ipv6Unicast);
+        let now = Instant::now();
+        let after = |seconds| now + Duration::from_secs(seconds);
+        let deadlines =
+            Deadlines { restart: after(120), stale: after(300), long_lived: Duration::from_secs(3600) };
+        let mut timers = StaleTimers::default();
+        timers.start(peer, family, deadlines);
+        assert_eq!(timers.of(peer), Some(after(3720)), "when they go");
+        assert_eq!(timers.next_deadline(), Some(after(120)));
+        assert_eq!(timers.due(after(120)), [(peer, family, Due::LongLived)]);
+        assert!(timers.is_long_lived(peer, family));
+        assert_eq!(timers.due(after(3719)), []);
+        // It is back late and has the whole stale time for its routes.
+        timers.back(peer, Duration::from_secs(300), after(1000));
+        assert_eq!(timers.of(peer), Some(after(1300)));
+        timers.start(peer, family, deadlines);
+        timers.due(after(120));
+        assert_eq!(timers.due(after(3720)), [(peer, family, Due::Sweep)]);
     }
 }

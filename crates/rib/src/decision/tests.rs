@@ -8,6 +8,7 @@ use super::*;
 fn candidate(number: u32) -> Candidate {
     Candidate {
         source: RouteSource::External,
+        llgr_stale: false,
         local_pref: 100,
         path_len: 2,
         origin: Origin::Igp,
@@ -38,7 +39,8 @@ fn best(candidates: &[Candidate]) -> (u32, Option<Step>) {
 #[test]
 fn each_step_decides_where_all_before_are_equal() {
     type Worsen = fn(&mut Candidate);
-    let steps: [(Step, Worsen); 10] = [
+    let steps: [(Step, Worsen); 11] = [
+        (Step::Confirmed, |c| c.llgr_stale = true),
         (Step::LocalPref, |c| c.local_pref = 99),
         (Step::AsPathLength, |c| c.path_len = 3),
         (Step::Origin, |c| c.origin = Origin::Egp),

@@ -5,6 +5,7 @@ mod holders;
 mod impact;
 mod interleavings;
 mod laws;
+mod long_lived;
 mod oracle;
 mod refresh;
 mod scenarios;

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use bgp_session::{
-    Direction, DownReason, Forwarding, GracefulRestartMode, Mode, Negotiated, Output, OwnRestart, PeerConfig,
-    RemoteAs, StateName,
+    Direction, DownReason, Forwarding, GracefulRestartMode, LongLived, Mode, Negotiated, Output, OwnRestart,
+    PeerConfig, RemoteAs, RouteRetention, StateName,
 };
-use bgp_wire::capability::{Capability, ExtendedNextHop, GracefulRestart};
+use bgp_wire::capability::{Capability, ExtendedNextHop, GracefulRestart, LongLived as LongLivedEntry};
 use bgp_wire::message::{self, Message};
 use bgp_wire::notification::Notification;
 use bgp_wire::open::{HoldTime, Open};
@@ -83,6 +83,57 @@ fn ours_says_no_more_than_is_configured() {
 fn a_large_as_number_of_ours() {
     let large = Asn(4_200_000_000);
     assert_eq!(our_open(PeerConfig { local_asn: large, ..config() }).asn, large);
+}
+
+#[test]
+fn long_lived_graceful_restart_of_the_peer() {
+    let long = |family: Family, forwarding, stale_time| LongLivedEntry {
+        family: family.code(),
+        forwarding,
+        stale_time,
+    };
+    let entries = vec![long(Family::Ipv6Unicast, true, 7200), long(Family::Ipv4Unicast, false, 60)];
+    let restart = GracefulRestart { restart_time: 5, notification: true, ..GracefulRestart::default() };
+    let families =
+        [Family::Ipv4Unicast, Family::Ipv6Unicast].map(|family| Capability::Multiprotocol(family.code()));
+    let theirs = with(
+        families
+            .iter()
+            .cloned()
+            .chain([
+                Capability::LongLivedGracefulRestart(entries.clone()),
+                Capability::GracefulRestart(restart),
+            ])
+            .collect(),
+    );
+    let allows = PeerConfig { long_lived_stale_time: Duration::from_secs(3600), ..config() };
+    let (mut hand, id) = Hand::established(allows.clone(), &theirs);
+    let negotiated = hand.negotiated().graceful_restart.unwrap();
+    let kept = LongLived { forwarding: Forwarding::Preserved, stale_time: Duration::from_secs(3600) };
+    assert_eq!(negotiated.long_lived.ipv6, Some(kept), "as the peer asks, within what we allow");
+    assert_eq!(negotiated.long_lived.ipv4.map(|long| long.forwarding), Some(Forwarding::Lost));
+    assert!(negotiated.takes_long_lived);
+    hand.take();
+    hand.close(id);
+    let RouteRetention::KeepStale { long_lived, .. } = hand.take_down().unwrap().retention else { panic!() };
+    assert_eq!(long_lived.ipv4, Duration::from_secs(60));
+
+    // Not without graceful restart, and not where we do not want it.
+    let alone =
+        with(families.iter().cloned().chain([Capability::LongLivedGracefulRestart(entries)]).collect());
+    assert_eq!(Hand::established(allows.clone(), &alone).0.negotiated().graceful_restart, None);
+    let restart = Hand::established(config(), &theirs).0.negotiated().graceful_restart.unwrap();
+    assert_eq!((restart.long_lived, restart.takes_long_lived), (PerFamily::default(), false));
+
+    // Ours goes out as ours of graceful restart does.
+    let sent = our_open(allows.clone());
+    assert!(sent.capabilities.contains(&Capability::LongLivedGracefulRestart(Vec::new())), "a helper");
+    let full = GracefulRestartMode::Restarter { restart_time: Duration::from_secs(60), families: BOTH };
+    let sent = our_open(PeerConfig { graceful_restart: full, ..allows.clone() });
+    let expected = vec![long(Family::Ipv4Unicast, true, 3600), long(Family::Ipv6Unicast, true, 3600)];
+    assert!(sent.capabilities.contains(&Capability::LongLivedGracefulRestart(expected)));
+    let off = our_open(PeerConfig { graceful_restart: GracefulRestartMode::Off, ..allows });
+    assert!(!off.capabilities.iter().any(|c| matches!(c, Capability::LongLivedGracefulRestart(_))));
 }
 
 #[test]

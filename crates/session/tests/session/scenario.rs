@@ -221,6 +221,7 @@ fn restarting(notification: bool) -> Open {
 }
 
 const KEPT: RouteRetention = RouteRetention::KeepStale {
+    long_lived: PerFamily { ipv4: Duration::ZERO, ipv6: Duration::ZERO },
     time: Duration::from_secs(120),
     families: PerFamily { ipv4: false, ipv6: true },
 };

@@ -25,6 +25,7 @@ fn each_has_its_octets() {
         families: vec![(IPV6, true), (FamilyCode { afi: 1, safi: 1 }, false)],
     };
     let next_hop = ExtendedNextHop { family: FamilyCode { afi: 1, safi: 1 }, next_hop_afi: 2 };
+    let long = LongLived { family: IPV6, forwarding: true, stale_time: 86_400 };
     for (capability, octets) in [
         (Capability::Multiprotocol(IPV6), &[1, 4, 0, 2, 0, 1][..]),
         (Capability::RouteRefresh, &[2, 0]),
@@ -34,6 +35,8 @@ fn each_has_its_octets() {
         (Capability::FourOctetAs(Asn(65536)), &[65, 4, 0, 1, 0, 0]),
         (Capability::AddPath(vec![AddPath { family: IPV6, mode: 3 }]), &[69, 4, 0, 2, 1, 3]),
         (Capability::EnhancedRouteRefresh, &[70, 0]),
+        (Capability::LongLivedGracefulRestart(vec![long]), &[71, 7, 0, 2, 1, 0x80, 1, 0x51, 0x80]),
+        (Capability::LongLivedGracefulRestart(Vec::new()), &[71, 0]),
         (Capability::Fqdn { host: "r1".into(), domain: "x".into() }, &[73, 5, 2, b'r', b'1', 1, b'x']),
         (Capability::Unknown { code: 128, value: Bytes::from_static(&[1]) }, &[128, 1, 1]),
     ] {
@@ -62,6 +65,7 @@ fn a_value_that_does_not_parse_is_kept() {
         &[64, 5, 0, 120, 0, 2, 1],
         &[65, 3, 0, 0, 1],
         &[69, 3, 0, 1, 1],
+        &[71, 6, 0, 2, 1, 0, 0, 0],
         &[73, 2, 5, b'a'],
     ] {
         let [Capability::Unknown { code, value }] = &decode(octets)[..] else { panic!("{octets:?}") };

@@ -116,7 +116,10 @@ pub(super) fn graceful_restart(levels: &[&Timers]) -> GracefulRestart {
     let restart_time =
         tables().find_map(|table| table.restart_time.as_ref()).map(|time| time.get_ref().get());
     let stale_time = tables().find_map(|table| table.stale_time.as_ref()).map(|time| time.get_ref().get());
+    let long_lived =
+        tables().find_map(|table| table.long_lived_stale_time.as_ref()).map(|time| time.get_ref().get());
     GracefulRestart {
+        long_lived_stale_time: Duration::from_secs(long_lived.unwrap_or(0)),
         mode: mode.unwrap_or(GracefulRestartMode::Helper),
         restart_time: restart_time.unwrap_or(120),
         stale_time: Duration::from_secs(stale_time.unwrap_or(300)),

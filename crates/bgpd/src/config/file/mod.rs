@@ -115,6 +115,7 @@ section! {
         "mode" mode: GracefulRestartMode,
         "restart-time" restart_time: Number<1, 4095>,
         "stale-time" stale_time: Number<1, 86400>,
+        "long-lived-stale-time" long_lived_stale_time: Number<0, 16_777_215>,
     }
 }
 

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use bgp_api::{ErrorCode, ErrorReply, Path, PathStatus, Route, RouteQuery, RoutesReply};
 use bgp_rib::{RouteView, Verdict};
+use bgp_wire::iana::community::LLGR_STALE;
 use bgp_wire::{Family, Prefix, ScopedNextHop};
 
 use super::{attributes, page, parse_family, parse_prefix};
@@ -161,6 +162,7 @@ impl Routing {
             },
             reason: route.verdict.to_string(),
             stale: route.stale,
+            long_lived_stale: route.attributes.communities.contains(&LLGR_STALE),
             next_hop: (!local).then(|| route.next_hop.next_hop.to_string()),
             resolved: if local { None } else { self.resolved(&route.next_hop) },
             attributes: attributes::view(&route.attributes, Some(route.local_pref)),
