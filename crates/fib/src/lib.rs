@@ -46,5 +46,6 @@ pub use kernel::{
 };
 pub use op::{GroupSpec, NexthopSpec, Op, OpId, RouteSpec, RouteTarget};
 pub use view::{
-    GroupView, HopView, Installed, Notice, Presence, Reachability, RouteState, RouteView, Stats, Via,
+    GroupView, HopView, Installed, Notice, Presence, Reachability, RouteCounts, RouteState, RouteView, Stats,
+    Via,
 };

@@ -11,11 +11,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-use bgp_wire::ScopedNextHop;
+use bgp_wire::{Family, PerFamily, ScopedNextHop};
 
 use crate::groups::{Members, Share, grows};
 use crate::objects::Objects;
 use crate::op::RouteTarget;
+use crate::routes::{BodyId, NONE};
 use crate::view::Via;
 
 /// How long routes of one burst may be apart.
@@ -52,8 +53,10 @@ struct Patience {
 pub(crate) struct Set {
     /// By next hop, each once.
     pub(crate) shares: Vec<Share>,
-    /// Route slots of its prefixes, in no order.
-    pub(crate) members: Vec<u32>,
+    /// The first of its routes; each knows the next.
+    pub(crate) first: u32,
+    /// The routes from here on have not heard of the present target.
+    pub(crate) unswept: u32,
     pub(crate) vias: Vec<(Via, u16)>,
     /// Claimed hops, sorted.
     hops: Members,
@@ -62,6 +65,8 @@ pub(crate) struct Set {
     loan: Option<Loan>,
     patience: Option<Patience>,
     pub(crate) target: Target,
+    /// What its routes of each family should be, where the target is ready.
+    pub(crate) bodies: PerFamily<Option<BodyId>>,
 }
 
 /// All sets.
@@ -71,8 +76,12 @@ pub(crate) struct Sets {
     by_shares: BTreeMap<Vec<Share>, u32>,
     by_next_hop: BTreeMap<ScopedNextHop, BTreeSet<u32>>,
     next_id: u32,
+    /// What was wanted last: prefixes with the same next hops come together.
+    last: PerFamily<Option<(Vec<Share>, u32)>>,
     /// Sets to be looked at again.
     pub(crate) dirty: BTreeSet<u32>,
+    /// Sets whose routes are to be looked at again.
+    pub(crate) unswept: BTreeSet<u32>,
     /// Sets to be looked at again at a time.
     timers: BTreeSet<(Instant, u32)>,
 }
@@ -84,6 +93,20 @@ impl Sets {
 
     pub(crate) fn get_mut(&mut self, id: u32) -> Option<&mut Set> {
         self.sets.get_mut(&id)
+    }
+
+    /// Every body that a set's routes should have.
+    pub(crate) fn bodies(&self) -> impl Iterator<Item = BodyId> + '_ {
+        self.sets.values().flat_map(|set| [set.bodies.ipv4, set.bodies.ipv6]).flatten()
+    }
+
+    /// The set that prefixes of this family had last, where they wanted the very same.
+    pub(crate) fn same_as_last(&self, family: Family, shares: &[Share]) -> Option<u32> {
+        self.last[family].as_ref().filter(|(last, _)| last == shares).map(|(_, id)| *id)
+    }
+
+    pub(crate) fn remember(&mut self, family: Family, shares: &[Share], id: u32) {
+        self.last[family] = Some((shares.to_vec(), id));
     }
 
     /// The set of these shares (sorted, each next hop once); `true` where it is new.
@@ -102,13 +125,15 @@ impl Sets {
         self.by_shares.insert(shares.clone(), id);
         let set = Set {
             shares,
-            members: Vec::new(),
+            first: NONE,
+            unswept: NONE,
             vias: Vec::new(),
             hops: Vec::new(),
             group: None,
             loan: None,
             patience: None,
             target: Target::Waiting,
+            bodies: PerFamily::default(),
         };
         self.sets.insert(id, set);
         self.dirty.insert(id);
@@ -170,6 +195,10 @@ impl Sets {
             }
         }
         self.dirty.remove(&id);
+        self.unswept.remove(&id);
+        for last in [&mut self.last.ipv4, &mut self.last.ipv6] {
+            last.take_if(|(_, last)| *last == id);
+        }
         Some(set)
     }
 

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use bgp_wire::{Prefix, ScopedNextHop};
+use bgp_wire::{PerFamily, Prefix, ScopedNextHop};
 
 use crate::config::GroupKind;
 use crate::kernel::KernelError;
@@ -122,21 +122,32 @@ pub struct GroupView {
     pub prefixes: usize,
 }
 
+/// How many prefixes are in each [`RouteState`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct RouteCounts {
+    /// [`RouteState::Installed`].
+    pub installed: usize,
+    /// [`RouteState::Pending`].
+    pub pending: usize,
+    /// [`RouteState::Blocked`].
+    pub blocked: usize,
+    /// [`RouteState::Failed`].
+    pub failed: usize,
+    /// [`RouteState::Paused`].
+    pub paused: usize,
+    /// [`RouteState::Unresolved`].
+    pub unresolved: usize,
+    /// [`RouteState::Leftover`].
+    pub leftover: usize,
+    /// [`RouteState::Removing`].
+    pub removing: usize,
+}
+
 /// Counts for metrics and the summary.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct Stats {
-    /// Prefixes wanted.
-    pub wanted: usize,
-    /// Of them: the kernel has what is wanted.
-    pub installed: usize,
-    /// Of them: blocked by another protocol's route.
-    pub blocked: usize,
-    /// Of them: refused by the kernel.
-    pub failed: usize,
-    /// Of them: without a usable next hop.
-    pub unresolved: usize,
-    /// Own routes found at start and not yet wanted.
-    pub leftovers: usize,
+    /// Prefixes of each family.
+    pub routes: PerFamily<RouteCounts>,
     /// Next-hop objects of ours in the kernel.
     pub nexthops: usize,
     /// Groups of ours in the kernel.

@@ -9,8 +9,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::Duration;
 
-use bgp_fib::{Event, FibConfig, KernelError, NeighborState, Op, Seen, Via};
-use bgp_wire::{NextHop, Prefix, ScopedNextHop};
+use bgp_fib::{Event, FibConfig, KernelError, NeighborState, Op, RouteCounts, RouteState, Seen, Via};
+use bgp_wire::{NextHop, PerFamily, Prefix, ScopedNextHop};
 
 use support::{BRIDGE, Host, Kernel, STATIC, address, hop, mac, prefix, route};
 
@@ -282,6 +282,26 @@ impl World {
         ops.retain(|(_, op)| !matches!(op, Op::Probe { .. } | Op::Dump(_)));
         assert!(ops.is_empty(), "seed {seed}: {ops:?}");
         assert!(self.host.fib.is_settled(), "seed {seed}");
+        self.check_counts(seed);
+    }
+
+    /// The counters are what counting gives.
+    fn check_counts(&self, seed: u64) {
+        let mut counts: PerFamily<RouteCounts> = PerFamily::default();
+        for (prefix, state) in self.host.fib.route_states() {
+            let of_family = &mut counts[prefix.family()];
+            *match state {
+                RouteState::Installed => &mut of_family.installed,
+                RouteState::Pending => &mut of_family.pending,
+                RouteState::Blocked { .. } => &mut of_family.blocked,
+                RouteState::Failed { .. } => &mut of_family.failed,
+                RouteState::Paused { .. } => &mut of_family.paused,
+                RouteState::Unresolved(_) => &mut of_family.unresolved,
+                RouteState::Leftover => &mut of_family.leftover,
+                RouteState::Removing => &mut of_family.removing,
+            } += 1;
+        }
+        assert_eq!(self.host.fib.stats().routes, counts, "seed {seed}");
     }
 
     /// A hop that only a blocked prefix needs is in the kernel too.

@@ -1,10 +1,11 @@
 //! What the kernel says: answers, events; and what of it belongs into the log, the metrics and the event stream.
 
+use std::collections::BTreeSet;
 use std::time::Instant;
 
 use bgp_api::{EventKind, NexthopState};
 use bgp_fib::{Notice, Reachability};
-use bgp_netlink::Report;
+use bgp_netlink::{Answer, Report};
 use metrics::histogram;
 use tracing::{debug, error, info, warn};
 
@@ -20,19 +21,25 @@ impl Routing {
                     self.fib.observe(event, now);
                 }
             }
-            Report::Answers(answers) => {
-                self.in_flight = self.in_flight.saturating_sub(answers.len());
-                for (id, result) in answers {
-                    if let Err(refused) = &result {
-                        *self.errors.entry(refused.errno).or_default() += 1;
-                    }
-                    if let Some(installed) = self.fib.confirm(id, result, now) {
-                        let took = now.saturating_duration_since(installed.wanted_at);
-                        histogram!("bgpd_update_to_kernel_seconds").record(took.as_secs_f64());
-                        self.publish_installed(&installed.prefix);
-                    }
-                }
+            Report::Answers(answers) => self.on_answers(answers, now),
+        }
+    }
+
+    fn on_answers(&mut self, answers: Vec<Answer>, now: Instant) {
+        let mut wanted_at = BTreeSet::new();
+        for (id, result) in answers {
+            if let Err(refused) = &result {
+                *self.errors.entry(refused.errno).or_default() += 1;
             }
+            if let Some(installed) = self.fib.confirm(id, result, now) {
+                wanted_at.insert(installed.wanted_at);
+                self.publish_installed(&installed.prefix);
+            }
+        }
+        // Routes that came together and arrived together count once: a whole table is no million observations.
+        for wanted_at in wanted_at {
+            let took = now.saturating_duration_since(wanted_at);
+            histogram!("bgpd_update_to_kernel_seconds").record(took.as_secs_f64());
         }
     }
 

@@ -67,8 +67,6 @@ pub struct Routing {
     waiting: usize,
     /// Refusals of the kernel by error number.
     errors: BTreeMap<i32, u64>,
-    /// Operations that the kernel has not answered yet, for the queue metric.
-    in_flight: usize,
     /// Lent to the FIB.
     ops: Vec<(OpId, bgp_fib::Op)>,
     restart: Restart,
@@ -133,7 +131,6 @@ impl Routing {
             more: false,
             waiting: 0,
             errors: BTreeMap::new(),
-            in_flight: 0,
             ops: Vec::new(),
             stopping: None,
             freezing: None,

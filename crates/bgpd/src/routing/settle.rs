@@ -19,8 +19,8 @@ pub(super) const DECISIONS: usize = 2048;
 const CHANGES: usize = 2048;
 /// Operations handed to the kernel at once.
 const OPS: usize = 256;
-/// Operations that may be under way to the kernel; what waits beyond that is still a dirty prefix and may change.
-const IN_FLIGHT: usize = 4096;
+/// Times that this is done in one turn.
+const SUBMISSIONS: usize = 8;
 /// Octets of UPDATEs made for one peer at a time: more than one turn takes in, or a peer never catches up with a table.
 const CHUNK: usize = 64 * 1024;
 /// Octets of UPDATEs made in one turn for peers that have nothing urgent to hear.
@@ -99,6 +99,10 @@ impl Routing {
         }
         let mut found = Vec::new();
         self.fib.take_reachability_changes(&mut found);
+        if !found.is_empty() {
+            // What repairs forwarding, before anything is decided anew.
+            self.feed_kernel();
+        }
         for (next_hop, reachability) in found {
             self.rib.set_reachability(
                 next_hop,
@@ -130,14 +134,14 @@ impl Routing {
     }
 
     fn feed_kernel(&mut self) {
-        while self.in_flight < IN_FLIGHT {
+        for _ in 0..SUBMISSIONS {
             self.fib.next_ops(OPS, &mut self.ops);
             if self.ops.is_empty() {
                 return;
             }
-            self.in_flight += self.ops.len();
             self.kernel.submit(std::mem::take(&mut self.ops));
         }
+        self.more = true;
     }
 
     fn feed_peers(&mut self) {

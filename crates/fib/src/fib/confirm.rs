@@ -7,12 +7,13 @@
 use std::time::{Duration, Instant};
 
 use crate::event::Kind;
-use crate::fib::{Fib, What};
+use crate::fib::Fib;
+use crate::fib::flights::What;
 use crate::guard::Trouble;
 use crate::kernel::{KernelError, errno};
 use crate::objects::{Flight, Held};
 use crate::op::OpId;
-use crate::routes::Body;
+use crate::routes::{BodyId, Flag, NONE};
 use crate::view::{Installed, Notice};
 
 /// How often a route that another protocol's route blocks is tried nevertheless.
@@ -24,7 +25,7 @@ impl Fib {
     /// Takes in the kernel's answer to one operation. Says so where a prefix has thereby reached what was wanted.
     pub fn confirm(&mut self, id: OpId, result: Answer, now: Instant) -> Option<Installed> {
         self.now = self.now.max(now);
-        let what = self.flights.remove(&id)?;
+        let what = self.flights.end(id)?;
         match &result {
             Ok(()) => {
                 let now = self.now;
@@ -41,7 +42,11 @@ impl Fib {
             What::PutHop { id, exclusive } => self.hop_put(id, exclusive, result),
             What::DelHop { id } | What::DelGroup { id } => self.object_deleted(id, result),
             What::PutGroup { id, exclusive } => self.group_put(id, exclusive, result),
-            What::PutRoute { slot } => return self.route_put(slot, result),
+            What::PutRoute { slot } => {
+                let installed = self.route_put(slot, result);
+                self.recount(slot);
+                return installed;
+            }
             What::DelRoute { slot } => return self.route_deleted(slot, result),
             What::DelExtra { slot, body } => self.extra_deleted(slot, body, result),
             What::Probe => {}
@@ -117,7 +122,7 @@ impl Fib {
             Err(error) if is_congestion(&error) => group.held = Held::Doubt,
             Err(error) if error.errno == errno::EEXIST && exclusive => self.id_taken(id),
             // Its last member had gone meanwhile, and with it the group and its routes.
-            Err(error) if error.errno == errno::ENOENT && !exclusive => self.vanish(id),
+            Err(error) if error.errno == errno::ENOENT && !exclusive => self.vanish(&[id]),
             Err(error) => {
                 let same = group.wanted == put;
                 let trouble = Trouble::refused(group.trouble.as_ref(), error.clone(), now);
@@ -144,7 +149,7 @@ impl Fib {
         let now = self.now;
         let gone = match &result {
             Ok(()) => true,
-            Err(error) => matches!(error.errno, errno::ENOENT | errno::ESRCH),
+            Err(error) => is_missing(error),
         };
         let touch = self.nexthop_dump.touch;
         if let Some(hop) = self.objects.hops.get_mut(&id) {
@@ -203,55 +208,58 @@ impl Fib {
 
     fn route_put(&mut self, slot: u32, result: Answer) -> Option<Installed> {
         let touch = self.route_dump.touch;
+        let prefix = self.routes.prefix(slot)?;
         let route = self.routes.get_mut(slot)?;
-        let Some(Flight::Put(body)) = route.flight.take() else { return None };
+        let Some(Flight::Put(body)) = route.land() else { return None };
         route.touched = touch;
-        let (prefix, wanted_at) = (route.prefix, route.wanted_at);
-        let doubt = std::mem::take(&mut route.doubt);
-        let used = body.nexthop_id();
+        let wanted_at = route.wanted_at;
+        let doubt = route.take_flag(Flag::Doubt);
         match result {
             Ok(()) => {
-                route.trouble = None;
-                route.leftover = false;
-                if route.blocked.take().is_some() {
+                route.take_flag(Flag::Leftover);
+                let unblocked = self.routes.edit_rare(slot, |rare| {
+                    rare.trouble = None;
+                    rare.blocked.take().is_some()
+                });
+                if unblocked == Some(true) {
                     let (table, metric) = (self.config.table, self.config.metric);
                     self.tracker.facts.routes.clear_place(prefix, table, metric);
                 }
                 self.set_held(slot, if doubt { Held::Doubt } else { Held::Present(body) });
             }
             Err(_) if doubt => {}
-            Err(error) => self.route_refused(slot, &body, error),
+            Err(error) => self.route_refused(slot, body, error),
         }
+        let used = self.bodies.nexthop_id(body);
         used.into_iter().for_each(|id| self.objects.use_by_route(id, false));
-        if self.is_installed(slot) && self.routes.get(slot).is_some_and(|route| route.extra.is_empty()) {
-            return Some(Installed { prefix, wanted_at });
+        if self.is_installed(slot) && !self.routes.has_extra(slot) {
+            return Some(Installed { prefix, wanted_at: self.clock.instant(wanted_at, self.now) });
         }
-        self.routes.enqueue(slot);
+        self.enqueue(slot);
         None
     }
 
-    fn route_refused(&mut self, slot: u32, body: &Body, error: KernelError) {
-        let now = self.now;
+    fn route_refused(&mut self, slot: u32, body: BodyId, error: KernelError) {
         let (table, metric) = (self.config.table, self.config.metric);
         let still_wanted = self.is_desired(slot, body);
-        let Some(route) = self.routes.get_mut(slot) else { return };
+        let Some(prefix) = self.routes.prefix(slot) else { return };
         if is_congestion(&error) {
             self.set_held(slot, Held::Doubt);
         } else if error.errno == errno::EEXIST {
-            if let Some(protocol) = self.tracker.facts.routes.blocker(route.prefix, table, metric) {
+            if let Some(protocol) = self.tracker.facts.routes.blocker(prefix, table, metric) {
                 self.set_held(slot, Held::Absent);
                 self.block(slot, protocol);
             } else {
                 // Never replaced unseen: whose it is, the dump tells.
-                route.look = true;
+                if let Some(route) = self.routes.get_mut(slot) {
+                    route.set_flag(Flag::Look);
+                }
                 self.ask_dump(Kind::Routes);
             }
         } else if still_wanted {
-            let news = route.trouble.as_ref().and_then(|trouble| trouble.error.as_ref()) != Some(&error);
-            let trouble = Trouble::refused(route.trouble.as_deref(), error.clone(), now);
-            let prefix = route.prefix;
-            self.route_timers.insert((trouble.until, slot));
-            route.trouble = Some(Box::new(trouble));
+            let before = self.routes.trouble(slot).and_then(|trouble| trouble.error.as_ref());
+            let news = before != Some(&error);
+            self.retry_later(slot, error.clone());
             if matches!(error.errno, errno::EINVAL | errno::ENOENT) {
                 self.ask_dump(Kind::Nexthops);
             }
@@ -261,13 +269,22 @@ impl Fib {
         }
     }
 
+    /// The kernel refused something about a route: nothing is done about it for a while.
+    fn retry_later(&mut self, slot: u32, error: KernelError) {
+        let now = self.now;
+        let Some(rare) = self.routes.rare_mut(slot) else { return };
+        let trouble = Trouble::refused(rare.trouble.as_ref(), error, now);
+        self.route_timers.insert((trouble.until, slot));
+        rare.trouble = Some(trouble);
+    }
+
     /// Somebody else's route is in the way: ours waits until it goes.
     pub(super) fn block(&mut self, slot: u32, protocol: u8) {
         let until = self.now + BLOCKED_RETRY;
-        let Some(route) = self.routes.get_mut(slot) else { return };
-        let prefix = route.prefix;
-        let news = route.blocked.replace(protocol) != Some(protocol);
-        route.trouble = Some(Box::new(Trouble::paused(until)));
+        let Some(prefix) = self.routes.prefix(slot) else { return };
+        let Some(rare) = self.routes.rare_mut(slot) else { return };
+        let news = rare.blocked.replace(protocol) != Some(protocol);
+        rare.trouble = Some(Trouble::paused(until));
         self.route_timers.insert((until, slot));
         if news {
             self.notice(Notice::Blocked { prefix, protocol });
@@ -275,68 +292,67 @@ impl Fib {
     }
 
     fn route_deleted(&mut self, slot: u32, result: Answer) -> Option<Installed> {
-        let now = self.now;
         let touch = self.route_dump.touch;
+        let prefix = self.routes.prefix(slot)?;
         let route = self.routes.get_mut(slot)?;
-        route.flight = None;
+        route.land();
         route.touched = touch;
-        let doubt = std::mem::take(&mut route.doubt);
-        let reached = Installed { prefix: route.prefix, wanted_at: route.wanted_at };
-        let removed = route.set.is_none();
-        self.routes.enqueue(slot);
-        let route = self.routes.get_mut(slot)?;
-        match result {
-            Err(error) if !matches!(error.errno, errno::ENOENT | errno::ESRCH) => {
-                let trouble = Trouble::refused(route.trouble.as_deref(), error.clone(), now);
-                self.route_timers.insert((trouble.until, slot));
-                route.trouble = Some(Box::new(trouble));
-                let prefix = route.prefix;
+        let doubt = route.take_flag(Flag::Doubt);
+        let (removed, wanted_at) = (route.set == NONE, route.wanted_at);
+        let done = match result {
+            Err(error) if !is_missing(&error) => {
+                self.retry_later(slot, error.clone());
                 if is_congestion(&error) {
                     self.set_held(slot, Held::Doubt);
                 } else {
                     self.notice(Notice::Failed { prefix, error });
                 }
-                None
+                false
             }
             Ok(()) | Err(_) => {
-                let extra = route.extra.pop();
+                let extra = self.routes.edit_rare(slot, |rare| rare.extra.pop()).flatten();
                 let held = match extra {
                     Some(body) => Held::Present(body),
                     None if doubt => Held::Doubt,
                     None => Held::Absent,
                 };
                 self.set_held(slot, held);
-                removed.then_some(reached)
+                removed
             }
-        }
+        };
+        self.enqueue(slot);
+        done.then(|| Installed { prefix, wanted_at: self.clock.instant(wanted_at, self.now) })
     }
 
-    fn extra_deleted(&mut self, slot: u32, body: Body, result: Answer) {
-        let now = self.now;
+    fn extra_deleted(&mut self, slot: u32, body: BodyId, result: Answer) {
         let touch = self.route_dump.touch;
         let Some(route) = self.routes.get_mut(slot) else { return };
-        route.flight = None;
+        route.land();
         route.touched = touch;
+        let doubt = route.take_flag(Flag::Doubt);
         if let Err(error) = result
-            && !matches!(error.errno, errno::ENOENT | errno::ESRCH)
+            && !is_missing(&error)
         {
-            route.extra.push(body);
-            let trouble = Trouble::refused(route.trouble.as_deref(), error, now);
-            self.route_timers.insert((trouble.until, slot));
-            route.trouble = Some(Box::new(trouble));
+            if let Some(rare) = self.routes.rare_mut(slot) {
+                rare.extra.push(body);
+            }
+            self.retry_later(slot, error);
         }
-        if let Some(route) = self.routes.get_mut(slot)
-            && std::mem::take(&mut route.doubt)
-        {
+        if doubt {
             self.set_held(slot, Held::Doubt);
         }
-        self.routes.enqueue(slot);
+        self.enqueue(slot);
     }
 }
 
 /// The kernel could not, whatever it was that was asked; or it is not known whether it did.
 fn is_congestion(error: &KernelError) -> bool {
     matches!(error.errno, errno::ENOBUFS | errno::ENOMEM | errno::ETIMEDOUT | errno::EAGAIN | errno::EINTR)
+}
+
+/// The kernel did not hold what it was told to remove.
+fn is_missing(error: &KernelError) -> bool {
+    matches!(error.errno, errno::ENOENT | errno::ESRCH)
 }
 
 /// To remove what is not there is no error.
@@ -347,5 +363,5 @@ fn is_gone_already(what: &What, error: &KernelError) -> bool {
             false
         }
     };
-    removal && matches!(error.errno, errno::ENOENT | errno::ESRCH)
+    removal && is_missing(error)
 }

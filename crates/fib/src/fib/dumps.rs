@@ -7,10 +7,12 @@ use std::time::{Duration, Instant};
 
 use crate::config::{GROUP_IDS, HOP_IDS};
 use crate::event::Kind;
-use crate::fib::{AUDIT_INTERVAL, Fib, What};
+use crate::fib::flights::What;
+use crate::fib::{AUDIT_INTERVAL, Fib};
 use crate::kernel::KernelError;
 use crate::objects::Held;
 use crate::op::{Op, OpId};
+use crate::routes::Flag;
 use crate::view::Notice;
 
 /// Two dumps of one kind are at least this far apart.
@@ -44,14 +46,14 @@ impl Dump {
     }
 }
 
-/// Where we are in the dumps of one kind.
+/// Where we are in the dumps of one kind. Zero is before the first.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Epoch {
+pub(super) struct Epoch<N> {
     /// Counts the times a dump began, also anew: what carries the present number has been seen.
-    pub(super) scan: u64,
+    pub(super) scan: N,
     /// Counts the times a dump was asked for. From then on its entries may be older than what is done and reported: what
     /// carries the present number is left alone by them.
-    pub(super) touch: u64,
+    pub(super) touch: N,
 }
 
 impl Fib {
@@ -97,7 +99,10 @@ impl Fib {
     fn touch(&mut self, kind: Kind) {
         match kind {
             Kind::Nexthops => self.nexthop_dump.touch += 1,
-            Kind::Routes => self.route_dump.touch += 1,
+            Kind::Routes => {
+                self.finish_dump_walk();
+                self.route_dump.touch = next_epoch(self.route_dump.touch);
+            }
             Kind::Links | Kind::Addresses | Kind::Neighbors => {}
         }
     }
@@ -119,7 +124,10 @@ impl Fib {
         }
         match kind {
             Kind::Nexthops => self.nexthop_dump.scan += 1,
-            Kind::Routes => self.route_dump.scan += 1,
+            Kind::Routes => {
+                self.finish_dump_walk();
+                self.route_dump.scan = next_epoch(self.route_dump.scan);
+            }
             Kind::Links | Kind::Addresses | Kind::Neighbors => {}
         }
         self.tracker.begin_dump(kind);
@@ -145,7 +153,7 @@ impl Fib {
         }
         if !was_ready && self.is_ready() && self.audit_at.is_none() {
             self.audit_at = Some(self.now + AUDIT_INTERVAL);
-            let routes = self.routes.iter().filter(|route| route.leftover).count();
+            let routes = self.routes.slots().filter(|(_, route)| route.is(Flag::Leftover)).count();
             let found = |leftover: bool| usize::from(leftover);
             let nexthops = self.objects.hops.values().map(|hop| found(hop.leftover)).sum::<usize>()
                 + self.objects.groups.values().map(|group| found(group.leftover)).sum::<usize>();
@@ -168,7 +176,7 @@ impl Fib {
         });
         let missing: Vec<u32> =
             missing_hops.map(|(id, _)| *id).chain(missing_groups.map(|(id, _)| *id)).collect();
-        missing.into_iter().for_each(|id| self.vanish(id));
+        self.vanish(&missing);
         let ours = |id: &u32| HOP_IDS.contains(id) || GROUP_IDS.contains(id);
         self.objects.taken = self.tracker.facts.nexthops.iter().map(|(id, _)| *id).filter(ours).collect();
         let mut looked = Vec::new();
@@ -193,24 +201,7 @@ impl Fib {
     }
 
     fn sweep_routes(&mut self) {
-        let Epoch { scan, touch } = self.route_dump;
-        let missing = self.routes.slots_where(|route| {
-            let shown = route.seen == scan || route.touched == touch;
-            !shown && route.flight.is_none() && !matches!(route.held, Held::Absent)
-        });
-        for slot in missing {
-            if let Some(route) = self.routes.get_mut(slot) {
-                route.extra.clear();
-            }
-            self.set_held(slot, Held::Absent);
-            self.routes.enqueue(slot);
-        }
-        for slot in self.routes.slots_where(|route| route.look) {
-            if let Some(route) = self.routes.get_mut(slot) {
-                route.look = false;
-            }
-            self.routes.enqueue(slot);
-        }
+        self.dump_walk = Some(self.routes.sequence());
         for prefix in self.tracker.facts.routes.end_dump() {
             self.tracker.route_changed(prefix);
             if let Some(slot) = self.routes.slot_of(&prefix) {
@@ -218,4 +209,43 @@ impl Fib {
             }
         }
     }
+
+    /// The next step through the routes after a dump; `false` where all have been looked at.
+    pub(super) fn dump_walk_on(&mut self) -> bool {
+        let Some(walk) = &mut self.dump_walk else { return false };
+        match walk.next() {
+            Some(slot) => self.missed_by_dump(slot),
+            None => self.dump_walk = None,
+        }
+        true
+    }
+
+    /// What the walk has not reached must not be judged by the next dump.
+    fn finish_dump_walk(&mut self) {
+        while self.dump_walk_on() {}
+    }
+
+    /// Looks at one route after a dump: what it has not shown is gone.
+    fn missed_by_dump(&mut self, slot: u32) {
+        let Epoch { scan, touch } = self.route_dump;
+        let Some(route) = self.routes.get_mut(slot) else { return };
+        let (seen, touched) = (route.seen == scan, route.touched == touch);
+        // The counts begin anew some day; an old number must not be taken for a new one.
+        route.seen = if seen { scan } else { 0 };
+        route.touched = if touched { touch } else { 0 };
+        let looked = route.take_flag(Flag::Look);
+        let missing = !seen && !touched && !route.is_flying() && !matches!(route.held(), Held::Absent);
+        if missing {
+            self.routes.edit_rare(slot, |rare| rare.extra.clear());
+            self.set_held(slot, Held::Absent);
+        }
+        if missing || looked {
+            self.enqueue(slot);
+        }
+    }
+}
+
+/// Counts on, and leaves out the zero, which is before the first.
+fn next_epoch(count: u16) -> u16 {
+    count.checked_add(1).unwrap_or(1)
 }

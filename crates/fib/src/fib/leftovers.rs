@@ -6,11 +6,12 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use bgp_wire::PerFamily;
+use bgp_wire::{Family, PerFamily};
 
 use crate::fib::Fib;
 use crate::objects::Held;
 use crate::op::RouteTarget;
+use crate::routes::{Flag, family_of};
 use crate::view::Via;
 
 /// See the module.
@@ -27,11 +28,19 @@ impl Fib {
     /// phase.
     pub fn leftovers(&self) -> Leftovers {
         let mut found = Leftovers::default();
-        for route in self.routes.iter().filter(|route| route.leftover) {
-            found.routes[route.prefix.family()] += 1;
-            if let Held::Present(body) = &route.held {
-                self.gateways_of(&body.target, &mut found.gateways);
-            }
+        let mut bodies = BTreeSet::new();
+        for (slot, route) in self.routes.slots().filter(|(_, route)| route.is(Flag::Leftover)) {
+            let family = family_of(slot);
+            found.routes[family] += 1;
+            bodies.extend(match route.held() {
+                Held::Present(body) => Some(body),
+                Held::Absent | Held::Doubt => None,
+            });
+        }
+        for body in bodies {
+            // The family makes a difference to the preferred source alone.
+            let target = self.bodies.get(Family::Ipv4Unicast, body).target;
+            self.gateways_of(&target, &mut found.gateways);
         }
         found
     }

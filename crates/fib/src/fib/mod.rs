@@ -4,9 +4,12 @@
 //! queue of messages. Operations on different objects do not wait for each other: a hop, the group with it and the route
 //! to the group leave together, and the kernel takes them in this order.
 
+mod clock;
 mod confirm;
 mod dumps;
+mod flights;
 mod leftovers;
+mod members;
 mod observe;
 mod plan;
 mod show;
@@ -14,22 +17,22 @@ mod stations;
 
 pub use leftovers::Leftovers;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bgp_wire::{NextHop, Prefix, ScopedNextHop};
-use foldhash::fast::FixedState;
+use bgp_wire::{NextHop, PerFamily, Prefix, ScopedNextHop};
 
 use crate::config::FibConfig;
 use crate::event::Kind;
+use crate::fib::clock::Clock;
 use crate::fib::dumps::{Dump, Epoch};
+use crate::fib::flights::{Flights, What};
 use crate::groups::Share;
 use crate::guard::Trouble;
 use crate::objects::{Flight, Held, Object, Objects};
-use crate::op::OpId;
-use crate::routes::{Body, Routes};
+use crate::routes::{Bodies, BodyId, Flag, Routes, Walk};
 use crate::sets::{Sets, Target};
 use crate::tracking::{Change, Tracker, canonical};
 use crate::view::{Notice, Reachability, Via};
@@ -42,20 +45,6 @@ const AUDIT_INTERVAL: Duration = Duration::from_secs(300);
 /// A gateway that the kernel has not refused for so long starts anew.
 const FORGIVE_AFTER: Duration = Duration::from_secs(60);
 
-/// What an operation in flight was.
-#[derive(Debug)]
-enum What {
-    PutHop { id: u32, exclusive: bool },
-    DelHop { id: u32 },
-    PutGroup { id: u32, exclusive: bool },
-    DelGroup { id: u32 },
-    PutRoute { slot: u32 },
-    DelRoute { slot: u32 },
-    DelExtra { slot: u32, body: Body },
-    Probe,
-    Dump(Kind),
-}
-
 /// The forwarding table as wanted and as installed. Owned by one task.
 #[derive(Debug)]
 pub struct Fib {
@@ -65,12 +54,18 @@ pub struct Fib {
     objects: Objects,
     sets: Sets,
     routes: Routes,
-    /// By numbers of our own, so the hash needs no secret.
-    flights: HashMap<OpId, What, FixedState>,
-    next_op: u64,
+    bodies: Bodies,
+    /// Lent to [`Fib::want_shares`].
+    shares: Vec<Share>,
+    /// What the end of the start-up phase, or of the daemon, still has to look at.
+    walk: Option<Walk>,
+    clock: Clock,
+    flights: Flights,
     dumps: BTreeMap<Kind, Dump>,
-    nexthop_dump: Epoch,
-    route_dump: Epoch,
+    nexthop_dump: Epoch<u64>,
+    route_dump: Epoch<u16>,
+    /// The routes that have not been compared with what the last dump has shown.
+    dump_walk: Option<Walk>,
     audit_at: Option<Instant>,
     /// Prefixes and objects to be looked at again at a time.
     route_timers: BTreeSet<(Instant, u32)>,
@@ -104,11 +99,15 @@ impl Fib {
             objects: Objects::new(config.groups),
             sets: Sets::default(),
             routes: Routes::new(config.hash_seed),
-            flights: HashMap::default(),
-            next_op: 0,
+            bodies: Bodies::new(config.preferred_source),
+            shares: Vec::new(),
+            walk: None,
+            clock: Clock::new(now),
+            flights: Flights::default(),
             dumps: Kind::ALL.into_iter().map(|kind| (kind, due())).collect(),
             nexthop_dump: Epoch::default(),
             route_dump: Epoch::default(),
+            dump_walk: None,
             audit_at: None,
             route_timers: BTreeSet::new(),
             object_timers: BTreeSet::new(),
@@ -150,22 +149,18 @@ impl Fib {
         if self.stopping || !self.config.install {
             return;
         }
-        let mut shares: Vec<Share> =
-            shares.map(|(next_hop, weight)| (for_family(prefix, next_hop), weight.clamp(1, 256))).collect();
-        shares.sort_unstable();
-        once_each(&mut shares);
-        if shares.is_empty() {
+        let mut wanted = std::mem::take(&mut self.shares);
+        wanted.clear();
+        wanted.extend(shares);
+        if wanted.is_empty() {
             if let Some(slot) = self.routes.slot_of(&prefix) {
                 self.move_to_set(slot, None, now);
             }
-            return;
+        } else if let Some(slot) = self.routes.slot_for(prefix) {
+            let set = self.set_for(prefix, &wanted);
+            self.move_to_set(slot, Some(set), now);
         }
-        let Some(slot) = self.routes.slot_for(prefix, now) else { return };
-        let (set, is_new) = self.sets.find_or_create(shares);
-        if is_new && let Some(set) = self.sets.get(set) {
-            set.next_hops().for_each(|next_hop| self.tracker.track(next_hop));
-        }
-        self.move_to_set(slot, Some(set), now);
+        self.shares = wanted;
     }
 
     /// Tracks a next hop for the RIB (counted: each call wants its [`Fib::unwatch`]); its state comes by
@@ -218,7 +213,7 @@ impl Fib {
         }
         self.sets.tick(now);
         while let Some((_, slot)) = pop_due(&mut self.route_timers, now) {
-            self.routes.enqueue(slot);
+            self.enqueue(slot);
         }
         while let Some((_, id)) = pop_due(&mut self.object_timers, now) {
             self.objects.work.insert(id);
@@ -230,6 +225,9 @@ impl Fib {
             self.tracker.refuse(via, None);
         }
         self.refusals.retain(|_, trouble| now < trouble.until + FORGIVE_AFTER);
+        if self.bodies.is_crowded() {
+            self.collect_bodies();
+        }
         self.settle();
     }
 
@@ -242,6 +240,7 @@ impl Fib {
         let dumps = free.filter_map(|dump| dump.due).map(|due| congested.map_or(due, |until| due.max(until)));
         refusals
             .chain(congested)
+            .chain(self.has_route_work().then_some(self.now))
             .chain(dumps)
             .chain(self.startup_until)
             .chain(self.audit_at)
@@ -260,14 +259,8 @@ impl Fib {
         if !std::mem::take(&mut self.startup) {
             return;
         }
-        let mut swept = 0;
-        for slot in self.routes.scattered() {
-            let Some(route) = self.routes.get_mut(slot) else { continue };
-            if std::mem::take(&mut route.leftover) {
-                swept += usize::from(route.set.is_none());
-                self.routes.enqueue(slot);
-            }
-        }
+        let swept = self.count_leftovers();
+        self.walk = Some(self.routes.walk());
         let all = self.objects.hops.keys().chain(self.objects.groups.keys());
         self.objects.work.extend(all);
         self.objects.hops.values_mut().for_each(|hop| hop.leftover = false);
@@ -286,26 +279,25 @@ impl Fib {
             return;
         }
         self.end_of_startup(now);
-        for slot in self.routes.scattered() {
-            self.move_to_set(slot, None, now);
-            if let Some(route) = self.routes.get_mut(slot) {
-                route.trouble = None;
-            }
-            self.routes.enqueue(slot);
-        }
+        self.walk = Some(self.routes.walk());
     }
 
     /// Nothing is queued and nothing is in flight (dumps and questions to neighbours apart).
     pub fn is_settled(&self) -> bool {
-        let writes = |what: &What| !matches!(what, What::Probe | What::Dump(_));
-        if self.stopping && self.config.keep_on_exit {
-            return !self.flights.values().any(writes);
-        }
-        self.routes.queued() == 0
-            && self.sets.dirty.is_empty()
-            && self.objects.work.is_empty()
-            && self.tracker.is_settled()
-            && !self.flights.values().any(writes)
+        let kept = self.stopping && self.config.keep_on_exit;
+        let is_quiet = self.flights.writes() == 0;
+        is_quiet
+            && (kept
+                || self.queued() == 0
+                    && !self.has_untold()
+                    && self.sets.dirty.is_empty()
+                    && self.objects.work.is_empty()
+                    && self.tracker.is_settled())
+    }
+
+    fn queued(&self) -> usize {
+        let (queued, removals) = (self.routes.queued(), self.routes.removals());
+        queued.ipv4 + queued.ipv6 + removals.ipv4 + removals.ipv6
     }
 
     /// Takes what belongs into the log; the oldest are dropped where nobody takes them.
@@ -322,54 +314,6 @@ impl Fib {
 
     fn startup(&self) -> bool {
         self.startup
-    }
-
-    /// Moves a prefix to another set, or to none.
-    fn move_to_set(&mut self, slot: u32, set: Option<u32>, now: Instant) {
-        let Some(route) = self.routes.get_mut(slot) else { return };
-        let old = route.set.take();
-        if old.map(|(id, _)| id) == set {
-            route.set = old;
-            return;
-        }
-        route.wanted_at = now;
-        if route.trouble.as_ref().is_some_and(|trouble| trouble.error.is_some()) {
-            route.trouble = None;
-        }
-        if let Some((id, new)) = set.and_then(|id| Some((id, self.sets.get_mut(id)?))) {
-            // No more members than slots.
-            route.set = Some((id, u32::try_from(new.members.len()).unwrap_or(u32::MAX)));
-            new.members.push(slot);
-        }
-        self.routes.enqueue(slot);
-        if let Some((id, place)) = old {
-            if let Some(new) = set {
-                self.sets.borrow(id, new, &mut self.objects, now);
-            }
-            self.leave_set(id, place);
-        }
-    }
-
-    /// Takes a prefix out of a set. The last one ends it; who has borrowed its group inherits it.
-    fn leave_set(&mut self, id: u32, place: u32) {
-        let Some(set) = self.sets.get_mut(id) else { return };
-        let at = usize::try_from(place).unwrap_or(usize::MAX);
-        if at < set.members.len() {
-            set.members.swap_remove(at);
-        }
-        let moved = set.members.get(at).copied();
-        let is_empty = set.members.is_empty();
-        if let Some(route) = moved.and_then(|slot| self.routes.get_mut(slot)) {
-            route.set = Some((id, place));
-        }
-        if !is_empty {
-            return;
-        }
-        let Some(set) = self.sets.remove(id) else { return };
-        set.next_hops().for_each(|next_hop| self.tracker.untrack(&next_hop));
-        if let Some(group) = set.release(&mut self.objects) {
-            self.sets.mark_object(group);
-        }
     }
 
     /// Resolves next hops whose facts have changed, then the sets with them.
@@ -416,17 +360,13 @@ impl Fib {
         if set.target == target {
             return;
         }
+        set.bodies = match &target {
+            Target::Ready(target) => PerFamily::from_fn(|family| Some(self.bodies.wanted(family, target))),
+            Target::Waiting | Target::Unresolved => PerFamily::default(),
+        };
         set.target = target;
-        if set.target == Target::Waiting {
-            return;
-        }
-        for slot in set.members.clone() {
-            if let Some(route) = self.routes.get_mut(slot)
-                && route.trouble.as_ref().is_some_and(|trouble| trouble.error.is_some())
-            {
-                route.trouble = None;
-            }
-            self.routes.enqueue(slot);
+        if set.target != Target::Waiting {
+            self.sweep(id);
         }
     }
 
@@ -446,14 +386,17 @@ impl Fib {
     }
 
     /// Sets what the kernel holds of a route; objects know who points to them.
-    fn set_held(&mut self, slot: u32, held: Held<Body>) {
+    fn set_held(&mut self, slot: u32, held: Held<BodyId>) {
         let Some(route) = self.routes.get_mut(slot) else { return };
-        let id_of = |held: &Held<Body>| match held {
-            Held::Present(body) => body.nexthop_id(),
+        let before = route.set_held(&held);
+        if before == held {
+            return;
+        }
+        let points = |bodies: &Bodies, held| match held {
+            Held::Present(body) => bodies.nexthop_id(body),
             Held::Absent | Held::Doubt => None,
         };
-        let old = id_of(&std::mem::replace(&mut route.held, held));
-        let new = id_of(&route.held);
+        let (old, new) = (points(&self.bodies, before), points(&self.bodies, held));
         if old != new {
             new.into_iter().for_each(|id| self.objects.use_by_route(id, true));
             old.into_iter().for_each(|id| self.objects.use_by_route(id, false));
@@ -461,29 +404,47 @@ impl Fib {
     }
 
     /// Routes that point to objects which the kernel has dropped are gone with them, or may be.
-    fn routes_gone_with(&mut self, objects: &[u32], held: &Held<Body>) {
-        if objects.is_empty() {
-            return;
-        }
-        let points = |body: &Body| body.nexthop_id().is_some_and(|id| objects.contains(&id));
-        let hit = self.routes.slots_where(|route| {
-            matches!(&route.held, Held::Present(body) if points(body))
-                || matches!(&route.flight, Some(Flight::Put(body)) if points(body))
-        });
-        for slot in hit {
-            let Some(route) = self.routes.get_mut(slot) else { continue };
-            route.touched = self.route_dump.touch;
-            if matches!(&route.flight, Some(Flight::Put(body)) if points(body)) {
-                route.doubt = true;
+    fn routes_gone_with(&mut self, objects: &[u32], held: &Held<BodyId>) {
+        let used: Vec<u32> = objects.iter().filter(|id| self.objects.users(**id) > 0).copied().collect();
+        if !used.is_empty() {
+            let gone = self.bodies.pointing_to(&used);
+            let hit = self.routes.slots_where(|route| {
+                matches!(route.held(), Held::Present(body) if gone.contains(&body))
+                    || matches!(route.flight(), Some(Flight::Put(body)) if gone.contains(&body))
+            });
+            for slot in hit {
+                let Some(route) = self.routes.get_mut(slot) else { continue };
+                route.touched = self.route_dump.touch;
+                if matches!(route.flight(), Some(Flight::Put(body)) if gone.contains(&body)) {
+                    route.set_flag(Flag::Doubt);
+                }
+                if matches!(route.held(), Held::Present(body) if gone.contains(&body)) {
+                    self.set_held(slot, held.clone());
+                }
+                self.enqueue(slot);
             }
-            if matches!(&route.held, Held::Present(body) if points(body)) {
-                self.set_held(slot, held.clone());
-            }
-            self.routes.enqueue(slot);
         }
         for object in objects {
             self.sets.mark_object(*object);
         }
+    }
+
+    /// Forgets the rare bodies that nothing refers to any more.
+    fn collect_bodies(&mut self) {
+        let mut used: BTreeSet<BodyId> = self.sets.bodies().collect();
+        for (_, route) in self.routes.slots() {
+            used.extend(match route.held() {
+                Held::Present(body) => Some(body),
+                Held::Absent | Held::Doubt => None,
+            });
+            used.extend(match route.flight() {
+                Some(Flight::Put(body)) => Some(body),
+                Some(Flight::Del) | None => None,
+            });
+        }
+        used.extend(self.routes.rares().flat_map(|(_, rare)| rare.extra.iter().copied()));
+        used.extend(self.flights.iter().filter_map(What::body));
+        self.bodies.retain(&used);
     }
 }
 

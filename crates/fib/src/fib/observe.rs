@@ -13,7 +13,7 @@ use crate::groups::{Group, Members};
 use crate::guard::Trouble;
 use crate::kernel::{KernelNexthop, KernelRoute};
 use crate::objects::{Flight, Held};
-use crate::routes::Body;
+use crate::routes::{Body, BodyId, Flag, NONE};
 use crate::tracking::LinkChange;
 use crate::view::{Notice, Via};
 
@@ -70,12 +70,13 @@ impl Fib {
         match change {
             LinkChange::Down(ifindex) => {
                 let on_link = self.objects.hops.iter().filter(|(_, hop)| hop.wanted.ifindex == ifindex);
-                for id in on_link.map(|(id, _)| *id).collect::<Vec<u32>>() {
-                    self.vanish(id);
-                }
+                let on_link: Vec<u32> = on_link.map(|(id, _)| *id).collect();
+                self.vanish(&on_link);
                 self.doubt_inline_routes(ifindex);
-                let blocked = self.routes.slots_where(|route| route.blocked.is_some());
-                blocked.into_iter().for_each(|slot| self.unblock(slot));
+                let blocked = self.routes.rares().filter(|(_, rare)| rare.blocked.is_some());
+                for slot in blocked.map(|(slot, _)| slot).collect::<Vec<u32>>() {
+                    self.unblock(slot);
+                }
                 self.forgive_link(ifindex);
             }
             LinkChange::Up(ifindex) => self.forgive_link(ifindex),
@@ -91,24 +92,27 @@ impl Fib {
 
     /// Routes with their hops inside them: the kernel may have dropped those by this link.
     fn doubt_inline_routes(&mut self, ifindex: u32) {
-        let by_link = |body: &Body| match &body.target {
-            crate::op::RouteTarget::Hops(hops) => hops.iter().any(|hop| hop.ifindex == ifindex),
-            crate::op::RouteTarget::Nexthop(_) => false,
-        };
-        for slot in
-            self.routes.slots_where(|route| matches!(&route.held, Held::Present(body) if by_link(body)))
-        {
+        let by_link = self.bodies.by_link(ifindex);
+        if by_link.is_empty() {
+            return;
+        }
+        let hit = self
+            .routes
+            .slots_where(|route| matches!(route.held(), Held::Present(body) if by_link.contains(&body)));
+        for slot in hit {
             self.set_held(slot, Held::Doubt);
-            self.routes.enqueue(slot);
+            self.enqueue(slot);
         }
     }
 
     pub(super) fn unblock(&mut self, slot: u32) {
-        if let Some(route) = self.routes.get_mut(slot)
-            && route.blocked.take().is_some()
-        {
-            route.trouble = None;
-            self.routes.enqueue(slot);
+        let blocked = self.routes.edit_rare(slot, |rare| {
+            let blocked = rare.blocked.take().is_some();
+            rare.trouble.take_if(|_| blocked);
+            blocked
+        });
+        if blocked == Some(true) {
+            self.enqueue(slot);
         }
     }
 
@@ -124,10 +128,11 @@ impl Fib {
 
     fn route_seen(&mut self, route: KernelRoute, seen: Seen) {
         if self.is_own(&route) {
-            let Some(slot) = self.routes.slot_for(route.prefix, self.now) else { return };
+            let Some(slot) = self.routes.slot_for(route.prefix) else { return };
+            let body = self.bodies.id_of(route.prefix.family(), Body::of(&route));
             match seen {
-                Seen::Dump => self.own_route_dumped(slot, Body::of(&route)),
-                Seen::Change | Seen::Replace => self.own_route_changed(slot, Body::of(&route), seen),
+                Seen::Dump => self.own_route_dumped(slot, body),
+                Seen::Change | Seen::Replace => self.own_route_changed(slot, body, seen),
             }
         } else if self.is_foreign(&route) {
             let prefix = route.prefix;
@@ -146,7 +151,8 @@ impl Fib {
     fn route_gone(&mut self, route: &KernelRoute) {
         if self.is_own(route) {
             if let Some(slot) = self.routes.slot_of(&route.prefix) {
-                self.own_route_gone(slot, Some(&Body::of(route)));
+                let body = self.bodies.id_of(route.prefix.family(), Body::of(route));
+                self.own_route_gone(slot, Some(body));
             }
         } else if self.is_foreign(route) {
             self.tracker.facts.routes.remove(route);
@@ -157,102 +163,118 @@ impl Fib {
         }
     }
 
-    fn own_route_dumped(&mut self, slot: u32, body: Body) {
+    fn own_route_dumped(&mut self, slot: u32, body: BodyId) {
         let Epoch { scan, touch } = self.route_dump;
         let startup = self.startup();
         let Some(route) = self.routes.get_mut(slot) else { return };
-        let first = route.seen < scan;
+        let first = route.seen != scan;
         route.seen = scan;
-        if route.flight.is_some() || route.touched == touch {
+        if route.is_flying() || route.touched == touch {
             return;
         }
         if first {
-            route.extra.clear();
-            route.leftover |= startup && route.set.is_none() && matches!(route.held, Held::Absent);
+            if startup && route.set == NONE && matches!(route.held(), Held::Absent) {
+                route.set_flag(Flag::Leftover);
+            }
+            self.routes.edit_rare(slot, |rare| rare.extra.clear());
             self.set_held(slot, Held::Present(body));
-        } else if !route.held.is(&body) && !route.extra.contains(&body) {
-            route.extra.push(body);
+        } else if !route.holds(body)
+            && let Some(rare) = self.routes.rare_mut(slot)
+            && !rare.extra.contains(&body)
+        {
+            rare.extra.push(body);
         }
-        self.routes.enqueue(slot);
+        self.enqueue(slot);
     }
 
-    fn own_route_changed(&mut self, slot: u32, body: Body, seen: Seen) {
+    fn own_route_changed(&mut self, slot: u32, body: BodyId, seen: Seen) {
         let Epoch { scan, touch } = self.route_dump;
         let startup = self.startup();
         let Some(route) = self.routes.get_mut(slot) else { return };
         route.seen = scan;
-        match &route.flight {
-            Some(Flight::Put(put)) if *put == body => return,
+        match route.flight() {
+            Some(Flight::Put(put)) if put == body => return,
             Some(_) => {
-                route.doubt = true;
+                route.set_flag(Flag::Doubt);
                 return;
             }
             None => {}
         }
         route.touched = touch;
-        if route.held.is(&body) {
+        if route.holds(body) {
             return;
         }
-        route.leftover |= startup && route.set.is_none();
-        match (&route.held, seen) {
-            (Held::Present(_), Seen::Change | Seen::Dump) => route.extra.push(body),
+        if startup && route.set == NONE {
+            route.set_flag(Flag::Leftover);
+        }
+        match (route.held(), seen) {
+            (Held::Present(_), Seen::Change | Seen::Dump) => {
+                if let Some(rare) = self.routes.rare_mut(slot) {
+                    rare.extra.push(body);
+                }
+            }
             (Held::Present(_), Seen::Replace) => {
                 self.set_held(slot, Held::Present(body));
                 self.repair(slot);
             }
             (Held::Absent | Held::Doubt, _) => self.set_held(slot, Held::Present(body)),
         }
-        self.routes.enqueue(slot);
+        self.enqueue(slot);
     }
 
     /// A route of ours is gone; `None` where somebody else's has taken its place.
-    fn own_route_gone(&mut self, slot: u32, body: Option<&Body>) {
+    fn own_route_gone(&mut self, slot: u32, body: Option<BodyId>) {
         let touch = self.route_dump.touch;
-        let Some(route) = self.routes.get_mut(slot) else { return };
-        if let Some(place) = route.extra.iter().position(|extra| Some(extra) == body) {
-            route.extra.swap_remove(place);
-            return;
-        }
-        match &route.flight {
+        let was_extra = self.routes.edit_rare(slot, |rare| {
+            let place = rare.extra.iter().position(|extra| Some(*extra) == body);
+            place.map(|place| rare.extra.swap_remove(place)).is_some()
+        });
+        let Some(route) = self.routes.get_mut(slot).filter(|_| was_extra != Some(true)) else { return };
+        match route.flight() {
             Some(Flight::Put(put)) => {
-                route.doubt |= body.is_none_or(|body| put == body);
+                if body.is_none_or(|body| put == body) {
+                    route.set_flag(Flag::Doubt);
+                }
                 return;
             }
             Some(Flight::Del) => return,
             None => {}
         }
         route.touched = touch;
-        match (&route.held, body) {
+        let target = |body| self.bodies.nexthop_id(body);
+        match (route.held(), body) {
             (Held::Absent, _) => return,
             (Held::Present(_), None) => {
                 self.set_held(slot, Held::Absent);
-                self.routes.enqueue(slot);
+                self.enqueue(slot);
                 return;
             }
-            (Held::Present(held), Some(body)) if held.nexthop_id() != body.nexthop_id() => return,
-            (Held::Present(held), Some(_)) if held.nexthop_id().is_none() => self.set_held(slot, Held::Doubt),
+            (Held::Present(held), Some(body)) if target(held) != target(body) => return,
+            (Held::Present(held), Some(_)) if target(held).is_none() => self.set_held(slot, Held::Doubt),
             (Held::Present(_) | Held::Doubt, _) => self.set_held(slot, Held::Absent),
         }
-        if let Some(route) = self.routes.get_mut(slot)
-            && let Some(extra) = route.extra.pop()
-        {
+        if let Some(Some(extra)) = self.routes.edit_rare(slot, |rare| rare.extra.pop()) {
             self.set_held(slot, Held::Present(extra));
         }
         self.repair(slot);
-        self.routes.enqueue(slot);
+        self.enqueue(slot);
     }
 
     /// Somebody undid what we had done to a route that is wanted: it is put back, unless this has become a fight.
     fn repair(&mut self, slot: u32) {
         let now = self.now;
-        let Some(route) = self.routes.get_mut(slot).filter(|route| route.set.is_some()) else { return };
-        let prefix = route.prefix;
-        let paused = route.guard.get_or_insert_default().repair(now);
+        if self.routes.get(slot).is_none_or(|route| route.set == NONE) {
+            return;
+        }
+        let (Some(prefix), Some(rare)) = (self.routes.prefix(slot), self.routes.rare_mut(slot)) else {
+            return;
+        };
+        let paused = rare.guard.get_or_insert_default().repair(now);
         self.repairs += 1;
         match paused {
             None => self.notice(Notice::Repaired { prefix }),
             Some(until) => {
-                route.trouble = Some(Box::new(Trouble::paused(until)));
+                rare.trouble = Some(Trouble::paused(until));
                 self.route_timers.insert((until, slot));
                 self.notice(Notice::Paused { prefix, until });
             }
@@ -279,7 +301,7 @@ impl Fib {
                     self.tracker.mark_all();
                 }
                 if HOP_IDS.contains(&id) || GROUP_IDS.contains(&id) {
-                    self.vanish(id);
+                    self.vanish(&[id]);
                     self.give_up_id(id);
                 }
             }
@@ -356,7 +378,7 @@ impl Fib {
                 &mut group.guard
             }
             (Some(_), _) | (None, _) => {
-                self.vanish(id);
+                self.vanish(&[id]);
                 return;
             }
         };
@@ -365,22 +387,27 @@ impl Fib {
         if let Some(until) = paused {
             self.object_trouble(id, Trouble::paused(until));
         }
-        self.vanish(id);
+        self.vanish(&[id]);
     }
 
-    /// The kernel no longer holds an object of ours.
-    pub(super) fn vanish(&mut self, id: u32) {
+    /// The kernel no longer holds these objects of ours.
+    pub(super) fn vanish(&mut self, ids: &[u32]) {
         let touch = self.nexthop_dump.touch;
-        if self.objects.hops.contains_key(&id) {
-            let (vanished, doubtful) = self.objects.hop_gone(id, touch);
-            self.routes_gone_with(&vanished, &Held::Absent);
-            self.routes_gone_with(&doubtful, &Held::Doubt);
-        } else if let Some(group) = self.objects.groups.get_mut(&id) {
-            group.held = Held::Absent;
-            group.touched = touch;
-            group.doubt |= group.flight.is_some();
-            self.objects.work.insert(id);
-            self.routes_gone_with(&[id], &Held::Absent);
+        let (mut vanished, mut doubtful) = (Vec::new(), Vec::new());
+        for id in ids {
+            if self.objects.hops.contains_key(id) {
+                let (gone, perhaps) = self.objects.hop_gone(*id, touch);
+                vanished.extend(gone);
+                doubtful.extend(perhaps);
+            } else if let Some(group) = self.objects.groups.get_mut(id) {
+                group.held = Held::Absent;
+                group.touched = touch;
+                group.doubt |= group.flight.is_some();
+                self.objects.work.insert(*id);
+                vanished.push(*id);
+            }
         }
+        self.routes_gone_with(&vanished, &Held::Absent);
+        self.routes_gone_with(&doubtful, &Held::Doubt);
     }
 }

@@ -3,24 +3,47 @@
 //! Failed members first, by deleting their hop (one message, however many routes: the kernel takes it out of its groups),
 //! then hops, groups, routes, and last what nobody needs any more.
 
-use crate::fib::{Fib, What, is_held_back};
+use bgp_wire::Family;
+
+use crate::fib::flights::What;
+use crate::fib::{Fib, is_held_back};
 use crate::groups::Group;
 use crate::kernel::KernelHop;
 use crate::objects::{Flight, Held};
 use crate::op::{GroupSpec, NexthopSpec, Op, OpId, RouteSpec, RouteTarget};
-use crate::routes::Body;
+use crate::routes::{Body, BodyId, Flag, NONE, Routes, Stage, family_of};
 use crate::sets::Target;
 use crate::view::Via;
 
+/// Operations on routes of one family that may be under way. What waits beyond is a prefix in a slot and may change.
+const ROUTES_UNDER_WAY: usize = 4096;
+/// Prefixes looked at in one call: more would keep others waiting.
+const STEPS: usize = 4096;
+/// Prefixes that are told of a change before the next look whether there is something better to do.
+const TOLD_AT_ONCE: usize = 256;
+const FAMILIES: [Family; 2] = [Family::Ipv4Unicast, Family::Ipv6Unicast];
+
 /// What the kernel should hold of one route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Desired {
     Nothing,
     AsIs,
-    Put(Body),
+    Put(BodyId),
+}
+
+/// When a route that is no longer wanted is removed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum When {
+    /// At once.
+    Now,
+    /// After everything that is wanted.
+    MayWait,
 }
 
 impl Fib {
-    /// Appends up to `max` operations. They must reach the kernel in this order; none waits for another's answer.
+    /// Appends up to `max` operations. They must reach the kernel in this order, except that routes of different families
+    /// may overtake each other; none waits for another's answer. While there is more to plan, [`Fib::next_deadline`] is
+    /// past.
     pub fn next_ops(&mut self, max: usize, out: &mut Vec<(OpId, Op)>) {
         let end = out.len().saturating_add(max);
         self.settle();
@@ -45,10 +68,7 @@ impl Fib {
     }
 
     pub(super) fn emit(&mut self, op: Op, what: What, out: &mut Vec<(OpId, Op)>) {
-        let id = OpId(self.next_op);
-        self.next_op += 1;
-        self.flights.insert(id, what);
-        out.push((id, op));
+        out.push((self.flights.start(what), op));
     }
 
     /// Hops before groups, for a group needs its hops; removals of groups before those of hops, which they may hold.
@@ -172,106 +192,183 @@ impl Fib {
         facts.routes.uses_nexthop(id) || in_group()
     }
 
+    /// The families take turns, each as far as the kernel follows: they wait for different locks there.
     fn plan_routes(&mut self, end: usize, out: &mut Vec<(OpId, Op)>) {
-        while out.len() < end
-            && let Some(slot) = self.routes.dequeue()
-        {
-            self.plan_route(slot, out);
+        let mut steps = STEPS;
+        while out.len() < end && steps > 0 {
+            let planned = self.plan_one_each(Routes::dequeue, When::MayWait, end, out);
+            if planned == 0 && !(self.has_room() && self.tell_some(TOLD_AT_ONCE)) {
+                break;
+            }
+            steps = steps.saturating_sub(if planned == 0 { TOLD_AT_ONCE } else { planned });
         }
+        while self.plan_one_each(Routes::take_removal, When::Now, end, out) > 0 {}
     }
 
-    fn plan_route(&mut self, slot: u32, out: &mut Vec<(OpId, Op)>) {
+    /// Plans one route of each family that the kernel has room for; says how many.
+    fn plan_one_each(
+        &mut self,
+        take: fn(&mut Routes, Family) -> Option<u32>,
+        removal: When,
+        end: usize,
+        out: &mut Vec<(OpId, Op)>,
+    ) -> usize {
+        let mut planned = 0;
+        for family in FAMILIES {
+            if out.len() < end
+                && self.flights.routes(family) < ROUTES_UNDER_WAY
+                && let Some(slot) = take(&mut self.routes, family)
+            {
+                self.plan_route(slot, removal, out);
+                self.recount(slot);
+                planned += 1;
+            }
+        }
+        planned
+    }
+
+    /// A family has nothing to plan and could have.
+    fn has_room(&self) -> bool {
+        let queued = self.routes.queued();
+        FAMILIES
+            .into_iter()
+            .any(|family| queued[family] == 0 && self.flights.routes(family) < ROUTES_UNDER_WAY)
+    }
+
+    /// Routes are left that the next call would look at.
+    pub(super) fn has_route_work(&self) -> bool {
+        let (queued, removals) = (self.routes.queued(), self.routes.removals());
+        let plannable = FAMILIES.into_iter().any(|family| {
+            queued[family] + removals[family] > 0 && self.flights.routes(family) < ROUTES_UNDER_WAY
+        });
+        self.may_write() && (plannable || self.has_untold() && self.has_room())
+    }
+
+    fn plan_route(&mut self, slot: u32, removal: When, out: &mut Vec<(OpId, Op)>) {
         let now = self.now;
         let desired = self.desired(slot);
-        let Some(route) = self.routes.get_mut(slot) else { return };
-        if route.flight.is_some() || route.look || matches!(desired, Desired::AsIs) {
+        let Some(route) = self.routes.get(slot) else { return };
+        if route.is_flying() || route.is(Flag::Look) || desired == Desired::AsIs {
             return;
         }
-        let held_back = route.trouble.as_ref().is_some_and(|trouble| trouble.holds(now));
-        if !held_back && let Some(body) = route.extra.pop() {
-            let target = Some(body.target.clone());
-            self.delete(slot, target, What::DelExtra { slot, body }, out);
+        let (held, wanted) = (route.held(), route.set != NONE);
+        let held_back = self.routes.trouble(slot).is_some_and(|trouble| trouble.holds(now));
+        if !held_back && let Some(Some(body)) = self.routes.edit_rare(slot, |rare| rare.extra.pop()) {
+            let target = self.bodies.get(family_of(slot), body).target;
+            self.delete(slot, Some(target), What::DelExtra { slot, body }, out);
             return;
         }
-        match (desired, &route.held) {
+        match (desired, &held) {
             (Desired::Nothing, Held::Absent) => {
-                route.blocked = None;
-                if route.set.is_none() && route.extra.is_empty() {
+                self.routes.edit_rare(slot, |rare| rare.blocked = None);
+                if !wanted && !self.routes.has_extra(slot) {
                     self.routes.remove(slot);
                 }
             }
-            (Desired::Nothing, Held::Doubt | Held::Present(_)) if !held_back => {
-                self.delete(slot, None, What::DelRoute { slot }, out);
-            }
+            (Desired::Nothing, Held::Doubt | Held::Present(_)) if !held_back => match removal {
+                When::Now => self.delete(slot, None, What::DelRoute { slot }, out),
+                When::MayWait => self.routes.put_off(slot),
+            },
             (Desired::Put(body), held) if held.is(&body) => {
-                route.leftover = false;
-                route.trouble.take_if(|trouble| trouble.error.is_some());
+                if let Some(route) = self.routes.get_mut(slot) {
+                    route.take_flag(Flag::Leftover);
+                }
+                self.routes.forgive(slot);
             }
             (Desired::Put(body), _) if !held_back => self.put_route(slot, body, out),
             (Desired::Nothing | Desired::Put(_) | Desired::AsIs, _) => {}
         }
     }
 
-    fn put_route(&mut self, slot: u32, body: Body, out: &mut Vec<(OpId, Op)>) {
-        let Some(route) = self.routes.get_mut(slot) else { return };
-        let prefix = route.prefix;
+    fn put_route(&mut self, slot: u32, body: BodyId, out: &mut Vec<(OpId, Op)>) {
+        let Some(prefix) = self.routes.prefix(slot) else { return };
         let blocker = self.tracker.facts.routes.blocker(prefix, self.config.table, self.config.metric);
-        let present = matches!(route.held, Held::Present(_));
-        let tried_again = route.blocked.is_some() && route.trouble.take().is_some();
+        let present = self.routes.get(slot).is_some_and(|route| matches!(route.held(), Held::Present(_)));
+        let tried_again = self
+            .routes
+            .edit_rare(slot, |rare| rare.blocked.is_some() && rare.trouble.take().is_some())
+            .unwrap_or(false);
         match (blocker, present) {
             // A replacement could hit the other route; ours goes and waits.
             (Some(_), true) => return self.delete(slot, None, What::DelRoute { slot }, out),
             (Some(protocol), false) if !tried_again => return self.block(slot, protocol),
             (Some(_), false) | (None, _) => {}
         }
+        let Body { target, preferred_source } = self.bodies.get(prefix.family(), body);
         let spec = RouteSpec {
             prefix,
             table: self.config.table,
             protocol: self.config.protocol,
             metric: self.config.metric,
-            preferred_source: body.preferred_source.as_deref().copied(),
-            target: body.target.clone(),
+            preferred_source,
+            target,
         };
-        body.nexthop_id().into_iter().for_each(|id| self.objects.use_by_route(id, true));
-        route.flight = Some(Flight::Put(body));
+        self.bodies.nexthop_id(body).into_iter().for_each(|id| self.objects.use_by_route(id, true));
+        if let Some(route) = self.routes.get_mut(slot) {
+            route.set_flight(&Flight::Put(body));
+        }
         let op = if present { Op::RouteReplace(spec) } else { Op::RouteAdd(spec) };
         self.emit(op, What::PutRoute { slot }, out);
     }
 
     fn delete(&mut self, slot: u32, target: Option<RouteTarget>, what: What, out: &mut Vec<(OpId, Op)>) {
+        let Some(prefix) = self.routes.prefix(slot) else { return };
         let Some(route) = self.routes.get_mut(slot) else { return };
-        route.flight = Some(Flight::Del);
+        route.set_flight(&Flight::Del);
         let (table, protocol, metric) = (self.config.table, self.config.protocol, self.config.metric);
-        let op = Op::RouteDel { prefix: route.prefix, table, protocol, metric, target };
+        let op = Op::RouteDel { prefix, table, protocol, metric, target };
         self.emit(op, what, out);
     }
 
     fn desired(&self, slot: u32) -> Desired {
         let Some(route) = self.routes.get(slot) else { return Desired::AsIs };
-        let left_alone = route.leftover && self.startup();
-        let set = route.set.and_then(|(id, _)| self.sets.get(id));
-        match set.map(|set| &set.target) {
-            None | Some(Target::Unresolved) if left_alone => Desired::AsIs,
-            None | Some(Target::Unresolved) => Desired::Nothing,
-            Some(Target::Waiting) => Desired::AsIs,
-            Some(Target::Ready(target)) => {
-                let preferred_source = self.config.preferred_source[route.prefix.family()].map(Box::new);
-                Desired::Put(Body { target: target.clone(), preferred_source })
-            }
+        if self.stopping {
+            return Desired::Nothing;
+        }
+        let left_alone = route.is(Flag::Leftover) && self.startup();
+        let set = self.sets.get(route.set);
+        match set.map(|set| (&set.target, set.bodies[family_of(slot)])) {
+            None | Some((Target::Unresolved, _)) if left_alone => Desired::AsIs,
+            None | Some((Target::Unresolved, _)) => Desired::Nothing,
+            Some((Target::Ready(_), Some(body))) => Desired::Put(body),
+            Some((Target::Waiting | Target::Ready(_), _)) => Desired::AsIs,
         }
     }
 
     /// Whether this is (still) what the kernel should hold.
-    pub(super) fn is_desired(&self, slot: u32, body: &Body) -> bool {
-        matches!(self.desired(slot), Desired::Put(desired) if desired == *body)
+    pub(super) fn is_desired(&self, slot: u32, body: BodyId) -> bool {
+        self.desired(slot) == Desired::Put(body)
     }
 
     /// Whether the kernel holds what is wanted.
     pub(super) fn is_installed(&self, slot: u32) -> bool {
         let Some(route) = self.routes.get(slot) else { return false };
-        match self.desired(slot) {
-            Desired::Put(body) => route.flight.is_none() && route.held.is(&body),
-            Desired::Nothing | Desired::AsIs => false,
+        matches!(self.desired(slot), Desired::Put(body) if route.holds(body) && !route.is_flying())
+    }
+
+    /// How far a route has come.
+    pub(super) fn stage_of(&self, slot: u32) -> Stage {
+        let Some(route) = self.routes.get(slot) else { return Stage::Removing };
+        let Some(set) = self.sets.get(route.set) else {
+            return if route.is(Flag::Leftover) { Stage::Leftover } else { Stage::Removing };
+        };
+        if let Some(rare) = self.routes.rare(slot) {
+            let failed = rare.trouble.as_ref().is_some_and(|trouble| trouble.error.is_some());
+            let paused = rare.trouble.as_ref().is_some_and(|trouble| trouble.holds(self.now));
+            if rare.blocked.is_some() {
+                return Stage::Blocked;
+            } else if failed {
+                return Stage::Failed;
+            } else if paused {
+                return Stage::Paused;
+            } else if rare.trouble.is_some() {
+                return Stage::Pending;
+            }
+        }
+        match (&set.target, set.bodies[family_of(slot)]) {
+            (Target::Unresolved, _) => Stage::Unresolved,
+            (Target::Ready(_), Some(body)) if route.holds(body) && !route.is_flying() => Stage::Installed,
+            (Target::Ready(_) | Target::Waiting, _) => Stage::Pending,
         }
     }
 }

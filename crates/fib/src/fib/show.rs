@@ -2,20 +2,22 @@
 
 use std::sync::Arc;
 
-use bgp_wire::{Prefix, ScopedNextHop};
+use bgp_wire::{PerFamily, Prefix, ScopedNextHop};
 
 use crate::fib::Fib;
 use crate::groups::Group;
-use crate::objects::{Flight, Held};
-use crate::routes::Route;
+use crate::objects::Held;
+use crate::routes::{Flag, Stage};
 use crate::sets::Target;
 use crate::tracking::canonical;
-use crate::view::{GroupView, HopView, Reachability, RouteState, RouteView, Stats};
+use crate::view::{GroupView, HopView, Reachability, RouteCounts, RouteState, RouteView, Stats};
 
 impl Fib {
-    /// Counts. Walks every prefix.
+    /// Counts. Costs the same however many prefixes there are; prefixes that have not yet been told of a change of their
+    /// next hops count as before.
     pub fn stats(&self) -> Stats {
-        let mut stats = Stats {
+        Stats {
+            routes: self.route_counts(),
             nexthops: self.objects.hops.values().filter(|hop| matches!(hop.held, Held::Present(_))).count(),
             groups: self
                 .objects
@@ -24,34 +26,43 @@ impl Fib {
                 .filter(|group| matches!(group.held, Held::Present(_)))
                 .count(),
             in_flight: self.flights.len(),
-            queued: self.routes.queued(),
+            queued: self.queued(),
             repairs: self.repairs,
             errors: self.errors,
-            ..Stats::default()
-        };
-        for route in self.routes.iter() {
-            let state = self.state_of(route);
-            stats.wanted += usize::from(route.set.is_some());
-            match state {
-                RouteState::Installed => stats.installed += 1,
-                RouteState::Blocked { .. } => stats.blocked += 1,
-                RouteState::Failed { .. } | RouteState::Paused { .. } => stats.failed += 1,
-                RouteState::Unresolved(_) => stats.unresolved += 1,
-                RouteState::Leftover => stats.leftovers += 1,
-                RouteState::Pending | RouteState::Removing => {}
-            }
         }
-        stats
+    }
+
+    fn route_counts(&self) -> PerFamily<RouteCounts> {
+        PerFamily::from_fn(|family| {
+            let count = |stage| self.routes.in_stage(family, stage);
+            RouteCounts {
+                installed: count(Stage::Installed),
+                pending: count(Stage::Pending),
+                blocked: count(Stage::Blocked),
+                failed: count(Stage::Failed),
+                paused: count(Stage::Paused),
+                unresolved: count(Stage::Unresolved),
+                leftover: count(Stage::Leftover),
+                removing: count(Stage::Removing),
+            }
+        })
+    }
+
+    /// Of both families together.
+    pub(super) fn count_leftovers(&self) -> usize {
+        let PerFamily { ipv4, ipv6 } = self.route_counts();
+        ipv4.leftover + ipv6.leftover
     }
 
     /// One prefix.
     pub fn route(&self, prefix: &Prefix) -> Option<RouteView> {
-        self.routes.get(self.routes.slot_of(prefix)?).map(|route| self.view_of(route))
+        self.view_of(self.routes.slot_of(prefix)?)
     }
 
     /// Every prefix, sorted.
     pub fn routes(&self) -> Vec<RouteView> {
-        let mut views: Vec<RouteView> = self.routes.iter().map(|route| self.view_of(route)).collect();
+        let mut views: Vec<RouteView> =
+            self.routes.slots().filter_map(|(slot, _)| self.view_of(slot)).collect();
         views.sort_by_key(|view| view.prefix);
         views
     }
@@ -69,7 +80,7 @@ impl Fib {
 
     /// How far each prefix has come, in no order; cheaper than [`Fib::routes`].
     pub fn route_states(&self) -> impl Iterator<Item = (Prefix, RouteState)> + '_ {
-        self.routes.iter().map(|route| (route.prefix, self.state_of(route)))
+        self.routes.slots().filter_map(|(slot, _)| Some((self.routes.prefix(slot)?, self.state_of(slot)?)))
     }
 
     /// Every group of ours in the kernel, sorted by id.
@@ -109,46 +120,47 @@ impl Fib {
         }
     }
 
-    fn view_of(&self, route: &Route) -> RouteView {
-        let set = route.set.and_then(|(id, _)| self.sets.get(id));
-        let nexthop_id = match &route.held {
-            Held::Present(body) => body.nexthop_id(),
+    fn view_of(&self, slot: u32) -> Option<RouteView> {
+        let route = self.routes.get(slot)?;
+        let set = self.sets.get(route.set);
+        let nexthop_id = match route.held() {
+            Held::Present(body) => self.bodies.nexthop_id(body),
             Held::Absent | Held::Doubt => None,
         };
-        RouteView {
-            prefix: route.prefix,
+        let guard = self.routes.rare(slot).and_then(|rare| rare.guard.as_ref());
+        Some(RouteView {
+            prefix: self.routes.prefix(slot)?,
             wanted: set.map(|set| set.next_hops().collect()).unwrap_or_default(),
             via: set.map(|set| set.vias.iter().map(|(via, _)| *via).collect()).unwrap_or_default(),
-            state: self.state_of(route),
+            state: self.state_of(slot)?,
             nexthop_id,
-            repairs: route.guard.as_ref().map_or(0, |guard| guard.repairs),
-        }
+            repairs: guard.map_or(0, |guard| guard.repairs),
+        })
     }
 
-    fn state_of(&self, route: &Route) -> RouteState {
-        let Some(set) = route.set.and_then(|(id, _)| self.sets.get(id)) else {
-            return if route.leftover { RouteState::Leftover } else { RouteState::Removing };
+    fn state_of(&self, slot: u32) -> Option<RouteState> {
+        let route = self.routes.get(slot)?;
+        let Some(set) = self.sets.get(route.set) else {
+            let leftover = route.is(Flag::Leftover);
+            return Some(if leftover { RouteState::Leftover } else { RouteState::Removing });
         };
-        if let Some(protocol) = route.blocked {
-            return RouteState::Blocked { protocol };
+        let rare = self.routes.rare(slot);
+        if let Some(protocol) = rare.and_then(|rare| rare.blocked) {
+            return Some(RouteState::Blocked { protocol });
         }
-        if let Some(trouble) = &route.trouble {
+        if let Some(trouble) = rare.and_then(|rare| rare.trouble.as_ref()) {
             let until = trouble.until;
-            return match &trouble.error {
+            return Some(match &trouble.error {
                 Some(error) => RouteState::Failed { error: error.clone(), retry_at: until },
                 None if trouble.holds(self.now) => RouteState::Paused { until },
                 None => RouteState::Pending,
-            };
+            });
         }
-        match &set.target {
-            Target::Unresolved => RouteState::Unresolved(self.why_unresolved(set.next_hops())),
-            Target::Waiting => RouteState::Pending,
-            Target::Ready(target) => {
-                let there = matches!(&route.held, Held::Present(body) if body.target == *target);
-                let flying = matches!(&route.flight, Some(Flight::Put(_) | Flight::Del));
-                if there && !flying { RouteState::Installed } else { RouteState::Pending }
-            }
-        }
+        Some(match (&set.target, self.stage_of(slot)) {
+            (Target::Unresolved, _) => RouteState::Unresolved(self.why_unresolved(set.next_hops())),
+            (Target::Ready(_), Stage::Installed) => RouteState::Installed,
+            (Target::Ready(_) | Target::Waiting, _) => RouteState::Pending,
+        })
     }
 
     fn why_unresolved(&self, next_hops: impl Iterator<Item = ScopedNextHop>) -> Arc<str> {

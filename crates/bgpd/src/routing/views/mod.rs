@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use bgp_api::{ErrorCode, ErrorReply, FibSize};
-use bgp_fib::{HopView, RouteState};
+use bgp_fib::HopView;
 use bgp_rib::PeerId;
 use bgp_wire::{Family, PerFamily, Prefix, ScopedNextHop};
 
@@ -39,31 +39,13 @@ impl Routing {
         let stats = self.fib.stats();
         Summary {
             sizes: self.rib.sizes(),
-            fib: self.fib_sizes(),
+            fib: fib_sizes(&stats),
             nexthops: count(stats.nexthops),
             groups: count(stats.groups),
             in_flight: count(stats.in_flight),
             waiting: count(self.waiting),
             errors: self.errors.iter().map(|(errno, times)| (errno_name(*errno), *times)).collect(),
         }
-    }
-
-    fn fib_sizes(&self) -> PerFamily<FibSize> {
-        let mut sizes =
-            PerFamily::from_fn(|family| FibSize { family: family.to_string(), ..FibSize::default() });
-        for (prefix, state) in self.fib.route_states() {
-            let size = &mut sizes[prefix.family()];
-            let counted = match state {
-                RouteState::Installed => &mut size.installed,
-                RouteState::Pending | RouteState::Leftover | RouteState::Paused { .. } => &mut size.pending,
-                RouteState::Removing => &mut size.removing,
-                RouteState::Blocked { .. } => &mut size.blocked,
-                RouteState::Unresolved(_) => &mut size.unreachable,
-                RouteState::Failed { .. } => &mut size.failed,
-            };
-            *counted += 1;
-        }
-        sizes
     }
 
     fn counters(&self) -> Vec<(PeerId, PeerCounters)> {
@@ -125,4 +107,19 @@ fn parse_family(text: Option<&str>) -> Result<Option<Family>, ErrorReply> {
 
 fn count(number: usize) -> u64 {
     u64::try_from(number).unwrap_or(u64::MAX)
+}
+
+fn fib_sizes(stats: &bgp_fib::Stats) -> PerFamily<FibSize> {
+    PerFamily::from_fn(|family| {
+        let routes = &stats.routes[family];
+        FibSize {
+            family: family.to_string(),
+            installed: count(routes.installed),
+            pending: count(routes.pending + routes.leftover + routes.paused),
+            removing: count(routes.removing),
+            blocked: count(routes.blocked),
+            unreachable: count(routes.unresolved),
+            failed: count(routes.failed),
+        }
+    })
 }

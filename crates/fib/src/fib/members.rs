@@ -1,0 +1,168 @@
+//! Which set a prefix wants, and telling the prefixes of a set that its target has changed.
+//!
+//! The routes of a set are a list that runs through the routes themselves. A set with a million of them must not stop
+//! everything else when its target changes: it remembers how far its routes have been told, and they are told a few at a
+//! time, when there is nothing else to plan.
+
+use std::time::Instant;
+
+use bgp_wire::Prefix;
+
+use crate::fib::{Fib, for_family, once_each};
+use crate::groups::Share;
+use crate::routes::{Flag, NONE};
+
+impl Fib {
+    /// The set of these shares for a prefix; tracked where it is new.
+    pub(super) fn set_for(&mut self, prefix: Prefix, wanted: &[Share]) -> u32 {
+        let family = prefix.family();
+        if let Some(set) = self.sets.same_as_last(family, wanted) {
+            return set;
+        }
+        let share = |(next_hop, weight): &Share| (for_family(prefix, *next_hop), (*weight).clamp(1, 256));
+        let mut shares: Vec<Share> = wanted.iter().map(share).collect();
+        shares.sort_unstable();
+        once_each(&mut shares);
+        let (set, is_new) = self.sets.find_or_create(shares);
+        if is_new && let Some(set) = self.sets.get(set) {
+            set.next_hops().for_each(|next_hop| self.tracker.track(next_hop));
+        }
+        self.sets.remember(family, wanted, set);
+        set
+    }
+
+    /// Moves a prefix to another set, or to none.
+    pub(super) fn move_to_set(&mut self, slot: u32, set: Option<u32>, now: Instant) {
+        let wanted_at = self.clock.stamp(now);
+        let Some(route) = self.routes.get_mut(slot) else { return };
+        let old = route.set;
+        let new = set.filter(|id| self.sets.get(*id).is_some()).unwrap_or(NONE);
+        if old == new {
+            return;
+        }
+        route.wanted_at = wanted_at;
+        self.routes.forgive(slot);
+        self.unlink(slot);
+        if new != NONE {
+            self.link(slot, new);
+        }
+        self.enqueue(slot);
+        if old != NONE && new != NONE {
+            self.sets.borrow(old, new, &mut self.objects, now);
+        }
+        if self.sets.get(old).is_some_and(|set| set.first == NONE) {
+            self.end_set(old);
+        }
+    }
+
+    /// Enters a route at the head of the list of a set.
+    fn link(&mut self, slot: u32, id: u32) {
+        let Some(set) = self.sets.get_mut(id) else { return };
+        let second = std::mem::replace(&mut set.first, slot);
+        if let Some(route) = self.routes.get_mut(slot) {
+            (route.set, route.before, route.after) = (id, NONE, second);
+        }
+        if let Some(second) = self.routes.get_mut(second) {
+            second.before = slot;
+        }
+    }
+
+    fn unlink(&mut self, slot: u32) {
+        let Some(route) = self.routes.get_mut(slot).filter(|route| route.set != NONE) else { return };
+        let (id, before, after) = (route.set, route.before, route.after);
+        (route.set, route.before, route.after) = (NONE, NONE, NONE);
+        if let Some(after) = self.routes.get_mut(after) {
+            after.before = before;
+        }
+        if let Some(before) = self.routes.get_mut(before) {
+            before.after = after;
+        }
+        if let Some(set) = self.sets.get_mut(id) {
+            if set.first == slot {
+                set.first = after;
+            }
+            if set.unswept == slot {
+                set.unswept = after;
+            }
+        }
+    }
+
+    /// The last prefix has left a set; who has borrowed its group inherits it.
+    fn end_set(&mut self, id: u32) {
+        let Some(set) = self.sets.remove(id) else { return };
+        set.next_hops().for_each(|next_hop| self.tracker.untrack(&next_hop));
+        if let Some(group) = set.release(&mut self.objects) {
+            self.sets.mark_object(group);
+        }
+    }
+
+    /// Has the routes of a set look at its target again, each in its time.
+    pub(super) fn sweep(&mut self, id: u32) {
+        if let Some(set) = self.sets.get_mut(id)
+            && set.first != NONE
+        {
+            set.unswept = set.first;
+            self.sets.unswept.insert(id);
+        }
+    }
+
+    /// Queues up to `max` routes that have not heard of something; `false` where all have.
+    pub(super) fn tell_some(&mut self, max: usize) -> bool {
+        let told = (0..max).take_while(|_| self.dump_walk_on() || self.walk_on() || self.tell_one());
+        told.count() > 0
+    }
+
+    fn tell_one(&mut self) -> bool {
+        let Some(id) = self.sets.unswept.first().copied() else { return false };
+        let slot = self.sets.get(id).map_or(NONE, |set| set.unswept);
+        let after = self.routes.get(slot).map_or(NONE, |route| route.after);
+        if let Some(set) = self.sets.get_mut(id) {
+            set.unswept = after;
+        }
+        if after == NONE {
+            self.sets.unswept.remove(&id);
+        }
+        self.routes.forgive(slot);
+        self.enqueue(slot);
+        true
+    }
+
+    /// The next step of the walk through all routes, which ends the start-up phase or the daemon.
+    fn walk_on(&mut self) -> bool {
+        let Some(walk) = &mut self.walk else { return false };
+        let Some(slot) = walk.next() else {
+            self.walk = None;
+            return true;
+        };
+        let now = self.now;
+        let Some(route) = self.routes.get_mut(slot) else { return true };
+        let leftover = !self.startup && route.take_flag(Flag::Leftover);
+        if self.stopping {
+            self.move_to_set(slot, None, now);
+            self.routes.edit_rare(slot, |rare| rare.trouble = None);
+        }
+        if self.stopping || leftover {
+            self.enqueue(slot);
+        }
+        true
+    }
+
+    /// Something waits to be told to routes.
+    pub(super) fn has_untold(&self) -> bool {
+        self.dump_walk.is_some() || self.walk.is_some() || !self.sets.unswept.is_empty()
+    }
+
+    /// Queues a prefix, once, and counts it where it now belongs.
+    pub(super) fn enqueue(&mut self, slot: u32) {
+        self.routes.enqueue(slot);
+        self.recount(slot);
+    }
+
+    /// Counts a prefix where it now belongs.
+    pub(super) fn recount(&mut self, slot: u32) {
+        let stage = self.stage_of(slot);
+        if self.routes.get(slot).is_some_and(|route| route.stage != stage) {
+            self.routes.count(slot, stage);
+        }
+    }
+}

@@ -1,0 +1,285 @@
+//! Routes: per prefix what is wanted and what the kernel holds, and for each family a queue of those that differ.
+//!
+//! A million of them must be small, so a route is a few numbers (`route`), prefixes are packed (`table`), and what makes two
+//! routes the same is a number too (`body`).
+
+mod body;
+mod route;
+mod table;
+
+use std::collections::HashMap;
+
+use bgp_wire::{Family, PerFamily, Prefix};
+use foldhash::fast::FixedState;
+
+pub(crate) use self::body::{Bodies, Body, BodyId};
+pub(crate) use self::route::{Flag, NONE, Rare, Route, Stage};
+use self::table::{KeyV4, KeyV6, Table};
+use crate::guard::Trouble;
+
+/// Set in the slots of IPv6 routes.
+const IPV6: u32 = 1 << 31;
+/// Slots of one family; with [`IPV6`] none of them is [`NONE`].
+const SLOTS: u32 = IPV6 - 1;
+
+/// The family of a slot's prefix.
+pub(crate) fn family_of(slot: u32) -> Family {
+    if slot & IPV6 == 0 { Family::Ipv4Unicast } else { Family::Ipv6Unicast }
+}
+
+/// All prefixes, in slots whose numbers stay.
+#[derive(Debug)]
+pub(crate) struct Routes {
+    v4: Table<KeyV4>,
+    v6: Table<KeyV6>,
+    rare: HashMap<u32, Rare, FixedState>,
+    stages: PerFamily<[usize; Stage::COUNT]>,
+}
+
+impl Routes {
+    pub(crate) fn new(hash_seed: u64) -> Self {
+        Self {
+            v4: Table::new(hash_seed),
+            v6: Table::new(hash_seed),
+            rare: HashMap::default(),
+            stages: PerFamily::default(),
+        }
+    }
+
+    pub(crate) fn slot_of(&self, prefix: &Prefix) -> Option<u32> {
+        match prefix {
+            Prefix::V4(prefix) => self.v4.find(*prefix),
+            Prefix::V6(prefix) => self.v6.find(*prefix).map(|slot| slot | IPV6),
+        }
+    }
+
+    /// The slot of a prefix, made where there is none. `None` only beyond two thousand million prefixes.
+    pub(crate) fn slot_for(&mut self, prefix: Prefix) -> Option<u32> {
+        let (slot, is_new) = match prefix {
+            Prefix::V4(prefix) => self.v4.find_or_take(prefix, SLOTS)?,
+            Prefix::V6(prefix) => {
+                let (slot, is_new) = self.v6.find_or_take(prefix, SLOTS)?;
+                (slot | IPV6, is_new)
+            }
+        };
+        if is_new && let Some(stage) = self.get(slot).map(|route| route.stage) {
+            self.add(family_of(slot), stage, 1);
+        }
+        Some(slot)
+    }
+
+    pub(crate) fn prefix(&self, slot: u32) -> Option<Prefix> {
+        match family_of(slot) {
+            Family::Ipv4Unicast => self.v4.prefix(slot).map(Prefix::V4),
+            Family::Ipv6Unicast => self.v6.prefix(slot & !IPV6).map(Prefix::V6),
+        }
+    }
+
+    pub(crate) fn get(&self, slot: u32) -> Option<&Route> {
+        let route = match family_of(slot) {
+            Family::Ipv4Unicast => self.v4.get(slot),
+            Family::Ipv6Unicast => self.v6.get(slot & !IPV6),
+        };
+        route.filter(|route| route.is(Flag::Used))
+    }
+
+    pub(crate) fn get_mut(&mut self, slot: u32) -> Option<&mut Route> {
+        let route = match family_of(slot) {
+            Family::Ipv4Unicast => self.v4.get_mut(slot),
+            Family::Ipv6Unicast => self.v6.get_mut(slot & !IPV6),
+        };
+        route.filter(|route| route.is(Flag::Used))
+    }
+
+    /// Ends a slot. It must be neither queued nor in flight, and in no set.
+    pub(crate) fn remove(&mut self, slot: u32) {
+        if let Some(stage) = self.get(slot).map(|route| route.stage) {
+            self.add(family_of(slot), stage, -1);
+        }
+        self.rare.remove(&slot);
+        match family_of(slot) {
+            Family::Ipv4Unicast => self.v4.remove(slot),
+            Family::Ipv6Unicast => self.v6.remove(slot & !IPV6),
+        }
+    }
+
+    /// Queues a prefix, once.
+    pub(crate) fn enqueue(&mut self, slot: u32) {
+        if let Some(route) = self.get_mut(slot)
+            && !route.is(Flag::Queued)
+        {
+            route.set_flag(Flag::Queued);
+            match family_of(slot) {
+                Family::Ipv4Unicast => self.v4.queue.push_back(slot),
+                Family::Ipv6Unicast => self.v6.queue.push_back(slot),
+            }
+        }
+    }
+
+    /// The next in the queue of a family.
+    pub(crate) fn dequeue(&mut self, family: Family) -> Option<u32> {
+        let slot = match family {
+            Family::Ipv4Unicast => self.v4.queue.pop_front(),
+            Family::Ipv6Unicast => self.v6.queue.pop_front(),
+        }?;
+        if let Some(route) = self.get_mut(slot) {
+            route.take_flag(Flag::Queued);
+        }
+        Some(slot)
+    }
+
+    /// Has a route removed when there is nothing else to do, and in no order.
+    pub(crate) fn put_off(&mut self, slot: u32) {
+        if let Some(route) = self.get_mut(slot)
+            && !route.is(Flag::PutOff)
+        {
+            route.set_flag(Flag::PutOff);
+            match family_of(slot) {
+                Family::Ipv4Unicast => self.v4.removals.push(slot),
+                Family::Ipv6Unicast => self.v6.removals.push(slot),
+            }
+        }
+    }
+
+    /// A route of a family that was put off; it may be wanted again meanwhile.
+    pub(crate) fn take_removal(&mut self, family: Family) -> Option<u32> {
+        let slot = match family {
+            Family::Ipv4Unicast => self.v4.take_removal(),
+            Family::Ipv6Unicast => self.v6.take_removal(),
+        }?;
+        if let Some(route) = self.get_mut(slot) {
+            route.take_flag(Flag::PutOff);
+        }
+        Some(slot)
+    }
+
+    /// Prefixes to be looked at.
+    pub(crate) fn queued(&self) -> PerFamily<usize> {
+        PerFamily { ipv4: self.v4.queue.len(), ipv6: self.v6.queue.len() }
+    }
+
+    /// Removals that wait.
+    pub(crate) fn removals(&self) -> PerFamily<usize> {
+        PerFamily { ipv4: self.v4.removals.len(), ipv6: self.v6.removals.len() }
+    }
+
+    /// The slots in use.
+    pub(crate) fn slots(&self) -> impl Iterator<Item = (u32, &Route)> {
+        self.v4.slots().chain(self.v6.slots().map(|(slot, route)| (slot | IPV6, route)))
+    }
+
+    /// Slots for which `which` holds. Walks all.
+    pub(crate) fn slots_where(&self, which: impl Fn(&Route) -> bool) -> Vec<u32> {
+        self.slots().filter(|(_, route)| which(route)).map(|(slot, _)| slot).collect()
+    }
+
+    pub(crate) fn rare(&self, slot: u32) -> Option<&Rare> {
+        self.get(slot).filter(|route| route.is(Flag::Rare))?;
+        self.rare.get(&slot)
+    }
+
+    /// Made where there is none.
+    pub(crate) fn rare_mut(&mut self, slot: u32) -> Option<&mut Rare> {
+        self.get_mut(slot)?.set_flag(Flag::Rare);
+        Some(self.rare.entry(slot).or_default())
+    }
+
+    /// Changes what a route has that few have; where it has nothing, nothing happens.
+    pub(crate) fn edit_rare<T>(&mut self, slot: u32, edit: impl FnOnce(&mut Rare) -> T) -> Option<T> {
+        self.rare(slot)?;
+        let rare = self.rare.get_mut(&slot)?;
+        let edited = edit(rare);
+        if rare.is_empty() {
+            self.rare.remove(&slot);
+            self.get_mut(slot)?.take_flag(Flag::Rare);
+        }
+        Some(edited)
+    }
+
+    pub(crate) fn rares(&self) -> impl Iterator<Item = (u32, &Rare)> {
+        self.rare.iter().map(|(slot, rare)| (*slot, rare))
+    }
+
+    /// Why nothing is done about a route until a certain time.
+    pub(crate) fn trouble(&self, slot: u32) -> Option<&Trouble> {
+        self.rare(slot)?.trouble.as_ref()
+    }
+
+    /// A new reason to try: refusals no longer count.
+    pub(crate) fn forgive(&mut self, slot: u32) {
+        self.edit_rare(slot, |rare| rare.trouble.take_if(|trouble| trouble.error.is_some()));
+    }
+
+    /// Whether there are further routes of ours for the prefix, which must go.
+    pub(crate) fn has_extra(&self, slot: u32) -> bool {
+        self.rare(slot).is_some_and(|rare| !rare.extra.is_empty())
+    }
+
+    /// Counts a route under another stage.
+    pub(crate) fn count(&mut self, slot: u32, stage: Stage) {
+        let Some(route) = self.get_mut(slot) else { return };
+        let before = std::mem::replace(&mut route.stage, stage);
+        self.add(family_of(slot), before, -1);
+        self.add(family_of(slot), stage, 1);
+    }
+
+    fn add(&mut self, family: Family, stage: Stage, change: isize) {
+        if let Some(count) = self.stages[family].get_mut(stage as usize) {
+            *count = count.saturating_add_signed(change);
+        }
+    }
+
+    /// How many routes of a family are in a stage.
+    pub(crate) fn in_stage(&self, family: Family, stage: Stage) -> usize {
+        self.stages[family].get(stage as usize).copied().unwrap_or(0)
+    }
+
+    /// Goes through all slots there are now, in their order.
+    pub(crate) fn sequence(&self) -> Walk {
+        let number = |len: usize| u64::try_from(len).unwrap_or(0);
+        let (ipv4, ipv6) = (number(self.v4.len()), number(self.v6.len()));
+        Walk { step: 0, len: ipv4 + ipv6, stride: 1, ipv4 }
+    }
+
+    /// Goes through all slots there are now, scattered: the kernel's IPv4 table takes five times as long for sorted
+    /// deletions as for unsorted ones, and dumps are sorted.
+    pub(crate) fn walk(&self) -> Walk {
+        let sequence = self.sequence();
+        let len = sequence.len;
+        // Steps of about the golden section, without a factor in common with the length: every slot once.
+        let mut stride = (len * 618 / 1000) | 1;
+        while gcd(stride, len) > 1 {
+            stride += 2;
+        }
+        Walk { stride, ..sequence }
+    }
+}
+
+/// A road through all slots, one step at a time.
+#[derive(Debug)]
+pub(crate) struct Walk {
+    step: u64,
+    len: u64,
+    stride: u64,
+    ipv4: u64,
+}
+
+impl Iterator for Walk {
+    type Item = u32;
+
+    fn next(&mut self) -> Option<u32> {
+        if self.step >= self.len {
+            return None;
+        }
+        let at = self.step.wrapping_mul(self.stride) % self.len;
+        self.step += 1;
+        match at.checked_sub(self.ipv4) {
+            None => u32::try_from(at).ok(),
+            Some(at) => u32::try_from(at).ok().map(|slot| slot | IPV6),
+        }
+    }
+}
+
+fn gcd(a: u64, b: u64) -> u64 {
+    if b == 0 { a } else { gcd(b, a % b) }
+}
