@@ -9,6 +9,8 @@ use std::time::Duration;
 use bgp_fib::{MAIN_TABLE, Op, OpId};
 
 use crate::dump::RouteScope;
+use crate::lane::Lane;
+use crate::queue::Queue;
 use crate::report::{self, Bell, KernelEvents};
 use crate::requests::Requests;
 use crate::socket::RouteSocket;
@@ -55,7 +57,7 @@ struct Handle {
 }
 
 impl Kernel {
-    /// Opens the sockets in the network namespace of the calling thread and starts the thread. The watch is open from
+    /// Opens the sockets in the network namespace of the calling thread and starts the threads. The watch is open from
     /// now on; what was there before is told by [`Op::Dump`].
     pub fn start(config: KernelConfig) -> io::Result<(Self, KernelEvents)> {
         let bell = Arc::new(Bell::new()?);
@@ -64,16 +66,21 @@ impl Kernel {
         let (reports, events) = report::channel(config.event_limit, Arc::clone(&bell));
 
         let requests = RouteSocket::requests(config.receive_buffer)?;
-        let watch = RouteSocket::events(config.receive_buffer, requests.port())?;
+        let second = RouteSocket::requests(config.receive_buffer)?;
+        let watch = RouteSocket::events(config.receive_buffer, [requests.port(), second.port()])?;
+        let batch_len = config.batch.max(1);
+        let ipv6 = Lane::start(Requests::new(second, config.patience), reports.another(), batch_len)?;
         let worker = Worker {
             requests: Requests::new(requests, config.patience),
+            ipv6,
             watch,
+            queue: Queue::default(),
             submitted,
             reports,
             bell: Arc::clone(&bell),
             closing: Arc::clone(&closing),
             scope: RouteScope { table: config.table },
-            batch_len: config.batch.max(1),
+            batch_len,
         };
         std::thread::Builder::new().name("netlink".into()).spawn(move || worker.run())?;
         Ok((Self(Arc::new(Handle { submissions, bell, closing })), events))

@@ -1,7 +1,8 @@
 //! Says fib's operations to the kernel, reports what the kernel says.
 //!
 //! Road in: [`Kernel::submit`] hands [`bgp_fib::Op`]s to a thread of its own, which packs them into batches (`encode`,
-//! `batch`), has the kernel work through each (`requests`) and reads the tables (`dump`). Road out: [`KernelEvents`]
+//! `batch`), has the kernel work through each (`requests`) and reads the tables (`dump`); when there is much to do, a
+//! second thread (`lane`) writes the IPv6 routes meanwhile. Road out: [`KernelEvents`]
 //! gives answers, notifications and the entries of dumps, in the order in which the kernel gave them (`decode`,
 //! `report`).
 //!
@@ -23,8 +24,10 @@ mod dump;
 mod encode;
 pub mod groups;
 mod kernel;
+mod lane;
 mod message;
 mod moves;
+mod queue;
 mod report;
 mod requests;
 pub mod rules;

@@ -20,7 +20,7 @@ pub type Answer = (OpId, Result<(), KernelError>);
 /// What comes from the kernel.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Report {
-    /// Answers to operations, in the order of their submission.
+    /// Answers to operations, in the order in which the kernel did them.
     Answers(Vec<Answer>),
     /// Changes that others made, and the entries of dumps.
     Events(Vec<Event>),
@@ -129,6 +129,11 @@ pub(crate) fn channel(limit: usize, bell: Arc<Bell>) -> (Reports, KernelEvents) 
 }
 
 impl Reports {
+    /// Another end of the same channel, for another thread.
+    pub(crate) fn another(&self) -> Self {
+        Self { sender: self.sender.clone(), gauge: Arc::clone(&self.gauge), gathered: Vec::new() }
+    }
+
     /// Whether more events may be read.
     pub(crate) fn has_room(&self) -> bool {
         self.gauge.waiting.load(Ordering::SeqCst) < self.gauge.limit

@@ -45,10 +45,10 @@ impl RouteSocket {
     }
 
     /// A socket that hears of links, addresses, neighbours, routes and nexthop objects, except for route and nexthop
-    /// changes that were requested through `own_port`.
-    pub(crate) fn events(receive_buffer: usize, own_port: u32) -> io::Result<Self> {
+    /// changes that were requested through `own_ports`.
+    pub(crate) fn events(receive_buffer: usize, own_ports: [u32; 2]) -> io::Result<Self> {
         let socket = Self::open(receive_buffer)?;
-        SockRef::from(&socket.socket).attach_filter(&without_own_changes(own_port))?;
+        SockRef::from(&socket.socket).attach_filter(&without_own_changes(own_ports))?;
         for group in group::ALL {
             socket.socket.add_membership(group)?;
         }
@@ -123,10 +123,10 @@ impl AsFd for RouteSocket {
     }
 }
 
-/// Classic BPF over the message header: drops route and nexthop notifications whose port id is `own_port`.
+/// Classic BPF over the message header: drops route and nexthop notifications whose port id is one of `own_ports`.
 ///
 /// Neighbour events pass, for a probe that we ask for is answered by them.
-fn without_own_changes(own_port: u32) -> [SockFilter; 9] {
+fn without_own_changes(own_ports: [u32; 2]) -> [SockFilter; 10] {
     const LOAD_WORD: u16 = 0x20; // BPF_LD | BPF_W | BPF_ABS
     const LOAD_HALF: u16 = 0x28; // BPF_LD | BPF_H | BPF_ABS
     const JUMP_IF_EQUAL: u16 = 0x15; // BPF_JMP | BPF_JEQ | BPF_K
@@ -135,9 +135,11 @@ fn without_own_changes(own_port: u32) -> [SockFilter; 9] {
     const PORT_OFFSET: u32 = 12;
     // Loads are in network byte order, netlink fields in that of the host.
     let kind = |kind: u16| u32::from(kind.to_be());
+    let [first, second] = own_ports;
     [
         SockFilter::new(LOAD_WORD, 0, 0, PORT_OFFSET),
-        SockFilter::new(JUMP_IF_EQUAL, 0, 6, own_port.to_be()),
+        SockFilter::new(JUMP_IF_EQUAL, 1, 0, first.to_be()),
+        SockFilter::new(JUMP_IF_EQUAL, 0, 6, second.to_be()),
         SockFilter::new(LOAD_HALF, 0, 0, KIND_OFFSET),
         SockFilter::new(JUMP_IF_EQUAL, 3, 0, kind(message::NEWROUTE)),
         SockFilter::new(JUMP_IF_EQUAL, 2, 0, kind(message::DELROUTE)),

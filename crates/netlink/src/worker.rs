@@ -1,26 +1,32 @@
-//! The netlink thread: the only one that speaks with the kernel, in one order.
+//! The netlink thread: what it does reaches the kernel in one order.
 //!
 //! A single `sendmsg` can take 200 milliseconds while the kernel grows its trie, so this is no place for a runtime's
 //! worker. Requests, dumps and events share the thread on purpose: no operation of ours runs during a dump, and an event
 //! that was read after an answer is reported after it. What happens between two reads can then make us look twice, never
 //! believe in something that is gone.
+//!
+//! IPv4 and IPv6 routes wait for different locks in the kernel. When there is more to do than one batch, IPv6 routes go to
+//! a second thread; everything that is no route waits until that one is done. An event that overtakes an answer of the
+//! second thread finds its operation still in flight, and the answer is then doubted.
 
-use std::collections::VecDeque;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Receiver;
 
 use bgp_fib::{Event, Kind, Op, OpId};
+use bgp_wire::Prefix;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use crate::batch::Batch;
 use crate::decode::{Origin, decode};
 use crate::dump::{RouteScope, dump};
+use crate::lane::{Lane, execute};
 use crate::message::Messages;
+use crate::queue::Queue;
 use crate::report::{Bell, Reports};
-use crate::requests::{Outcome, Requests};
+use crate::requests::Requests;
 use crate::socket::{Received, RouteSocket};
 
 /// Datagrams of events between two looks for operations.
@@ -28,7 +34,9 @@ const EVENTS_PER_TURN: usize = 64;
 
 pub(crate) struct Worker {
     pub(crate) requests: Requests,
+    pub(crate) ipv6: Lane,
     pub(crate) watch: RouteSocket,
+    pub(crate) queue: Queue,
     pub(crate) submitted: Receiver<Vec<(OpId, Op)>>,
     pub(crate) reports: Reports,
     pub(crate) bell: Arc<Bell>,
@@ -41,63 +49,82 @@ impl Worker {
     /// Works until every handle is gone, or nobody reads the reports.
     pub(crate) fn run(mut self) {
         let mut batch = Batch::default();
-        let mut queue = VecDeque::new();
         let mut datagram = Vec::new();
         while !self.reports.is_closed() {
-            self.take_submitted(&mut queue);
-            let idle = queue.is_empty();
-            self.work(&mut queue, &mut batch, &mut datagram);
+            self.take_submitted();
+            let idle = self.queue.is_empty();
+            self.work(&mut batch, &mut datagram);
             let read = self.read_events(EVENTS_PER_TURN, &mut datagram);
             if idle && read == 0 {
                 let closing = self.closing.load(Ordering::SeqCst);
-                self.take_submitted(&mut queue);
-                match (queue.is_empty(), closing) {
+                self.take_submitted();
+                match (self.queue.is_empty(), closing) {
                     (true, true) => break,
-                    (true, false) => self.sleep(&mut queue),
+                    (true, false) => self.sleep(),
                     (false, _) => {}
                 }
             }
         }
+        self.ipv6.settle();
         tracing::debug!("the netlink thread ends");
     }
 
-    fn take_submitted(&self, queue: &mut VecDeque<(OpId, Op)>) {
+    fn take_submitted(&mut self) {
         while let Ok(ops) = self.submitted.try_recv() {
-            queue.extend(ops);
+            self.queue.extend(ops);
         }
     }
 
     /// Does the next thing in the queue: as many requests as go into one batch, or one dump.
-    fn work(&mut self, queue: &mut VecDeque<(OpId, Op)>, batch: &mut Batch, datagram: &mut Vec<u8>) {
-        match queue.front() {
+    fn work(&mut self, batch: &mut Batch, datagram: &mut Vec<u8>) {
+        match self.queue.front() {
             None => {}
             Some(&(id, Op::Dump(kind))) => {
-                queue.pop_front();
+                self.queue.pop();
+                self.ipv6.settle();
                 self.read_events(usize::MAX, datagram);
                 let result = self.dump(kind);
                 self.reports.answers(vec![(id, result)]);
             }
-            Some(_) => self.execute(queue, batch),
+            Some(_) => {
+                self.fill(batch);
+                execute(&mut self.requests, batch, &mut self.reports);
+            }
         }
     }
 
-    fn execute(&mut self, queue: &mut VecDeque<(OpId, Op)>, batch: &mut Batch) {
+    /// Fills a batch; of a long queue, IPv6 routes go to the second thread.
+    fn fill(&mut self, batch: &mut Batch) {
+        let mut much = self.queue.len() > self.batch_len;
+        let mut others: Vec<(OpId, Op)> = Vec::new();
         self.requests.begin(batch);
-        while batch.len() < self.batch_len {
-            match queue.front() {
-                Some((id, op)) if batch.push(*id, op) => queue.pop_front(),
-                _ => break,
-            };
-        }
-        match self.requests.execute(batch) {
-            Outcome::Complete(answers) => self.reports.answers(answers),
-            Outcome::Lost(answers) => {
-                tracing::warn!(requests = answers.len(), "answers of the kernel were lost");
-                self.reports.answers(answers);
-                self.reports.event(Event::Overrun);
-                self.reports.flush();
+        while batch.len() < self.batch_len
+            && let Some((id, op)) = self.queue.front()
+        {
+            let id = *id;
+            let turn = if self.queue.is_urgent() { Turn::Now } else { Turn::of(op) };
+            match turn {
+                Turn::Ipv6 if much => {
+                    others.extend(self.queue.pop());
+                    if others.len() >= self.batch_len {
+                        self.ipv6.submit(std::mem::take(&mut others));
+                    }
+                    continue;
+                }
+                Turn::Ipv6 | Turn::Ipv4 | Turn::Now => {}
+                Turn::Alone => {
+                    self.ipv6.submit(std::mem::take(&mut others));
+                    self.ipv6.settle();
+                    // What refers to it must not pass this batch.
+                    much = false;
+                }
             }
+            if !batch.push(id, op) {
+                break;
+            }
+            self.queue.pop();
         }
+        self.ipv6.submit(others);
     }
 
     /// Reports what the kernel says unasked, up to `limit` datagrams; says how many there were.
@@ -164,10 +191,11 @@ impl Worker {
     }
 
     /// Waits for an operation or an event.
-    fn sleep(&mut self, queue: &mut VecDeque<(OpId, Op)>) {
+    fn sleep(&mut self) {
         self.bell.about_to_sleep();
-        self.take_submitted(queue);
-        let awaited = !queue.is_empty() || self.closing.load(Ordering::SeqCst) || self.reports.is_closed();
+        self.take_submitted();
+        let awaited =
+            !self.queue.is_empty() || self.closing.load(Ordering::SeqCst) || self.reports.is_closed();
         if !awaited {
             let bell = PollFd::new(self.bell.fd().as_fd(), PollFlags::POLLIN);
             if self.reports.has_room() {
@@ -177,6 +205,39 @@ impl Worker {
             }
         }
         self.bell.awake();
+    }
+}
+
+/// What an operation has to wait for.
+enum Turn {
+    /// For nothing: whatever is under way does not refer to it.
+    Now,
+    /// A route.
+    Ipv4,
+    /// A route.
+    Ipv6,
+    /// For every route before it, as every route behind it waits for it.
+    Alone,
+}
+
+impl Turn {
+    fn of(op: &Op) -> Self {
+        let prefix = match op {
+            Op::RouteAdd(spec) | Op::RouteReplace(spec) => &spec.prefix,
+            Op::RouteDel { prefix, .. } => prefix,
+            Op::Probe { .. } | Op::Verify { .. } => return Self::Now,
+            Op::NexthopAdd(_)
+            | Op::NexthopReplace(_)
+            | Op::NexthopDel { .. }
+            | Op::GroupAdd(_)
+            | Op::GroupReplace(_)
+            | Op::GroupDel { .. }
+            | Op::Dump(_) => return Self::Alone,
+        };
+        match prefix {
+            Prefix::V4(_) => Self::Ipv4,
+            Prefix::V6(_) => Self::Ipv6,
+        }
     }
 }
 

@@ -1,8 +1,8 @@
 //! Many requests in one system call: errors find their operation, and nothing stops the rest.
 
-use bgp_fib::{Op, RouteTarget};
+use bgp_fib::{Event, Op, RouteTarget};
 
-use crate::host::{Host, by_id, delete, hop, route};
+use crate::host::{BGP, Host, by_id, delete, group, hop, route};
 
 #[test]
 fn an_error_in_the_middle_names_its_operation_and_the_rest_is_done() {
@@ -53,4 +53,58 @@ fn what_was_submitted_is_done_before_the_thread_ends() {
         ),
         500
     );
+}
+
+#[test]
+fn both_families_at_once_and_what_they_refer_to_comes_first_and_goes_last() {
+    let mut host = Host::new();
+    let link = host.namespace.ifindex("eth0");
+    let v4: Vec<_> = (0..2000).map(|index| format!("100.{}.{}.0/24", index / 256, index % 256)).collect();
+    let v6: Vec<_> = (0..2000).map(|index| format!("2001:db8:1:{index:x}::/64")).collect();
+    for round in 0..3_u32 {
+        let (four, six) = (10 + round, 20 + round);
+        let mut ops = vec![hop(four, "10.0.0.2", link), hop(six, "2001:db8::2", link)];
+        for (v4, v6) in v4.iter().zip(&v6) {
+            ops.extend([by_id(v4, four), by_id(v6, six)]);
+        }
+        // In the same breath: a route to an object that was not there before, and its removal before the object's.
+        ops.push(hop(30, "2001:db8::3", link));
+        ops.push(by_id("2001:db8:ffff::/64", 30));
+        ops.push(delete("2001:db8:ffff::/64"));
+        ops.push(Op::NexthopDel { id: 30 });
+        host.apply(ops);
+        assert_eq!(host.show("route show proto bgp").len(), 2000);
+        assert_eq!(host.show("-6 route show proto bgp").len(), 2000);
+        let mut removals: Vec<_> = v4.iter().chain(&v6).map(|prefix| delete(prefix)).collect();
+        removals.extend([Op::NexthopDel { id: four }, Op::NexthopDel { id: six }]);
+        for result in host.submit(removals) {
+            // The removal of an object passes its routes and takes them along.
+            assert!(result.as_ref().err().is_none_or(|error| error.errno == libc::ESRCH), "{result:?}");
+        }
+        assert!(host.show("route show proto bgp").is_empty());
+        assert!(host.show("-6 route show proto bgp").is_empty());
+    }
+    host.sentinel();
+    // Removals by the kernel itself, of the routes whose object has passed them, are told and may be.
+    let own = |event: &Event| matches!(event, Event::Route(route, _) if route.protocol == BGP);
+    assert!(!host.events.iter().any(own), "what we did ourselves is no news, whichever thread did it");
+}
+
+#[test]
+fn a_lost_member_leaves_its_groups_before_the_routes_that_wait() {
+    let mut host = Host::new();
+    let link = host.namespace.ifindex("eth0");
+    host.apply(vec![
+        hop(1, "10.0.0.2", link),
+        hop(2, "10.0.0.3", link),
+        Op::GroupAdd(group(100, &[(1, 1), (2, 1)])),
+    ]);
+    let routes = (0..4000).map(|index| by_id(&format!("100.{}.{}.0/24", index / 256, index % 256), 100));
+    let mut ops: Vec<Op> = routes.collect();
+    ops.push(Op::NexthopDel { id: 1 });
+    let order = host.order_of_answers(ops);
+    let place = order.iter().position(|index| *index == 4000);
+    assert!(place.is_some_and(|place| place <= 256), "answered as number {place:?}");
+    let group = host.show("nexthop get id 100").pop().unwrap();
+    assert_eq!(group["group"].as_array().map(Vec::len), Some(1), "{group}");
 }
