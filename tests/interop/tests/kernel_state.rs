@@ -5,7 +5,7 @@ use anyhow::Result;
 use interop::daemon::Daemon;
 use interop::gobgp::{Families, Gobgp, Settings};
 use interop::http::curl;
-use interop::kernel::{gateways, nexthops, routes_to};
+use interop::kernel::{gateways, nexthops, routes_of_protocol, routes_to};
 use interop::lab::Lab;
 use interop::wait::seconds;
 
@@ -121,5 +121,39 @@ fn the_hash_policy_is_set_where_the_config_says_so() -> Result<()> {
     let about_hashing = warnings.filter(|check| check["state"] != "ok" && check.to_string().contains("hash"));
     assert_eq!(about_hashing.count(), 0, "{summary}");
     assert!(gateways(&lab.host, "2004::1")?.is_empty());
+    Ok(())
+}
+
+#[test]
+fn without_install_routes_are_chosen_and_the_kernel_is_left_alone() -> Result<()> {
+    let lab = Lab::with_nodes(2)?;
+    let text = std::fs::read_to_string(interop::daemon::k3d())?;
+    let config = text.replace("[kernel]", "[kernel]\ninstall = false");
+    assert_ne!(config, text);
+    let daemon = Daemon::start(&lab, &config)?;
+    let (first, second) = (&lab.nodes[0], &lab.nodes[1]);
+    let settings = Settings { families: Families::Both, ..Settings::default() };
+    let speakers = [Gobgp::start(&lab, first, &settings)?, Gobgp::start(&lab, second, &settings)?];
+    for prefix in ["2004::1/128", "198.18.0.1/32"] {
+        for speaker in &speakers {
+            speaker.announce(prefix)?;
+        }
+        for node in [first, second] {
+            // Next hops are looked up all the same: without that no path is best.
+            lab.until(&format!("{prefix} of {} is chosen", node.v6()), seconds(30), || {
+                let path = daemon.path(prefix, &node.v6())?;
+                Ok(path["status"] == "best" || path["status"] == "multipath")
+            })?;
+        }
+    }
+    // A leaving peer changes the choice, and the kernel hears nothing of that either.
+    speakers[0].withdraw("2004::1/128")?;
+    lab.until("the other path is alone", seconds(10), || {
+        Ok(daemon.json("show routes 2004::1/128")?.to_string().matches(&first.v6()).count() == 0)
+    })?;
+    assert!(routes_of_protocol(&lab.host, "bgp")?.is_empty());
+    assert!(nexthops(&lab.host)?.is_empty());
+    let summary = daemon.json("show summary")?;
+    assert!(summary.to_string().contains("\"installed\":0"), "{summary}");
     Ok(())
 }
