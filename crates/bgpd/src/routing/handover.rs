@@ -82,7 +82,7 @@ impl Routing {
             answer(reply, Frozen { peers, orphans });
         }
         let answers = async {
-            while self.in_flight > 0 {
+            while self.fib.stats().in_flight > 0 {
                 let Some(report) = inputs.kernel.next().await else { return };
                 self.on_report(report);
             }
