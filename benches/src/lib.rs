@@ -5,6 +5,8 @@
 //!
 //! Run: `cargo bench -p benches`, or one of them: `cargo bench -p benches --bench rib -- replace`.
 
+pub mod host;
+
 use std::net::{IpAddr, Ipv4Addr};
 
 use bgp_policy::Policy;
@@ -89,7 +91,7 @@ pub fn messages(peer: u32, count: u32, version: u32) -> Vec<Bytes> {
 
 /// The same, decoded.
 pub fn updates(peer: u32, count: u32, version: u32) -> Vec<Update> {
-    messages(peer, count, version).into_iter().filter_map(decode).collect()
+    messages(peer, count, version).into_iter().filter_map(decoded).collect()
 }
 
 /// Withdrawals of prefixes `0..count`.
@@ -100,7 +102,7 @@ pub fn withdrawals(count: u32) -> Vec<Update> {
     let mut updates = Vec::new();
     while entries.peek().is_some() {
         encode::withdraw(&EncodeContext::default(), family, &mut entries, &mut out);
-        updates.extend(decode(out.split().freeze()));
+        updates.extend(decoded(out.split().freeze()));
     }
     updates
 }
@@ -114,7 +116,8 @@ pub fn body(message: Bytes) -> Option<Bytes> {
     }
 }
 
-fn decode(message: Bytes) -> Option<Update> {
+/// A whole message, decoded.
+pub fn decoded(message: Bytes) -> Option<Update> {
     bgp_wire::update::decode(&body(message)?, &DecodeContext::default()).ok()
 }
 

@@ -1,0 +1,112 @@
+//! A host without a kernel: a link with four neighbours, and somebody who does what the FIB asks for.
+
+use std::hint::black_box;
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::Instant;
+
+use bgp_fib::{
+    Address, Event, Fib, FibConfig, Kind, Link, MAIN_TABLE, Mac, Neighbor, NeighborState, Op, OpId,
+    PROTOCOL_BGP, RouteSpec, RouteTarget,
+};
+use bgp_wire::{Prefix, ScopedNextHop};
+
+/// Operations that are asked for at a time.
+pub const BATCH: usize = 256;
+const IFINDEX: u32 = 2;
+const HOPS: u32 = 4;
+
+/// The next hop over neighbour number `at`, of four.
+pub fn hop(at: u32) -> ScopedNextHop {
+    ScopedNextHop { next_hop: crate::peer_address(at).into(), interface: None }
+}
+
+/// A host with one link and four neighbours on it.
+fn facts(kind: Kind) -> Vec<Event> {
+    let mac = |last| Some(Mac([2, 0, 0, 0, 0, last]));
+    match kind {
+        Kind::Links => vec![Event::Link(Link {
+            ifindex: IFINDEX,
+            name: "eth0".into(),
+            admin_up: true,
+            carrier: true,
+            loopback: false,
+            mac: mac(1),
+            master: None,
+        })],
+        Kind::Addresses => vec![Event::Address(Address {
+            ifindex: IFINDEX,
+            address: Ipv4Addr::new(172, 50, 0, 1).into(),
+            prefix_len: 16,
+            tentative: false,
+        })],
+        Kind::Neighbors => (0..HOPS)
+            .map(|at| {
+                Event::Neighbor(Neighbor {
+                    ifindex: IFINDEX,
+                    address: crate::peer_address(at),
+                    mac: mac(2),
+                    state: NeighborState::Permanent,
+                })
+            })
+            .collect(),
+        Kind::Nexthops | Kind::Routes => Vec::new(),
+    }
+}
+
+/// What the daemon does until there is nothing to do, with a kernel that does everything; how many routes it was told of.
+pub fn drive(fib: &mut Fib, now: Instant, ops: &mut Vec<(OpId, Op)>) -> u32 {
+    let mut routes = 0;
+    loop {
+        fib.next_ops(BATCH, ops);
+        if ops.is_empty() {
+            return routes;
+        }
+        for (id, op) in ops.drain(..) {
+            if let Op::Dump(kind) = op {
+                fib.observe(Event::DumpStart(kind), now);
+                facts(kind).into_iter().for_each(|event| fib.observe(event, now));
+                fib.observe(Event::DumpEnd(kind), now);
+            }
+            routes += u32::from(matches!(op, Op::RouteAdd(_) | Op::RouteReplace(_) | Op::RouteDel { .. }));
+            black_box(fib.confirm(id, Ok(()), now));
+        }
+    }
+}
+
+/// Says of each prefix where it shall lead, or that it shall be gone.
+pub fn want(fib: &mut Fib, prefixes: &[Prefix], next_hops: Option<&[ScopedNextHop]>, now: Instant) {
+    for prefix in prefixes {
+        fib.want(*prefix, next_hops, now);
+    }
+}
+
+/// A FIB whose kernel has been read, with routes over one next hop.
+pub fn fib(prefixes: &[Prefix], now: Instant) -> Fib {
+    let mut fib = Fib::new(FibConfig::default(), now);
+    drive(&mut fib, now, &mut Vec::new());
+    want(&mut fib, prefixes, Some(&[hop(0)]), now);
+    drive(&mut fib, now, &mut Vec::new());
+    fib
+}
+
+/// So many different host routes.
+pub fn prefixes(count: u32) -> Vec<Prefix> {
+    (0..count)
+        .map(|at| Prefix::host(Ipv4Addr::from(0x0a00_0000 + at.wrapping_mul(0x9e37) % 0x0100_0000).into()))
+        .collect()
+}
+
+/// Requests to add a batch of routes over one next-hop object.
+pub fn additions(host: impl Fn(Ipv4Addr) -> IpAddr) -> Vec<Op> {
+    let add = |at: u32| {
+        Op::RouteAdd(RouteSpec {
+            prefix: Prefix::host(host(Ipv4Addr::from(0x0a00_0000 + at))),
+            table: MAIN_TABLE,
+            protocol: PROTOCOL_BGP,
+            metric: 20,
+            preferred_source: None,
+            target: RouteTarget::Nexthop(186_000_001),
+        })
+    };
+    (0..BATCH as u32).map(add).collect()
+}
