@@ -159,7 +159,7 @@ impl Forwardings {
 }
 
 /// Sorted, each hop once with the largest of its weights, in lowest terms; without weights where all are equal.
-fn weighed(hops: &[u32], weights: &[u16]) -> (SmallVec<[u32; 4]>, SmallVec<[u16; 4]>) {
+pub(crate) fn weighed(hops: &[u32], weights: &[u16]) -> (SmallVec<[u32; 4]>, SmallVec<[u16; 4]>) {
     let mut shares: SmallVec<[(u32, u16); 4]> = hops.iter().copied().zip(weights.iter().copied()).collect();
     shares.sort_unstable_by_key(|(hop, weight)| (*hop, std::cmp::Reverse(*weight)));
     shares.dedup_by_key(|(hop, _)| *hop);

@@ -18,7 +18,7 @@ use crate::column::Cell;
 use crate::config::{PeerId, PeerSettings};
 use crate::decision::{self, Multipath};
 use crate::export::Best;
-use crate::forwarding::RouteSource;
+use crate::forwarding::{RouteSource, weighed};
 use crate::group::Profile;
 use crate::interned::NONE;
 use crate::peer::Peer;
@@ -37,6 +37,9 @@ pub struct Proposal {
     /// Networks that would be withdrawn.
     pub networks_removed: BTreeSet<Prefix>,
 }
+
+/// Next hops in order, each with its share.
+pub type Shares = Vec<(ScopedNextHop, u16)>;
 
 /// How far a walk has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,8 +64,8 @@ pub struct Impact {
     pub refused: Vec<(PeerId, Refusal)>,
     /// Peers that would be gone and their path with them.
     pub lost: Vec<PeerId>,
-    /// Next hops now and then, where they differ.
-    pub forwarding: Option<(Vec<ScopedNextHop>, Vec<ScopedNextHop>)>,
+    /// Next hops now and then with their shares, where they differ.
+    pub forwarding: Option<(Shares, Shares)>,
     /// Peers that would be told the prefix, and are not now.
     pub announced: Vec<PeerId>,
     /// Peers from which it would be withdrawn.
@@ -106,7 +109,7 @@ struct Chosen {
 /// What a selection gives.
 struct Outcome {
     best: Option<Chosen>,
-    next_hops: Vec<ScopedNextHop>,
+    shares: Shares,
 }
 
 /// How a peer would be written to, family by family of the walk.
@@ -156,6 +159,12 @@ impl Rib {
         }
     }
 
+    /// Whether some peer's share is another.
+    fn weighs_anew(&self, proposal: &Proposal) -> bool {
+        let weight = |id: &PeerId| self.settings(*id).and_then(|settings| settings.weight);
+        proposal.peers.iter().any(|(id, then)| then.as_ref().is_some_and(|then| then.weight != weight(id)))
+    }
+
     fn targets(&self, proposal: &Proposal, family: Family) -> Vec<Target<'_>> {
         let present = self.peers.iter().flatten().filter(|peer| peer.speaks(family));
         present
@@ -187,10 +196,11 @@ impl Rib {
         self.judge(proposal, id, &mut impact);
         let now = self.present(family, id);
         let ours = proposal.networks_added.contains(&prefix) || proposal.networks_removed.contains(&prefix);
-        let then = if impact.touches_paths() || ours || proposal.multipath.is_some() {
+        let elsewhere = proposal.multipath.is_some() || self.weighs_anew(proposal);
+        let then = if impact.touches_paths() || ours || elsewhere {
             let then = self.proposed(proposal, prefix, id);
-            if then.next_hops != now.next_hops {
-                impact.forwarding = Some((now.next_hops, then.next_hops));
+            if then.shares != now.shares {
+                impact.forwarding = Some((now.shares, then.shares));
             }
             then.best
         } else {
@@ -239,7 +249,7 @@ impl Rib {
         let forwarding = self.forwardings.forwarding(entry.forwarding, &self.hops);
         Outcome {
             best,
-            next_hops: forwarding.map(|forwarding| forwarding.next_hops.clone()).unwrap_or_default(),
+            shares: forwarding.map(|forwarding| forwarding.shares().collect()).unwrap_or_default(),
         }
     }
 
@@ -248,7 +258,7 @@ impl Rib {
         let family = prefix.family();
         if proposal.networks_added.contains(&prefix) {
             let best = Chosen { peer: PeerId::LOCAL, set: None, source: RouteSource::Local };
-            return Outcome { best: Some(best), next_hops: Vec::new() };
+            return Outcome { best: Some(best), shares: Vec::new() };
         }
         let mut candidates = Vec::new();
         if !proposal.networks_removed.contains(&prefix) {
@@ -274,14 +284,24 @@ impl Rib {
         let used = candidates.get(..used).unwrap_or_default();
         let best =
             used.first().map(|best| Chosen { peer: best.peer, set: Some(best.set), source: best.source });
-        let mut hops: SmallVec<[u32; 4]> = used.iter().map(|path| path.hop).collect();
-        if best.is_some_and(|best| best.source == RouteSource::Local) {
-            hops.clear();
-        }
-        let mut next_hops: Vec<_> = hops.iter().filter_map(|hop| self.hops.key(*hop)).collect();
-        next_hops.sort_unstable();
-        next_hops.dedup();
-        Outcome { best, next_hops }
+        let forwarded = match best {
+            Some(best) if best.source != RouteSource::Local => used,
+            Some(_) | None => &[],
+        };
+        let weights = self.weights_by(forwarded, |path| {
+            let proposed = proposal.peers.get(&path.peer).and_then(Option::as_ref);
+            proposed.or_else(|| self.settings(path.peer))?.weight
+        });
+        let each: SmallVec<[u16; 4]> =
+            if weights.is_empty() { forwarded.iter().map(|_| 1).collect() } else { weights };
+        let hops: SmallVec<[u32; 4]> = forwarded.iter().map(|path| path.hop).collect();
+        let (hops, weights) = weighed(&hops, &each);
+        let weights = weights.iter().copied().chain(std::iter::repeat(1));
+        let keys = hops.iter().zip(weights);
+        let mut shares: Shares =
+            keys.filter_map(|(hop, weight)| Some((self.hops.key(*hop)?, weight))).collect();
+        shares.sort_unstable();
+        Outcome { best, shares }
     }
 
     fn compare_exports(

@@ -64,7 +64,7 @@ mod weights;
 pub use config::{MaximumPrefix, MaximumPrefixAction, PeerId, PeerSettings, RibConfig};
 pub use decision::Step;
 pub use forwarding::{Forwarding, RouteSource};
-pub use impact::{Impact, Position, Proposal};
+pub use impact::{Impact, Position, Proposal, Shares};
 pub use long_lived::LongLived;
 pub use next_hops::{Reachability, Watch};
 pub use reason::{BestReason, NextHopFault, Refusal, Unreachable, Verdict};

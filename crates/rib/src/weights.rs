@@ -14,11 +14,20 @@ const MOST: u16 = 256;
 impl Rib {
     /// A weight for each path of a multipath set, 1 to 256; none where all are to be equal.
     pub(crate) fn weights(&self, used: &[Candidate]) -> SmallVec<[u16; 4]> {
+        self.weights_by(used, |path| {
+            self.peers.get(path.place).and_then(|peer| peer.as_ref()?.settings.weight)
+        })
+    }
+
+    /// [`Rib::weights`] where peers have other weights than their settings say.
+    pub(crate) fn weights_by(
+        &self,
+        used: &[Candidate],
+        configured: impl Fn(&Candidate) -> Option<u16>,
+    ) -> SmallVec<[u16; 4]> {
         if used.len() < 2 {
             return SmallVec::new();
         }
-        let configured =
-            |path: &Candidate| self.peers.get(path.place).and_then(|peer| peer.as_ref()?.settings.weight);
         if used.iter().any(|path| configured(path).is_some()) {
             return used.iter().map(|path| configured(path).unwrap_or(1).clamp(1, MOST)).collect();
         }

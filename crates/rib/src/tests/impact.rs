@@ -38,13 +38,13 @@ impl World {
     fn new(announced: &[(u8, u8)], policies: &[(u8, u8)], network: bool) -> Self {
         let mut rib = Rib::new(config());
         for (number, hop) in (0u32..).zip(HOPS) {
-            let settings = if number == 3 { internal(hop) } else { external(64512 + number % 2, hop) };
+            let settings = if number == 3 { internal(hop) } else { external(64600 + number % 2, hop) };
             let (import, export) = policies.get(number as usize).copied().unwrap_or((9, 9));
             let settings = PeerSettings { import: policy(import), export: policy(export), ..settings };
             rib.add_peer(PeerId(number), settings);
             for (at, (mask, long)) in announced.iter().enumerate() {
                 if mask & (1 << number) != 0 {
-                    let mut asns = vec![64512 + number % 2];
+                    let mut asns = vec![64600 + number % 2];
                     asns.extend((long & (1 << number) != 0).then_some(9));
                     rib.receive_update(PeerId(number), &announce(&path(&asns), hop, &[PREFIXES[at]]));
                 }
@@ -138,8 +138,8 @@ proptest! {
         world.carry_out(&proposal);
 
         // The kernel side.
-        let words = |hops: &[ScopedNextHop]| -> Vec<String> {
-            hops.iter().map(|hop| hop.next_hop.to_string()).collect()
+        let words = |shares: &[(ScopedNextHop, u16)]| -> Vec<String> {
+            shares.iter().map(|(hop, _)| hop.next_hop.to_string()).collect()
         };
         let mut expected = kernel;
         for impact in &impacts {
@@ -198,4 +198,20 @@ fn a_refusal_comes_with_its_reason() {
     );
     let (now, then) = impacts[0].forwarding.clone().unwrap();
     assert_eq!((now.len(), then.len()), (1, 0));
+}
+
+#[test]
+fn another_share_is_a_change_of_the_kernels_route() {
+    let mut world = World::new(&[(3, 0), (1, 0)], &[(9, 9); 4], false);
+    let settings = world.rib.settings(PeerId(0)).unwrap().clone();
+    let settings = PeerSettings { weight: Some(3), ..settings };
+    let proposal = Proposal { peers: BTreeMap::from([(PeerId(0), Some(settings))]), ..Proposal::default() };
+    let impacts = world.imagine(&proposal);
+    assert_eq!(impacts.len(), 1, "the other prefix has one path: {impacts:?}");
+    let (now, then) = impacts[0].forwarding.clone().unwrap();
+    let weights =
+        |shares: &[(ScopedNextHop, u16)]| shares.iter().map(|(_, weight)| *weight).collect::<Vec<_>>();
+    assert_eq!((weights(&now), weights(&then)), (vec![1, 1], vec![3, 1]));
+    world.carry_out(&proposal);
+    assert_eq!(world.imagine(&proposal), []);
 }

@@ -81,7 +81,12 @@ fn kernel_in_words(impact: &Impact) -> Option<RouteImpact> {
     Some(RouteImpact { kind, prefix: impact.prefix.to_string(), peer: None, detail: Some(detail) })
 }
 
-fn via(next_hops: &[ScopedNextHop]) -> String {
-    let words: Vec<_> = next_hops.iter().map(|hop| hop.next_hop.to_string()).collect();
+fn via(shares: &[(ScopedNextHop, u16)]) -> String {
+    let equal = shares.iter().all(|(_, weight)| *weight == 1);
+    let word = |(hop, weight): &(ScopedNextHop, u16)| match equal {
+        true => hop.next_hop.to_string(),
+        false => format!("{} weight {weight}", hop.next_hop),
+    };
+    let words: Vec<_> = shares.iter().map(word).collect();
     format!("via {}", words.join(", "))
 }
