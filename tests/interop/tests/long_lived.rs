@@ -68,7 +68,7 @@ fn an_agent_that_stays_away_is_the_last_choice_and_comes_back_as_it_was() -> Res
         Ok(daemon.path("2004::1/128", &node)?["long_lived_stale"] == true)
     })?;
     assert!(daemon.ctl("show routes 2004::1/128")?.contains("long-lived stale"));
-    assert_eq!(gateways(&lab.host, "2004::1")?.into_iter().collect::<Vec<_>>(), [node.clone()]);
+    assert_eq!(gateways(&lab.host, "2004::1")?.into_iter().collect::<Vec<_>>(), std::slice::from_ref(&node));
     lab.until("BIRD is told so, and the other node is told nothing any more", seconds(10), || {
         let shown = bird.ask("show route all 2004::1/128")?;
         Ok(shown.contains("(65535,6)") && advertised(&daemon, &lab.nodes[2].v6())? == 0)
