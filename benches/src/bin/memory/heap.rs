@@ -132,14 +132,22 @@ fn structure<'a>(frames: impl Iterator<Item = &'a str>) -> Structure {
     }
 }
 
-/// The file of a frame (`0x…: function (path:line:column)`), if it is in a crate of ours that holds something.
+/// The crates that hold something.
+const OURS: [&str; 5] = ["wire", "policy", "rib", "fib", "session"];
+
+/// The file of a frame (`0x…: function (path:line:column)`), if it is in a crate of ours. The profiler keeps the last three
+/// parts of a path; where the crate is not among them, the function says it.
 fn file(frame: &str) -> Option<String> {
-    let (_, place) = frame.rsplit_once('(')?;
+    let (before, place) = frame.rsplit_once('(')?;
     let path = place.split(':').next()?;
-    let (before, inside) = path.split_once("/src/")?;
-    let name = before.rsplit('/').next()?;
-    let ours = ["wire", "policy", "rib", "fib", "session"].contains(&name);
-    ours.then(|| format!("crates/{name}/src/{inside}"))
+    if let Some((name, inside)) = path.split_once("/src/") {
+        let name = name.rsplit('/').next()?;
+        return OURS.contains(&name).then(|| format!("crates/{name}/src/{inside}"));
+    }
+    let inside = path.strip_prefix("src/")?;
+    let function = before.split_once(": ")?.1.trim_start_matches(['<', '&']);
+    let name = OURS.iter().find(|name| function.starts_with(&format!("bgp_{name}::")))?;
+    Some(format!("crates/{name}/src/{inside}"))
 }
 
 /// What a file says of itself first.
@@ -167,6 +175,11 @@ mod tests {
         assert_eq!(all.to_string(), "rib/interned.rs for rib/attributes.rs");
         assert_eq!(structure(frames.into_iter().skip(2)).to_string(), "rib/attributes.rs");
         assert_eq!(structure(frames.into_iter().skip(3)), Structure::Unknown);
+        let deep = [
+            "0x1: hashbrown::raw::RawTable<bgp_fib::routes::Route>::reserve (src/raw/mod.rs:700:9)",
+            "0x2: <bgp_fib::routes::table::Table>::add (src/routes/table.rs:60:13)",
+        ];
+        assert_eq!(structure(deep.into_iter()).to_string(), "fib/routes/table.rs");
         assert!(first_sentence("crates/rib/src/lib.rs").starts_with("Adj-RIB-In, decision"));
     }
 
