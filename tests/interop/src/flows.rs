@@ -1,7 +1,7 @@
 //! Long-lived TCP connections to a service: which node each is on, and which of them live through an event.
 //!
 //! The backend says its node's name when a connection comes and then sends back what it gets. Every connection exchanges a
-//! line ten times a second, so all of them are in use; one that gets no answer for [`PATIENCE`], or an error, is broken.
+//! line ten times a second, so all of them are in use; one that gets no answer for `PATIENCE`, or an error, is broken.
 
 use std::collections::BTreeMap;
 use std::io::{ErrorKind, Read, Write};
