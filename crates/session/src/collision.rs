@@ -19,6 +19,8 @@
 //! old session at the SYN where graceful restart was negotiated; the KEEPALIVE comes as surely, and its routes are
 //! kept as if the connection had been lost.
 
+use std::time::Instant;
+
 use bgp_wire::notification::{CeaseCode, Notification};
 
 use crate::config::PeerConfig;
@@ -38,7 +40,8 @@ pub(crate) struct Other {
 pub(crate) enum Stage {
     OpenSent,
     OpenConfirm,
-    Established,
+    /// Since then.
+    Established(Instant),
 }
 
 impl Other {
@@ -47,7 +50,7 @@ impl Other {
             State::Idle(_) | State::Connect(_) | State::Active(_) => return None,
             State::OpenSent(_) => Stage::OpenSent,
             State::OpenConfirm(_) => Stage::OpenConfirm,
-            State::Established(_) => Stage::Established,
+            State::Established(session) => Stage::Established(session.since),
         };
         state.connection().map(|connection| Self { direction: connection.direction, stage })
     }
@@ -65,11 +68,20 @@ pub(crate) enum Verdict {
 }
 
 /// An OPEN was accepted on the connection of `negotiated` while there is `other`.
-pub(crate) fn judge(config: &PeerConfig, negotiated: &Negotiated, other: Option<Other>) -> Verdict {
+///
+/// A weak connection that was `opened` before the session on the strong one is what a collision has left, not a peer that
+/// is back: its KEEPALIVE may be under way already, and the Cease behind it.
+pub(crate) fn judge(
+    config: &PeerConfig,
+    negotiated: &Negotiated,
+    opened: Instant,
+    other: Option<Other>,
+) -> Verdict {
     let Some(other) = other else { return Verdict::Both };
     let strong = strong_direction(config, negotiated);
     match (other.stage, negotiated.direction == strong) {
-        (Stage::Established, _) => Verdict::Both,
+        (Stage::Established(since), false) if other.direction == strong && opened < since => Verdict::Other,
+        (Stage::Established(_), _) => Verdict::Both,
         (Stage::OpenSent | Stage::OpenConfirm, true) => Verdict::This,
         // Our own dial is the strong one and its OPEN is out; or the peer's OPEN came over it already.
         (Stage::OpenSent, false) if strong == Direction::Outgoing => Verdict::Other,

@@ -52,14 +52,16 @@ pub(crate) struct Connection {
     pub(crate) id: ConnectionId,
     pub(crate) direction: Direction,
     pub(crate) endpoints: Endpoints,
+    /// When it was there.
+    pub(crate) opened: Instant,
     pub(crate) framer: Framer,
     /// SendHoldTimer, RFC 9687: runs only while the peer leaves octets of ours untaken.
     pub(crate) send_hold: Option<Instant>,
 }
 
 impl Connection {
-    pub(crate) fn new(id: ConnectionId, direction: Direction, endpoints: Endpoints) -> Self {
-        Self { id, direction, endpoints, framer: Framer::new(), send_hold: None }
+    pub(crate) fn new(id: ConnectionId, direction: Direction, endpoints: Endpoints, now: Instant) -> Self {
+        Self { id, direction, endpoints, opened: now, framer: Framer::new(), send_hold: None }
     }
 
     /// The peer leaves our octets untaken: they may wait for `time`, without an end where there is none.

@@ -157,7 +157,7 @@ impl Peer {
         now: Instant,
         out: &mut Vec<Output>,
     ) {
-        let connection = Connection::new(id, direction, endpoints);
+        let connection = Connection::new(id, direction, endpoints, now);
         match direction {
             Direction::Outgoing => self.dialled(connection, now, out),
             Direction::Incoming => self.accept(connection, now, out),

@@ -309,6 +309,7 @@ impl Peer {
             id,
             direction: negotiated.direction,
             endpoints: negotiated.endpoints,
+            opened: now,
             framer,
             send_hold: at(left.send_hold_millis),
         };

@@ -68,7 +68,7 @@ impl OpenSent {
 
     /// The OPEN is good; RFC 4271 section 6.8 asks whether it is the one.
     fn agreed(self, negotiated: Negotiated, cx: &mut Context<'_>) -> State {
-        match collision::judge(cx.config, &negotiated, cx.other) {
+        match collision::judge(cx.config, &negotiated, self.connection.opened, cx.other) {
             Verdict::Both => OpenConfirm::enter(self.connection, negotiated, cx),
             Verdict::This => {
                 cx.give_up_other = true;

@@ -54,8 +54,9 @@ fn exceeded() -> Exceeded {
 }
 
 /// Every event, once for each way in which it can be meant.
+#[expect(clippy::disallowed_methods, reason = "virtual time begins somewhere")]
 fn events() -> Vec<Event> {
-    let incoming = Connection::new(ConnectionId(7), Direction::Incoming, endpoints());
+    let incoming = Connection::new(ConnectionId(7), Direction::Incoming, endpoints(), Instant::now());
     vec![
         Event::Start,
         Event::Stop(Stop::Shutdown("maintenance".to_owned())),

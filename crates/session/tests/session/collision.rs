@@ -55,6 +55,25 @@ proptest! {
     }
 }
 
+/// The first one's OPEN on its own, weak connection is on the way for longer than the whole handshake on the strong one,
+/// with a KEEPALIVE and at last a Cease behind it. It must not replace the session, which the Cease would leave nobody with.
+#[test]
+fn a_weak_connection_older_than_the_session_does_not_replace_it() {
+    let [first, second] = speakers([1, 2], [1, 2]);
+    let waits = PeerConfig { mode: Mode::Passive, ..second.clone() };
+    let mut sim = Sim::new([first, waits], 8_659_618_395_289_199_008);
+    (sim.delay, sim.jitter) = (millis(1), millis(38));
+    sim.start_both();
+    sim.run(millis(9));
+    sim.with(1, |peer, now, out| {
+        peer.set_config(second, now, out);
+    });
+    sim.run(millis(500));
+    let [a, b] = &sim.sides;
+    assert!(a.session().is_some() && a.session() == b.session(), "{:?} {:?}", a.downs, b.downs);
+    assert_eq!([a.ups.len(), b.ups.len()], [1, 1], "flapped: {:?} {:?}", a.downs, b.downs);
+}
+
 /// Both dial at the same moment over a symmetric network: the stronger one's connection is it.
 #[test]
 fn simultaneous_dials() {
