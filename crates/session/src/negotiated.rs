@@ -1,4 +1,4 @@
-//! What two OPENs make together: RFC 4271 section 4.2, RFC 5492 section 2.
+//! What two OPENs make together: RFC 4271 section 4.2, RFC 5492 section 3.
 //!
 //! Owns our OPEN, the judgement over the peer's (RFC 4271 section 6.2, RFC 6286 section 2.2), and [`Negotiated`], which
 //! is all that anybody needs to know of either afterwards.

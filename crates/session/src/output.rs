@@ -151,7 +151,7 @@ impl DownReason {
             // Nobody would hear it.
             Self::NodeGone(_) => None,
             Self::Sent(notification) | Self::Fault { notification, .. } => Some(notification.clone()),
-            // RFC 9687 section 4 lets us try, for the peer's log; nobody waits for it to get through.
+            // RFC 9687 section 5 lets us try, for the peer's log; nobody waits for it to get through.
             Self::SendHoldTimerExpired => Some(Notification::send_hold_timer_expired()),
             Self::Shutdown(reason) => {
                 Some(Notification::cease(CeaseCode::AdministrativeShutdown, text(reason)))

@@ -32,7 +32,7 @@ pub mod error {
     pub const CEASE: u8 = 6;
     /// RFC 7313 section 5.
     pub const ROUTE_REFRESH: u8 = 7;
-    /// RFC 9687 section 4.
+    /// RFC 9687 section 9.
     pub const SEND_HOLD_TIMER: u8 = 8;
 }
 

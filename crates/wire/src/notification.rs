@@ -136,7 +136,7 @@ impl Notification {
         Self::with(error::FSM, 3, vec![kind])
     }
 
-    /// 8/0, RFC 9687 section 4.
+    /// 8/0, RFC 9687 section 6.
     pub const fn send_hold_timer_expired() -> Self {
         Self::new(error::SEND_HOLD_TIMER, 0)
     }

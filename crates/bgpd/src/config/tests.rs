@@ -71,7 +71,7 @@ fn a_neighbor_takes_from_its_group_and_then_from_bgp() {
     assert_eq!(second.settings.session.families, PerFamily { ipv4: true, ipv6: true });
 }
 
-/// RFC 8212 section 3, RFC 5082 section 2.1, RFC 8538 section 4.1.
+/// RFC 8212 section 3, RFC 5082 section 3, RFC 8538 section 4.1.
 #[test]
 fn a_neighbor_that_says_nothing_has_no_policy_no_gtsm_and_a_stale_time() {
     let config = good(&with_bgp("[neighbor.\"10.0.0.1\"]\nremote-asn = 64512\n")).config;

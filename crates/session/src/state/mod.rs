@@ -89,7 +89,7 @@ pub(crate) enum Event {
     Update(Update),
     /// RFC 2918 section 3.
     RouteRefresh(RouteRefresh),
-    /// 29, RFC 9687 section 3.
+    /// 29, RFC 9687 section 4.2.
     SendHoldTimerExpired,
 }
 

@@ -131,7 +131,7 @@ fn no_timers_where_the_hold_time_is_off() {
     assert_eq!(hand.due(), None);
 }
 
-/// 8 minutes or twice the hold time, whichever is longer: RFC 9687 section 3.
+/// 8 minutes or twice the hold time, whichever is longer: RFC 9687 section 6.
 #[test]
 fn send_hold_timer() {
     for (hold, expected) in [(90, 480), (3600, 7200)] {

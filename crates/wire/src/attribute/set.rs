@@ -187,7 +187,7 @@ fn list<const N: usize, T>(value: &[u8], make: impl Fn([u8; N]) -> T) -> Vec<T> 
     value.as_chunks().0.iter().map(|octets| make(*octets)).collect()
 }
 
-/// A large community that occurs again says nothing new and is not passed on, RFC 8092 section 2.
+/// A large community that occurs again says nothing new and is not passed on, RFC 8092 section 3.
 fn distinct(mut communities: Vec<LargeCommunity>) -> Vec<LargeCommunity> {
     if communities.len() > 1 {
         let mut seen = HashSet::with_capacity(communities.len());

@@ -94,7 +94,7 @@ fn send_hold(typed: Option<&Spanned<Number<0, 65535>>>, hold: HoldTime, sink: &m
     if seconds != 0 && seconds <= hold {
         let title = format!("`send-hold-time` must be more than `hold-time`, which is {hold}");
         let fault = Fault::error(typed.span(), title).label(format!("0 (off) or more than {hold}"));
-        sink.push(fault.help("RFC 9687 section 3 recommends 480 or twice the hold time, whichever is more"));
+        sink.push(fault.help("RFC 9687 section 6 recommends 480 or twice the hold time, whichever is more"));
     }
     match seconds {
         0 => SendHold::Off,
