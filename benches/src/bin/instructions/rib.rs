@@ -141,6 +141,8 @@ pub(crate) fn refresh(steps: u32, _: u32) -> ! {
     measure(|| {
         for _ in 0..steps {
             rib.request_refresh(PeerId(FIRST_READER), Family::Ipv4Unicast);
+            // What that is, is found out in portions.
+            while rib.decide(4096) {}
             pull(&mut rib, 0, &mut out);
         }
         steps * ROUTES

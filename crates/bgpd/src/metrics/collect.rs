@@ -19,7 +19,8 @@ pub(super) fn describe() {
     describe_histogram!(
         "bgpd_update_to_kernel_seconds",
         Unit::Seconds,
-        "Time from an UPDATE on the socket to the kernel's confirmation of its route."
+        "Time from an UPDATE on the socket to the kernel's confirmation of its route; routes that came together and were \
+         confirmed together count once."
     );
 }
 
