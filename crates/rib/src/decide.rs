@@ -55,9 +55,7 @@ impl Rib {
                 break;
             }
         }
-        if self.tables.iter().all(|(_, table)| table.undecided.is_empty()) {
-            self.round = self.round.wrapping_add(1);
-        }
+        self.round = self.round.wrapping_add(1);
         for family in Family::ALL {
             self.fill_groups(family, left);
             self.catch_up(family, budget.max(2));

@@ -105,7 +105,7 @@ pub(crate) enum Pace {
     Bulk,
 }
 
-/// Changes of a peer that are urgent, each time that all others are decided.
+/// Changes of a peer that are urgent, from one portion of decisions to the next.
 const URGENT_CHANGES: u32 = 64;
 
 /// How many changes of a peer are still urgent.

@@ -29,7 +29,7 @@ pub struct Rib {
     pub(crate) sets: AttributeSets,
     pub(crate) hops: NextHops,
     pub(crate) forwardings: Forwardings,
-    /// Counts the times that everything was decided.
+    /// Counts portions of decisions.
     pub(crate) round: u32,
     /// Lent to each decision.
     pub(crate) scratch: Vec<Candidate>,
