@@ -39,12 +39,9 @@ impl Rib {
         for family in Family::ALL {
             let state = &mut peer.families[family].out;
             let table = &mut self.tables[family];
-            let mut group = match state.group.map(|at| table.groups.get_mut(at).and_then(Option::take)) {
-                Some(Some(group)) => Some(group),
-                Some(None) | None => None,
-            };
+            let mut group = table.take_group(state.group);
             if group.as_ref().is_some_and(|group| group.filling.is_some()) {
-                restore(table, state, group);
+                table.put_group(state.group, group);
                 continue;
             }
             let mut writer = Writer {
@@ -58,7 +55,7 @@ impl Rib {
                 from: Exports { sets: &self.sets, hops: &self.hops, local_asn: self.config.local_asn },
             };
             let done = writer.write(out, limit);
-            restore(table, state, group);
+            table.put_group(state.group, group);
             if !done {
                 return true;
             }
@@ -88,14 +85,6 @@ impl Rib {
     /// Peers for which [`Rib::next_update`] has something.
     pub fn peers_with_updates(&self) -> impl Iterator<Item = PeerId> + '_ {
         self.peers.iter().flatten().map(|peer| peer.id).filter(|id| self.has_update(*id))
-    }
-}
-
-fn restore(table: &mut Table, state: &PeerOut, group: Option<Box<Group>>) {
-    if let (Some(at), Some(group)) = (state.group, group)
-        && let Some(place) = table.groups.get_mut(at)
-    {
-        *place = Some(group);
     }
 }
 

@@ -300,7 +300,7 @@ impl Rib {
     fn export_to(&mut self, family: Family, at: usize, id: u32, change: &Change) {
         let table = &mut self.tables[family];
         let Some(prefix) = table.prefixes.prefix(id) else { return };
-        let Some(mut group) = table.groups.get_mut(at).and_then(Option::take) else { return };
+        let Some(mut group) = table.take_group(Some(at)) else { return };
         let from = Exports { sets: &self.sets, hops: &self.hops, local_asn: self.config.local_asn };
         let new = change.best.filter(|best| from.announces(&group.profile, prefix, *best));
         let old = group.cells.get(id).set();
@@ -326,9 +326,7 @@ impl Rib {
                 table.hold(id);
             }
         }
-        if let Some(place) = table.groups.get_mut(at) {
-            *place = Some(group);
-        }
+        table.put_group(Some(at), Some(group));
     }
 
     /// Exports what was best already when a group came into being.
@@ -395,7 +393,7 @@ impl Rib {
         let table = &mut self.tables[family];
         for out in self.peers.iter_mut().flatten().map(|peer| &mut peer.families[family].out) {
             let Some(first) = out.caught_up_to else { continue };
-            let group = out.group.and_then(|at| table.groups.get_mut(at)?.take());
+            let group = table.take_group(out.group);
             let (mut id, mut left) = (first, budget);
             while left > 0 && (id as usize) < table.ids() {
                 left -= 1;
@@ -406,11 +404,7 @@ impl Rib {
                 id += 1;
             }
             out.caught_up_to = Some(id).filter(|id| (*id as usize) < table.ids());
-            if let (Some(at), Some(group)) = (out.group, group)
-                && let Some(place) = table.groups.get_mut(at)
-            {
-                *place = Some(group);
-            }
+            table.put_group(out.group, group);
         }
     }
 

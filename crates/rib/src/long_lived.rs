@@ -11,7 +11,6 @@ use hashbrown::HashMap;
 use crate::column::Cell;
 use crate::config::PeerId;
 use crate::peer::Pace;
-use crate::receive::AdjRibIn;
 use crate::rib::Rib;
 
 /// What became of the stale routes of a family.
@@ -34,16 +33,7 @@ impl Rib {
         let stale: Vec<(u32, Cell)> = state.received.iter().filter(|(_, cell)| cell.stale()).collect();
         // What each set becomes, held until the end.
         let mut marked: HashMap<u32, u32, _> = HashMap::with_hasher(self.seed);
-        let table = &mut self.tables[family];
-        let mut adj = AdjRibIn {
-            place,
-            state,
-            table,
-            sets: &mut self.sets,
-            hops: &mut self.hops,
-            forwardings: &self.forwardings,
-            kind: peer.settings.kind,
-        };
+        let Some(mut adj) = self.adj_rib_in(place, family) else { return outcome };
         for (prefix, cell) in stale {
             match adj.sets.get(cell.set()).map(|set| (set.summary.no_llgr(), set.summary.llgr_stale())) {
                 // What carries NO_LLGR is not retained.

@@ -215,6 +215,22 @@ pub(crate) struct AdjRibIn<'a> {
     pub(crate) kind: PeerKind,
 }
 
+impl Rib {
+    /// The Adj-RIB-In of the peer in a place.
+    pub(crate) fn adj_rib_in(&mut self, place: usize, family: Family) -> Option<AdjRibIn<'_>> {
+        let peer = self.peers.get_mut(place)?.as_mut()?;
+        Some(AdjRibIn {
+            place,
+            kind: peer.settings.kind,
+            state: &mut peer.families[family],
+            table: &mut self.tables[family],
+            sets: &mut self.sets,
+            hops: &mut self.hops,
+            forwardings: &self.forwardings,
+        })
+    }
+}
+
 impl AdjRibIn<'_> {
     /// The id behind the last, if it is for `prefix`: peers tell their tables in much the same order, and one peer does so
     /// again and again.

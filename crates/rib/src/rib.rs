@@ -13,7 +13,6 @@ use crate::forwarding::Forwardings;
 use crate::group::{Group, Profile};
 use crate::next_hops::{NextHops, Reachability, Watch};
 use crate::peer::{EndOfRib, Pace, Peer};
-use crate::receive::AdjRibIn;
 use crate::seed::Seed;
 use crate::table::{Orphan, Table};
 
@@ -139,16 +138,7 @@ impl Rib {
         }
         let stale: Vec<u32> =
             state.received.iter().filter(|(_, cell)| cell.stale()).map(|(prefix, _)| prefix).collect();
-        let table = &mut self.tables[family];
-        let mut adj = AdjRibIn {
-            place,
-            state,
-            table,
-            sets: &mut self.sets,
-            hops: &mut self.hops,
-            forwardings: &self.forwardings,
-            kind: peer.settings.kind,
-        };
+        let Some(mut adj) = self.adj_rib_in(place, family) else { return };
         for prefix in stale {
             adj.replace(prefix, Cell::NONE, Pace::Bulk);
         }

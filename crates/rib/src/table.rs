@@ -319,6 +319,20 @@ impl Table {
         }
     }
 
+    /// Lends a group out, so that the table can change meanwhile; see [`Table::put_group`].
+    pub(crate) fn take_group(&mut self, at: Option<usize>) -> Option<Box<Group>> {
+        self.groups.get_mut(at?)?.take()
+    }
+
+    /// Takes a group back that was lent out.
+    pub(crate) fn put_group(&mut self, at: Option<usize>, group: Option<Box<Group>>) {
+        if let (Some(at), Some(group)) = (at, group)
+            && let Some(place) = self.groups.get_mut(at)
+        {
+            *place = Some(group);
+        }
+    }
+
     /// Takes a peer out of a group, which goes with the last one.
     pub(crate) fn remove_member(&mut self, at: usize, peer: usize) {
         let Some(place) = self.groups.get_mut(at) else { return };

@@ -80,21 +80,18 @@ pub fn gateways(namespace: &Namespace, prefix: &str) -> Result<BTreeSet<String>>
 
 /// Starts to write down every change of routes in a namespace; the log has a line each, `Deleted …` for removals.
 pub fn watch_routes(lab: &Lab, namespace: &Namespace) -> Result<Process> {
-    let mut command = crate::command::words(&format!("ip -n {} -o monitor route", namespace.name()));
-    let watch = Process::start("watch-routes", &mut command, lab.dir())?;
-    // What it reports shows that it listens; the probe is a route of nobody.
-    lab.until("ip monitor listens", seconds(5), || {
-        namespace.ip("route add blackhole 192.0.2.255/32")?;
-        namespace.ip("route del blackhole 192.0.2.255/32")?;
-        Ok(watch.log().contains("192.0.2.255"))
-    })?;
-    Ok(watch)
+    watch("watch-routes", "route", lab, namespace)
 }
 
 /// Starts to write down every change of routes and nexthop objects in a namespace, as [`watch_routes`] does.
 pub fn watch_forwarding(lab: &Lab, namespace: &Namespace) -> Result<Process> {
-    let mut command = crate::command::words(&format!("ip -n {} -o monitor route nexthop", namespace.name()));
-    let watch = Process::start("watch-forwarding", &mut command, lab.dir())?;
+    watch("watch-forwarding", "route nexthop", lab, namespace)
+}
+
+fn watch(name: &str, objects: &str, lab: &Lab, namespace: &Namespace) -> Result<Process> {
+    let mut command = crate::command::words(&format!("ip -n {} -o monitor {objects}", namespace.name()));
+    let watch = Process::start(name, &mut command, lab.dir())?;
+    // What it reports shows that it listens; the probe is a route of nobody.
     lab.until("ip monitor listens", seconds(5), || {
         namespace.ip("route add blackhole 192.0.2.255/32")?;
         namespace.ip("route del blackhole 192.0.2.255/32")?;

@@ -21,22 +21,23 @@ const SMALL_OCTETS: usize = 512;
 /// Where peers send to.
 #[derive(Clone, Debug)]
 pub struct Inlet {
-    small: mpsc::Sender<Envelope>,
-    large: mpsc::Sender<Envelope>,
+    small: mpsc::Sender<Delivery>,
+    large: mpsc::Sender<Delivery>,
 }
 
 /// Where routing takes from.
 #[derive(Debug)]
 pub struct Outlet {
-    small: mpsc::Receiver<Envelope>,
-    large: mpsc::Receiver<Envelope>,
+    small: mpsc::Receiver<Delivery>,
+    large: mpsc::Receiver<Delivery>,
     /// Taken, and to be given out when the small ones that were there are.
-    taken: Option<(Envelope, usize)>,
+    taken: Option<(Delivery, usize)>,
 }
 
-/// A message on its way.
+/// A message on its way, and then arrived. Its sender may send small ones again when this is dropped, so not before it is
+/// worked on.
 #[derive(Debug)]
-pub(super) struct Envelope {
+pub struct Delivery {
     message: FromPeer,
     ticket: Option<Ticket>,
 }
@@ -83,7 +84,7 @@ impl Inlet {
     /// # Errors
     /// Routing has ended.
     pub async fn send_last(&self, message: FromPeer) -> Result<(), Gone> {
-        self.large.send(Envelope { message, ticket: None }).await.map_err(|_| Gone)
+        self.large.send(Delivery { message, ticket: None }).await.map_err(|_| Gone)
     }
 }
 
@@ -97,7 +98,7 @@ pub struct Lane {
 /// Room for a message.
 #[derive(Debug)]
 pub struct Permit<'a> {
-    permit: mpsc::Permit<'a, Envelope>,
+    permit: mpsc::Permit<'a, Delivery>,
     on_large: Option<&'a Arc<AtomicUsize>>,
 }
 
@@ -108,13 +109,13 @@ impl Permit<'_> {
             count.fetch_add(1, Ordering::Relaxed);
             Ticket(Arc::clone(count))
         });
-        self.permit.send(Envelope { message, ticket });
+        self.permit.send(Delivery { message, ticket });
     }
 }
 
 impl Lane {
     /// On which lane `message` goes now, and whether it is the large one.
-    fn choose(&self, message: &FromPeer) -> (&mpsc::Sender<Envelope>, Option<&Arc<AtomicUsize>>) {
+    fn choose(&self, message: &FromPeer) -> (&mpsc::Sender<Delivery>, Option<&Arc<AtomicUsize>>) {
         if is_small(message) && self.on_large.load(Ordering::Acquire) == 0 {
             (&self.inlet.small, None)
         } else {
@@ -169,10 +170,10 @@ impl Outlet {
             }
             tokio::select! {
                 biased;
-                Some(envelope) = self.small.recv() => return Some(Delivery::new(envelope)),
-                envelope = self.large.recv() => {
+                Some(delivery) = self.small.recv() => return Some(delivery),
+                delivery = self.large.recv() => {
                     // Small messages that its sender sent before it are there by now.
-                    self.taken = Some((envelope?, self.small.len()));
+                    self.taken = Some((delivery?, self.small.len()));
                 }
             }
         }
@@ -183,14 +184,14 @@ impl Outlet {
         if let Some(delivery) = self.take_due() {
             return Some(delivery);
         }
-        if let Ok(envelope) = self.small.try_recv() {
-            return Some(Delivery::new(envelope));
+        if let Ok(delivery) = self.small.try_recv() {
+            return Some(delivery);
         }
         if !large {
             return None;
         }
-        let envelope = self.large.try_recv().ok()?;
-        self.taken = Some((envelope, self.small.len()));
+        let delivery = self.large.try_recv().ok()?;
+        self.taken = Some((delivery, self.small.len()));
         self.take_due()
     }
 
@@ -198,12 +199,12 @@ impl Outlet {
     fn take_due(&mut self) -> Option<Delivery> {
         let (_, before) = self.taken.as_mut()?;
         if *before > 0
-            && let Ok(envelope) = self.small.try_recv()
+            && let Ok(delivery) = self.small.try_recv()
         {
             *before -= 1;
-            return Some(Delivery::new(envelope));
+            return Some(delivery);
         }
-        self.taken.take().map(|(envelope, _)| Delivery::new(envelope))
+        self.taken.take().map(|(delivery, _)| delivery)
     }
 
     /// Messages that wait.
@@ -212,32 +213,20 @@ impl Outlet {
     }
 }
 
-/// A message that has arrived. Its sender may send small ones again when this is dropped, so not before it is worked on.
-#[derive(Debug)]
-pub struct Delivery {
-    message: Option<FromPeer>,
-    ticket: Option<Ticket>,
-}
-
 impl Delivery {
-    fn new(Envelope { message, ticket }: Envelope) -> Self {
-        Self { message: Some(message), ticket }
-    }
-
     /// Octets of NLRI in it, by which work is measured.
     pub fn octets(&self) -> usize {
         match &self.message {
-            Some(FromPeer::Updates { octets, .. }) => *octets,
+            FromPeer::Updates { octets, .. } => *octets,
             _ => 0,
         }
     }
 
     /// Has `work` done on the message.
-    pub fn work(mut self, work: impl FnOnce(FromPeer)) {
-        if let Some(message) = self.message.take() {
-            work(message);
-        }
-        drop(self.ticket.take());
+    pub fn work(self, work: impl FnOnce(FromPeer)) {
+        let Self { message, ticket } = self;
+        work(message);
+        drop(ticket);
     }
 }
 
