@@ -213,6 +213,9 @@ pub struct Messages {
     pub queued_in_bytes: u64,
     /// Octets that wait to be written to the peer.
     pub queued_out_bytes: u64,
+    /// UPDATEs of the peer with a fault, whatever it cost (RFC 7606); the log has the first of them whole.
+    #[serde(default)]
+    pub malformed_updates: u64,
 }
 
 /// Messages by type, RFC 4271 section 4.1 and RFC 2918.

@@ -14,6 +14,8 @@ pub struct Counters {
     pub received_octets: MessageCounts,
     /// Octets of those in `sent`.
     pub sent_octets: MessageCounts,
+    /// UPDATEs of the peer with a fault, whatever it cost, RFC 7606.
+    pub malformed_updates: u64,
 }
 
 impl Counters {

@@ -44,7 +44,7 @@ pub use connection::{ConnectionId, Direction, Endpoints};
 pub use counters::{Counters, MessageCounts, MessageKind};
 pub use graceful_restart::{Forwarding, LongLived, PeerRestart};
 pub use negotiated::Negotiated;
-pub use output::{Down, DownReason, Exceeded, Note, Output, RouteRetention};
+pub use output::{Down, DownReason, Exceeded, Malformed, Note, Output, RouteRetention};
 pub use peer::{Command, Peer};
 pub use status::{StateName, Status, Waiting};
 pub use suspend::{CannotResume, Misfit, Suspended};

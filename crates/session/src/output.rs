@@ -291,4 +291,16 @@ pub enum Note {
         /// Who had opened it.
         direction: Direction,
     },
+    /// An UPDATE of the peer was not as it should be.
+    Malformed(Box<Malformed>),
+}
+
+/// What is needed to find out who made an UPDATE wrong, RFC 7606 section 6: it comes before what the message meant in
+/// spite of it, or before the end of the session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Malformed {
+    /// The message behind its header, whole.
+    pub body: Bytes,
+    /// What was made of it, with the faults of its attributes; `None` where it costs the session.
+    pub update: Option<Update>,
 }

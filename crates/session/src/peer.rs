@@ -8,12 +8,13 @@ use std::time::Instant;
 use bgp_wire::context::DecodeContext;
 use bgp_wire::framer::{HEADER_LEN, Next};
 use bgp_wire::message::{self, Message, MessageFault};
-use bytes::BytesMut;
+use bgp_wire::update::Update;
+use bytes::{Bytes, BytesMut};
 
 use crate::config::{PeerConfig, Takes};
 use crate::connection::{Connection, ConnectionId, Direction, Endpoints};
 use crate::counters::MessageKind;
-use crate::output::{Exceeded, Output};
+use crate::output::{Exceeded, Malformed, Note, Output};
 use crate::pace::Pace;
 use crate::state::{Event, Idle, IdleCause, Record, State, Stop};
 use crate::status::StateName;
@@ -175,7 +176,7 @@ impl Peer {
     /// octets given.
     pub fn receive(&mut self, id: ConnectionId, octets: &mut BytesMut, now: Instant, out: &mut Vec<Output>) {
         while let Some(slot) = self.slot(id) {
-            match self.next_event(slot, octets) {
+            match self.next_event(slot, octets, out) {
                 None => return,
                 Some(Event::Update(update)) if self.is_session(slot) => self.update(update, now, out),
                 Some(event) => {
@@ -242,7 +243,7 @@ impl Peer {
     }
 
     /// The next message as an event; `None` where it is not whole yet.
-    fn next_event(&mut self, slot: Slot, octets: &mut BytesMut) -> Option<Event> {
+    fn next_event(&mut self, slot: Slot, octets: &mut BytesMut, out: &mut Vec<Output>) -> Option<Event> {
         let machine = self.at(slot)?;
         let frame = match machine.connection()?.framer.next(octets) {
             Next::Wait => return None,
@@ -252,14 +253,30 @@ impl Peer {
         let cx = machine.negotiated().map_or_else(DecodeContext::default, |negotiated| negotiated.decode());
         let (kind, event) = match message::decode(&frame, &cx) {
             Ok(Message::Open(open)) => (MessageKind::Open, Event::Open(open)),
-            Ok(Message::Update(update)) => (MessageKind::Update, Event::Update(update)),
+            Ok(Message::Update(update)) => {
+                if !update.faults.is_empty() {
+                    self.malformed(frame.body.clone(), Some(update.clone()), out);
+                }
+                (MessageKind::Update, Event::Update(update))
+            }
             Ok(Message::Notification(n)) => (MessageKind::Notification, Event::Notification(n)),
             Ok(Message::Keepalive) => (MessageKind::Keepalive, Event::Keepalive),
             Ok(Message::RouteRefresh(refresh)) => (MessageKind::RouteRefresh, Event::RouteRefresh(refresh)),
-            Err(fault) => return Some(fault_event(fault)),
+            Err(fault) => {
+                if let MessageFault::Update(_) = fault {
+                    self.malformed(frame.body, None, out);
+                }
+                return Some(fault_event(fault));
+            }
         };
         self.record.counters.received(kind, frame.body.len().saturating_add(HEADER_LEN));
         Some(event)
+    }
+
+    fn malformed(&mut self, body: Bytes, update: Option<Update>, out: &mut Vec<Output>) {
+        let count = &mut self.record.counters.malformed_updates;
+        *count = count.saturating_add(1);
+        out.push(Output::Note(Note::Malformed(Box::new(Malformed { body, update }))));
     }
 
     /// A KEEPALIVE that completes a rival ends the session that the peer has lost: Down comes before Up.

@@ -121,6 +121,12 @@ fn a_malformed_attribute_costs_its_routes_alone() -> Result<()> {
     speaker.announce(&service("2004::2/128")?)?;
     lab.expect_gateways("2004::2", &[lab.nodes[0].v6()], seconds(5))?;
     assert!(!speaker.is_over());
-    assert_eq!(daemon.neighbor(&lab.nodes[0].v6())?["flaps"], 0);
+    let neighbor = daemon.neighbor(&lab.nodes[0].v6())?;
+    assert_eq!(neighbor["flaps"], 0);
+    // RFC 7606 section 6: the fault, the route and the whole message can be read, by those who may read the log.
+    assert_eq!(neighbor["messages"]["malformed_updates"], 1);
+    let body: String = octets[19..].iter().map(|octet| format!("{octet:02x}")).collect();
+    let log = daemon.log();
+    assert!(log.contains(&body) && log.contains("routes=\"2004::1/128\""), "{log}");
     Ok(())
 }

@@ -200,6 +200,10 @@ fn messages(neighbor: &Neighbor, style: Style) -> String {
     }
     let queued = [messages.queued_in_bytes, messages.queued_out_bytes];
     table.row(vec!["queued bytes".into(), queued[0].to_string().into(), queued[1].to_string().into()]);
+    if messages.malformed_updates > 0 {
+        let malformed = Cell::toned(messages.malformed_updates.to_string(), Tone::Bad);
+        table.row(vec!["malformed UPDATE".into(), malformed, "-".into()]);
+    }
     let last = number_or_dash(messages.last_received_seconds.map(|s| format!("{} ago", duration(s))));
     let title = style.painter.paint("Messages", Tone::Head);
     format!("{title}\n{}  last received: {last}\n", table.render(style.painter))

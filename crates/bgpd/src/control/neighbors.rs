@@ -245,6 +245,7 @@ fn messages(status: &PeerStatus) -> Messages {
         last_received_seconds: status.last_received.map(|at| at.elapsed().as_secs()),
         queued_in_bytes: count(status.queued_in),
         queued_out_bytes: count(status.queued_out),
+        malformed_updates: status.session.counters.malformed_updates,
     }
 }
 

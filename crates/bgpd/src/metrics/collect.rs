@@ -57,6 +57,7 @@ const COUNTERS: &[(&str, &str)] = &[
     ("bgpd_peer_flaps_total", "Established sessions that ended, by reason."),
     ("bgpd_peer_messages_total", "BGP messages."),
     ("bgpd_peer_bytes_total", "Octets of BGP messages."),
+    ("bgpd_peer_malformed_updates_total", "UPDATEs with a fault, whatever it cost (RFC 7606)."),
     ("bgpd_netlink_errors_total", "Operations that the kernel refused, by error number."),
     ("bgpd_connections_refused_total", "Connections that were refused before a session, by reason."),
     ("process_cpu_seconds_total", "User and system CPU time of the process."),
@@ -75,6 +76,8 @@ pub(super) async fn collect(control: &Control) {
             let counted = &seen.counters;
             messages(&seen.neighbor.address, "received", counted.received, counted.received_octets);
             messages(&seen.neighbor.address, "sent", counted.sent, counted.sent_octets);
+            counter!("bgpd_peer_malformed_updates_total", "peer" => seen.neighbor.address.clone())
+                .absolute(counted.malformed_updates);
             gauge!("bgpd_peer_admin_down", "peer" => seen.neighbor.address.clone()).set(flag(seen.shut_down));
             for reason in bgp_session::DownReason::LABELS {
                 let count = seen.downs.get(reason).copied().unwrap_or(0);

@@ -7,6 +7,7 @@
 
 mod connection;
 pub mod handover;
+mod malformed;
 mod messages;
 mod outputs;
 
@@ -29,6 +30,7 @@ pub use messages::{Configure, Identity, PeerStatus, ToPeer};
 
 use self::connection::{Connection, Read, Ready, ready};
 use self::handover::Resumed;
+use self::malformed::MalformedLog;
 use crate::config::Settings;
 use crate::events::Hub;
 use crate::handover::plain;
@@ -105,6 +107,7 @@ pub fn spawn(identity: Identity, beginning: Beginning, links: Links) -> Handle {
         bytes_in: 0,
         bytes_out: 0,
         last_received: None,
+        malformed: MalformedLog::new(std::time::Instant::now()),
         downs: BTreeMap::new(),
         established: None,
         chunks: None,
@@ -140,6 +143,7 @@ struct Task {
     bytes_in: u64,
     bytes_out: u64,
     last_received: Option<Instant>,
+    malformed: MalformedLog,
     /// Ends of established sessions by reason, for the metrics.
     downs: BTreeMap<&'static str, u64>,
     /// The connection of the present session.

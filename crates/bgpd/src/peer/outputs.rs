@@ -58,6 +58,9 @@ impl Task {
                 self.pending.push_back(FromPeer::FirstKeepalive { peer: self.identity.id });
             }
             Output::Down(down) => self.on_down(&down),
+            Output::Note(Note::Malformed(malformed)) => {
+                self.malformed.log(&malformed, std::time::Instant::now())
+            }
             Output::Note(note) => log_note(&note),
         }
     }
@@ -188,5 +191,7 @@ fn log_note(note: &Note) {
         Note::Refused { connection, reason } => info!(%connection, reason, "connection refused"),
         Note::Failed { connection, reason, next_attempt: _ } => info!(%connection, %reason, "no session"),
         Note::Collision { closed, direction } => debug!(%closed, %direction, "connection collision"),
+        // Logged by who counts them.
+        Note::Malformed(_) => {}
     }
 }

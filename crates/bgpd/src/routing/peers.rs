@@ -141,11 +141,6 @@ impl Routing {
     }
 
     pub(super) fn on_update(&mut self, id: PeerId, update: &Update) {
-        for fault in &update.faults {
-            if let Some(entry) = self.peers.get(&id) {
-                warn!(peer = %entry.address, attribute = fault.code, cost = ?fault.remedy, octets = ?fault.octets, "malformed attribute: {}", fault.reason);
-            }
-        }
         let received = self.rib.receive_update(id, update);
         for limit in received.limits {
             self.on_limit(id, limit);

@@ -146,6 +146,7 @@ fn action(output: &Output) -> Option<String> {
         Output::Note(Note::DialFailed { .. }) => "note the failure".to_owned(),
         Output::Note(Note::Refused { .. }) => "note the refusal".to_owned(),
         Output::Note(Note::Collision { .. }) => "note the collision".to_owned(),
+        Output::Note(Note::Malformed(_)) => "note the malformed UPDATE".to_owned(),
     })
 }
 
