@@ -3,7 +3,13 @@
 //! Road in: [`cli`] is what can be typed. Road out: [`client`] asks, [`show`] turns a reply into text for people, and with
 //! `--json` the reply is printed as it is. What went wrong is a [`failure::Failure`], which knows its exit code.
 #![forbid(unsafe_code)]
-#![deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::unreachable, clippy::indexing_slicing)]
+#![deny(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unreachable,
+    clippy::indexing_slicing
+)]
 
 mod cli;
 mod client;

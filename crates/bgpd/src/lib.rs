@@ -8,7 +8,13 @@
 
 // `unsafe` is in two files below `net` and two below `handover` that say so, and `tests/house` lists them.
 #![deny(unsafe_code)]
-#![deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::unreachable, clippy::indexing_slicing)]
+#![deny(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unreachable,
+    clippy::indexing_slicing
+)]
 
 pub mod cli;
 pub mod config;

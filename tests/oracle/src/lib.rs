@@ -5,9 +5,10 @@
 //! test over the corpus fails where an entry of it is not needed any more.
 //!
 //! What a fault costs is not routecore's to say: it knows no RFC 7606. It does say which prefixes a message holds, and
-//! those are what treat-as-withdraw withdraws.
+//! those are what treat-as-withdraw withdraws. The costs are read a second time by [`remedy`].
 
 mod ours;
+pub mod remedy;
 mod theirs;
 
 use std::collections::BTreeMap;

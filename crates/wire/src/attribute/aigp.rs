@@ -24,8 +24,11 @@ fn tlv(input: &[u8]) -> Parsed<'_, (u8, &[u8])> {
     Ok((rest, (kind, value)))
 }
 
-/// RFC 7311 section 3.
+/// RFC 7311 section 3; RFC 7606 section 4 has no attribute without a value that is not said to have none.
 pub(super) fn check(value: &[u8], _cx: &DecodeContext) -> Result<(), &'static str> {
+    if value.is_empty() {
+        return Err("AIGP is empty");
+    }
     let mut rest = value;
     while !rest.is_empty() {
         let (after, (kind, value)) = tlv(rest).map_err(|_| "AIGP has a TLV that does not fit")?;
@@ -67,7 +70,8 @@ mod tests {
         assert_eq!(decode(&behind_another), Some(258), "the first one counts");
         assert_eq!(decode(&[7, 0, 4, 9]), None);
         for bad in [
-            &[1][..],
+            &[][..],
+            &[1],
             &[1, 0, 2],
             &[1, 0, 3],
             &[1, 0, 11, 0],

@@ -11,6 +11,9 @@ use crate::context::DecodeContext;
 
 /// Whether a value is an AS4_PATH, RFC 6793 section 6.
 pub(super) fn check_path(value: &[u8], _cx: &DecodeContext) -> Result<(), &'static str> {
+    if value.is_empty() {
+        return Err("AS4_PATH is too short for an AS number");
+    }
     as_path::check_width(value, Width::Four).map_err(|_| "AS4_PATH is malformed")
 }
 

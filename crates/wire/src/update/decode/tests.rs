@@ -53,7 +53,7 @@ type Case = (&'static [u8], Option<Remedy>, Option<Remedy>, &'static str);
 #[test]
 fn each_fault_costs_what_its_clause_says() {
     use Remedy::{DiscardAttribute as Discard, ResetSession as Reset, TreatAsWithdraw as Withdraw};
-    let table: [Case; 36] = [
+    let table: [Case; 37] = [
         (&[0x80, 4, 3, 0, 0, 1], Some(Withdraw), Some(Withdraw), "RFC 7606 section 7.4"),
         (&[0x40, 5, 3, 0, 0, 1], Some(Discard), Some(Withdraw), "RFC 7606 section 7.5"),
         (&[0x40, 5, 4, 0, 0, 0, 1], None, None, "RFC 7606 section 7.5, well formed"),
@@ -72,6 +72,7 @@ fn each_fault_costs_what_its_clause_says() {
         (&[0x80, 15, 4, 0, 2, 1, 129], Some(Reset), Some(Reset), "RFC 7606 section 5.3"),
         (&[0x80, 15, 5, 0, 2, 1, 16, 1], Some(Reset), Some(Reset), "RFC 7606 section 5.3"),
         (&[0xc0, 16, 4, 0, 0, 0, 1], Some(Withdraw), Some(Withdraw), "RFC 7606 section 7.14"),
+        (&[0xc0, 17, 0], Some(Discard), Some(Discard), "RFC 6793 section 6, too short for one AS number"),
         (&[0xc0, 17, 3, 2, 1, 0], Some(Discard), Some(Discard), "RFC 6793 section 6"),
         (&[0xc0, 17, 6, 2, 1, 0, 0, 0, 9], None, None, "RFC 6793 section 4.1, well formed"),
         (&[0xc0, 18, 6, 0, 1, 1, 2, 3, 4], Some(Discard), Some(Discard), "RFC 6793 section 6"),
