@@ -10,6 +10,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("bgp-policy", &["bgp-wire"]),
     ("bgp-rib", &["bgp-wire", "bgp-policy"]),
     ("bgp-fib", &["bgp-wire"]),
+    ("bgp-bfd", &[]),
     ("bgp-api", &[]),
     ("bgp-netlink", &["bgp-fib", "bgp-wire"]),
     ("bgpctl", &["bgp-api"]),
@@ -19,7 +20,7 @@ const EDGES: &[(&str, &[&str])] = &[
 const SHELL_ONLY: &[&str] =
     &["tokio", "socket2", "nix", "libc", "rtnetlink", "netlink-sys", "tracing", "metrics"];
 
-const PURE: &[&str] = &["bgp-wire", "bgp-session", "bgp-policy", "bgp-rib", "bgp-fib", "bgp-api"];
+const PURE: &[&str] = &["bgp-wire", "bgp-session", "bgp-policy", "bgp-rib", "bgp-fib", "bgp-bfd", "bgp-api"];
 
 /// Normal dependencies of each workspace package.
 fn dependencies() -> BTreeMap<String, BTreeSet<String>> {
