@@ -1,5 +1,7 @@
 //! Logging: tracing events as lines on standard error, as journald takes them.
 //!
+//! Lines go by a queue and a thread of their own (`lines`), so that a log that takes nothing holds nobody up.
+//!
 //! Under systemd the time and the priority are the journal's: lines carry a `<N>` prefix (sd-daemon(3)) and no
 //! timestamp. On a terminal they carry a time and colours.
 
@@ -17,6 +19,8 @@ use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::reload::{self, Handle};
 use tracing_subscriber::util::SubscriberInitExt;
 
+mod lines;
+
 /// Changes the filter of a running log.
 static RELOAD: OnceLock<Change> = OnceLock::new();
 
@@ -30,7 +34,7 @@ type Change = Box<dyn Fn(EnvFilter) -> Result<(), String> + Send + Sync>;
 pub fn start(filter: &str) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let filter = EnvFilter::try_new(filter)?;
     let (filter, handle) = reload::Layer::new(filter);
-    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let lines = tracing_subscriber::fmt::layer().with_writer(lines::ToLines);
     let lines = if std::env::var_os("JOURNAL_STREAM").is_some() {
         lines.with_ansi(false).event_format(Journal).boxed()
     } else {
@@ -39,6 +43,20 @@ pub fn start(filter: &str) -> Result<(), Box<dyn std::error::Error + Send + Sync
     tracing_subscriber::registry().with(filter).with(lines).try_init()?;
     keep(handle);
     Ok(())
+}
+
+/// Lines that were logged until now wait; from now on a thread of its own writes them. To be called when the privileges of
+/// threads are settled.
+///
+/// # Errors
+/// There can be no thread.
+pub fn write_from_here() -> std::io::Result<()> {
+    lines::write_from_here()
+}
+
+/// Waits until everything that was logged is written, for a second at most: the last thing before the process ends.
+pub fn finish() {
+    lines::finish();
 }
 
 /// Keeps the way to change the filter.

@@ -2,7 +2,7 @@
 
 #![forbid(unsafe_code)]
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -26,14 +26,16 @@ const EX_CONFIG: u8 = 78;
 
 fn main() -> ExitCode {
     let options = Options::parse();
-    match run(options) {
-        Ok(code) => code,
-        Err(error) => {
-            error!("{error:#}");
-            eprintln!("bgpd-rs: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    let outcome = run(options);
+    let code = outcome.unwrap_or_else(|error| {
+        error!("{error:#}");
+        log::finish();
+        // Where standard error is on a full disk, nobody can be told.
+        writeln!(std::io::stderr(), "bgpd-rs: {error:#}").unwrap_or_default();
+        ExitCode::FAILURE
+    });
+    log::finish();
+    code
 }
 
 fn run(options: Options) -> anyhow::Result<ExitCode> {
@@ -79,6 +81,7 @@ fn run(options: Options) -> anyhow::Result<ExitCode> {
     if settled.stays_root {
         warn!("running as root; --user bgpd-rs, or the systemd unit, gives up what is not needed");
     }
+    log::write_from_here().context("cannot start the thread that writes the log")?;
     // Before the fence: what the process before has handed over is nobody's file.
     let inherited = handover::take(options.replace, &socket)?;
     // Asked for while the control group that may limit it can be read.

@@ -58,10 +58,14 @@ pub fn load(path: &Path) -> Result<Loaded, Faults> {
 /// The text, which may hold passwords and is cleared when it goes, and the file's mode.
 fn read(path: &Path) -> std::io::Result<(Zeroizing<String>, u32)> {
     use std::io::Read as _;
-    use std::os::unix::fs::MetadataExt as _;
+    use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 
-    let file = std::fs::File::open(path)?;
+    // A FIFO in its place would hold a running daemon up until somebody writes into it.
+    let file = std::fs::OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
     let metadata = file.metadata()?;
+    if !metadata.is_file() {
+        return Err(std::io::Error::other("it is not a regular file"));
+    }
     // All at once: a buffer that grows leaves copies behind.
     let room = usize::try_from(metadata.len().min(MAX_LEN)).unwrap_or(0);
     let mut octets = Vec::with_capacity(room + 1);

@@ -218,7 +218,11 @@ fn passwords_come_from_a_file_or_from_here_and_are_never_shown() {
     let shown = warnings(&path, 0o644);
     assert!(shown.contains("every user of this host can read") && !shown.contains("geheim"), "{shown}");
     assert_eq!(warnings(&path, 0o640), "");
-    assert!(load(&directory).unwrap_err().to_string().contains("cannot be read"));
+    assert!(load(&directory).unwrap_err().to_string().contains("not a regular file"));
+    // Whoever opened it would wait until somebody writes into it.
+    let pipe = directory.join("pipe.toml");
+    nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRUSR).unwrap();
+    assert!(load(&pipe).unwrap_err().to_string().contains("not a regular file"));
     let broken = write("broken.toml", b"[bgp]\n\xff");
     assert!(load(&broken).unwrap_err().to_string().contains("line 2 is not UTF-8"));
     std::fs::remove_dir_all(&directory).unwrap();
