@@ -14,7 +14,8 @@ const PRODUCT: &[&str] = &[
 const TESTS: &[(&str, &str)] = &[
     ("benches/src/bin/instructions/meter.rs", "an allocator that counts"),
     ("crates/bgpd/tests/privileges/fences.rs", "system calls that must be refused"),
-    ("tests/interop/src/sockets.rs", "a socket of another process"),
+    ("tests/interop/src/faults/inject.rs", "a filter of system calls around the daemon"),
+    ("tests/interop/src/sockets.rs", "a socket of another process, and ends that no safe call gives"),
     ("tests/interop/src/service_manager.rs", "descriptors that come and go by number"),
     ("tests/interop/src/process.rs", "a child that dies with its parent"),
 ];

@@ -41,6 +41,8 @@ pub enum Privileges {
     Root,
     /// As `nobody`, with CAP_NET_ADMIN and CAP_NET_BIND_SERVICE alone, as the unit starts it.
     NetworkOnly,
+    /// As `nobody`, with CAP_NET_BIND_SERVICE alone: the kernel refuses every change of a route.
+    PortOnly,
 }
 
 impl Daemon {
@@ -66,7 +68,7 @@ impl Daemon {
     pub fn start_file(lab: &Lab, config: &Path, privileges: Privileges) -> Result<Self> {
         let run = lab.dir().join("run");
         fs::create_dir_all(&run)?;
-        if privileges == Privileges::NetworkOnly {
+        if privileges != Privileges::Root {
             crate::command::run(std::process::Command::new("chown").arg("nobody:nogroup").arg(&run))?;
         }
         let socket = lab.dir().join(CONTROL_SOCKET);
@@ -85,6 +87,22 @@ impl Daemon {
         let mut daemon = Self { process, config: config.to_owned(), socket, namespace, privileges, manager };
         daemon.wait_until_ready(lab)?;
         Ok(daemon)
+    }
+
+    /// Starts it by a command that is changed before, by what stands between the lab and the daemon, and does not wait.
+    pub fn spawn_prepared(
+        lab: &Lab,
+        config: &str,
+        prepare: impl FnOnce(Command) -> Result<Command>,
+    ) -> Result<Self> {
+        let path = lab.dir().join("bgpd-rs.toml");
+        fs::write(&path, config).with_context(|| path.display().to_string())?;
+        fs::create_dir_all(lab.dir().join("run"))?;
+        let socket = lab.dir().join(CONTROL_SOCKET);
+        let mut command = prepare(command(&lab.host, &path, &socket, Privileges::Root)?)?;
+        let process = Process::start("bgpd-rs", &mut command, lab.dir())?;
+        let namespace = lab.host.name().to_owned();
+        Ok(Self { process, config: path, socket, namespace, privileges: Privileges::Root, manager: None })
     }
 
     /// Starts another one in a namespace of the lab, under a name of its own.
@@ -143,12 +161,12 @@ impl Daemon {
 
     /// Starts it again after its end, with the configuration that is in its file now.
     pub fn start_again(&mut self, lab: &Lab) -> Result<()> {
-        let command = command(&lab.host, &self.config, &self.socket, self.privileges)?;
-        self.process = start(lab, &command, self.manager.as_ref())?;
+        self.start_again_at_once(lab)?;
         self.wait_until_ready(lab)
     }
 
-    fn wait_until_ready(&mut self, lab: &Lab) -> Result<()> {
+    /// Waits until it answers bgpctl.
+    pub fn wait_until_ready(&mut self, lab: &Lab) -> Result<()> {
         lab.until("bgpd-rs answers bgpctl", seconds(10), || {
             self.process.must_run()?;
             Ok(self.json("show summary").is_ok())
@@ -164,6 +182,28 @@ impl Daemon {
     /// Sends SIGHUP.
     pub fn hang_up(&self) -> Result<()> {
         self.process.signal(Signal::SIGHUP)
+    }
+
+    /// Stops it in the middle of whatever it does (SIGSTOP).
+    pub fn freeze(&self) -> Result<()> {
+        self.process.signal(Signal::SIGSTOP)
+    }
+
+    /// Lets it go on (SIGCONT).
+    pub fn thaw(&self) -> Result<()> {
+        self.process.signal(Signal::SIGCONT)
+    }
+
+    /// Its configuration file.
+    pub fn config(&self) -> &Path {
+        &self.config
+    }
+
+    /// Starts it again after its end and does not wait for anything.
+    pub fn start_again_at_once(&mut self, lab: &Lab) -> Result<()> {
+        let command = command(&lab.host, &self.config, &self.socket, self.privileges)?;
+        self.process = start(lab, &command, self.manager.as_ref())?;
+        Ok(())
     }
 
     /// Ends it as a crash or the out-of-memory killer does.
@@ -274,18 +314,22 @@ fn start(lab: &Lab, command: &Command, manager: Option<&ServiceManager>) -> Resu
     Process::start("bgpd-rs", &mut command, lab.dir())
 }
 
+fn as_nobody(host: &Namespace, program: &Path, capabilities: &str) -> Command {
+    let mut command = host.command("setpriv");
+    command.args(["--reuid=nobody", "--regid=nogroup", "--clear-groups", "--no-new-privs"]);
+    for set in ["inh-caps", "ambient-caps", "bounding-set"] {
+        command.arg(format!("--{set}={capabilities}"));
+    }
+    command.arg(program);
+    command
+}
+
 fn command(host: &Namespace, config: &Path, socket: &Path, privileges: Privileges) -> Result<Command> {
     let program = binary("bgpd-rs")?;
     let mut command = match privileges {
         Privileges::Root => host.command(program),
-        Privileges::NetworkOnly => {
-            let mut command = host.command("setpriv");
-            command.args(["--reuid=nobody", "--regid=nogroup", "--clear-groups", "--no-new-privs"]);
-            command.args(["--inh-caps=-all,+net_admin,+net_bind_service"]);
-            command.args(["--ambient-caps=-all,+net_admin,+net_bind_service"]);
-            command.args(["--bounding-set=-all,+net_admin,+net_bind_service"]).arg(program);
-            command
-        }
+        Privileges::NetworkOnly => as_nobody(host, &program, "-all,+net_admin,+net_bind_service"),
+        Privileges::PortOnly => as_nobody(host, &program, "-all,+net_bind_service"),
     };
     command.arg("--config").arg(config).arg("--control-socket").arg(socket);
     Ok(command)

@@ -148,6 +148,16 @@ impl Gobgp {
         self.process.crash()
     }
 
+    /// Stops it in the middle of whatever it does (SIGSTOP).
+    pub fn freeze(&self) -> Result<()> {
+        self.process.signal(nix::sys::signal::Signal::SIGSTOP)
+    }
+
+    /// Lets it go on (SIGCONT).
+    pub fn thaw(&self) -> Result<()> {
+        self.process.signal(nix::sys::signal::Signal::SIGCONT)
+    }
+
     /// Asks it to end: it sends Cease.
     pub fn terminate(&mut self) -> Result<()> {
         self.process.terminate(seconds(10))?;

@@ -1,7 +1,7 @@
 //! The backend of a lab's service, an HTTP/1.1 server that answers every request with the node's name; and `curl`.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::thread;
 use std::time::Duration;
@@ -39,6 +39,14 @@ fn try_answer(mut stream: &TcpStream, name: &str) -> std::io::Result<()> {
     }
     let head = "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nConnection: close\r\n";
     write!(stream, "{head}Content-Length: {}\r\n\r\n{name}", name.len())
+}
+
+/// Whether a server at the other end of a stream answers a request, and with success.
+pub fn asked(mut stream: impl Read + Write, path: &str) -> bool {
+    let request = format!("GET {path} HTTP/1.1\r\nhost: lab\r\nconnection: close\r\n\r\n");
+    let mut answer = Vec::new();
+    stream.write_all(request.as_bytes()).and_then(|()| stream.read_to_end(&mut answer)).is_ok()
+        && answer.starts_with(b"HTTP/1.1 200")
 }
 
 /// Asks a URL so many times, each time by a connection of its own, and counts the answers. No answer counts as "".

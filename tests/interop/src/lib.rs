@@ -7,13 +7,14 @@
 //! ```text
 //! namespace  -> command    one namespace; commands inside
 //! process                  programs that run until told to end
-//! crowd                    connections that stay and say nothing
+//! crowd, flood             connections that stay and say nothing; connections at a pace that no peer has
 //! lab        -> http       the host, its bridge, nodes, services, a client
 //! daemon, gobgp, frr, bird, openbgpd, exabgp, haproxy, prometheus      who runs in it
 //! speaker                  a node's speaker of our own, where gobgpd is not to be had or bytes must be timed
 //! sockets                  a socket of another program, from outside
 //! service_manager           a stand-in for systemd that keeps descriptors over a restart
 //! kernel, rtnl             what the kernel holds, through `ip -j`; when it changes, through rtnetlink
+//! faults, soak             what is done to a running daemon under traffic, and what that cost
 //! demo, bench, clean       what `scripts/` calls
 //! ```
 //!
@@ -28,6 +29,8 @@ pub mod crowd;
 pub mod daemon;
 pub mod demo;
 pub mod exabgp;
+pub mod faults;
+pub mod flood;
 pub mod flows;
 pub mod frr;
 pub mod gobgp;
@@ -42,6 +45,7 @@ pub mod programs;
 pub mod prometheus;
 pub mod rtnl;
 pub mod service_manager;
+pub mod soak;
 pub mod sockets;
 pub mod speaker;
 pub mod traffic;

@@ -12,7 +12,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use nix::sys::socket::{
-    AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, bind, recv, socket,
+    AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, bind, recv, setsockopt, socket,
+    sockopt::RcvBufForce,
 };
 
 use crate::namespace::Namespace;
@@ -24,6 +25,8 @@ const RTM_NEWNEXTHOP: u16 = 104;
 const RTM_DELNEXTHOP: u16 = 105;
 /// Multicast groups of links (RTNLGRP 1), IPv6 routes (RTNLGRP 11) and nexthop objects (RTNLGRP 32).
 const GROUPS: u32 = 1 | (1 << 10) | (1 << 31);
+/// Octets of notifications that may wait.
+const RECEIVE_BUFFER: usize = 64 << 20;
 /// `IFF_LOWER_UP`: the link has carrier and is up.
 const LOWER_UP: u32 = 1 << 16;
 const RTA_DST: u16 = 1;
@@ -60,6 +63,8 @@ impl Watcher {
                 SockFlag::SOCK_CLOEXEC,
                 SockProtocol::NetlinkRoute,
             )?;
+            // Room for what others do to thousands of routes meanwhile.
+            setsockopt(&fd, RcvBufForce, &RECEIVE_BUFFER)?;
             bind(fd.as_raw_fd(), &NetlinkAddr::new(0, GROUPS))?;
             Ok(fd)
         })??;

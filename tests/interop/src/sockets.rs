@@ -1,16 +1,18 @@
-//! A socket of another program, from outside: found by its far end, and given a TCP MD5 key.
+//! What cannot be done to a socket by safe means: one of another program is found by its far end and given a TCP MD5 key;
+//! one of our own ends without a word to the other side, or by RST.
 //!
 //! The daemons of the labs end a session when they are told another password. What a peer that changes its key under the
 //! session looks like on the wire can be had from them only this way (`pidfd_getfd`, as root).
 
 use std::fs;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use nix::libc;
-use socket2::Socket;
+use socket2::{SockRef, Socket};
 
 /// Octets of `struct tcp_md5sig`.
 const MD5SIG_LEN: usize = 216;
@@ -35,6 +37,47 @@ pub fn set_md5_key(pid: i32, peer: Ipv4Addr, key: &[u8]) -> Result<()> {
         )
     };
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()).context("TCP_MD5SIG") }
+}
+
+/// Ends a connection as a machine that loses its power does: the kernel forgets it and says nothing.
+pub fn vanish(stream: &TcpStream) -> Result<()> {
+    let on: libc::c_int = 1;
+    // SAFETY: the descriptor is open, and pointer and length describe a number that the kernel only reads.
+    let result = unsafe {
+        libc::setsockopt(
+            stream.as_raw_fd(),
+            libc::IPPROTO_TCP,
+            libc::TCP_REPAIR,
+            (&raw const on).cast(),
+            libc::socklen_t::try_from(size_of_val(&on))?,
+        )
+    };
+    if result != 0 {
+        return Err(io::Error::last_os_error()).context("TCP_REPAIR");
+    }
+    disconnect(stream)
+}
+
+/// Ends a connection by RST, whoever else has a copy of it.
+pub fn abort(stream: &TcpStream) -> Result<()> {
+    SockRef::from(stream).set_linger(Some(Duration::ZERO))?;
+    disconnect(stream)
+}
+
+/// connect(2): an address of AF_UNSPEC dissolves the association; then all copies of the socket are without a connection.
+fn disconnect(stream: &TcpStream) -> Result<()> {
+    // SAFETY: all octets zero is a valid `sockaddr`, of the family AF_UNSPEC.
+    let nobody: libc::sockaddr = unsafe { std::mem::zeroed() };
+    let length = libc::socklen_t::try_from(size_of_val(&nobody))?;
+    // SAFETY: the descriptor is open, and pointer and length describe the structure, which the kernel only reads.
+    let result = unsafe { libc::connect(stream.as_raw_fd(), &raw const nobody, length) };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()).context("connect to nobody") }
+}
+
+/// A copy of another process's descriptor.
+pub fn descriptor_of(pid: i32, number: i32) -> io::Result<OwnedFd> {
+    let process = opened(libc::SYS_pidfd_open, [pid.into(), 0, 0])?;
+    opened(libc::SYS_pidfd_getfd, [process.as_raw_fd().into(), number.into(), 0])
 }
 
 fn connection_with(pid: i32, peer: Ipv4Addr) -> Result<Option<Socket>> {

@@ -32,7 +32,7 @@ pub struct Traffic {
 pub struct Tally {
     /// Requests that were answered, by the name of the node.
     pub answered: BTreeMap<String, usize>,
-    /// Requests without an answer, with when (since the start) and why.
+    /// Requests without an answer: when each was begun (since the start) and why there was none.
     pub lost: Vec<(Duration, String)>,
     /// The longest time between two answers.
     pub longest_gap: Duration,
@@ -42,6 +42,14 @@ impl Tally {
     /// How many requests there were.
     pub fn total(&self) -> usize {
         self.answered.values().sum::<usize>() + self.lost.len()
+    }
+
+    /// From the beginning of the first lost request to that of the last.
+    pub fn disturbed_for(&self) -> Duration {
+        match (self.lost.first(), self.lost.last()) {
+            (Some((first, _)), Some((last, _))) => last.saturating_sub(*first),
+            _ => Duration::ZERO,
+        }
     }
 }
 
@@ -80,6 +88,7 @@ fn work(to: SocketAddr, over: &AtomicBool) -> Tally {
     let start = Instant::now();
     let mut last = start;
     while !over.load(Ordering::Relaxed) {
+        let begun = start.elapsed();
         match ask(to) {
             Ok(node) => {
                 *tally.answered.entry(node).or_default() += 1;
@@ -87,7 +96,7 @@ fn work(to: SocketAddr, over: &AtomicBool) -> Tally {
                 tally.longest_gap = tally.longest_gap.max(now - last);
                 last = now;
             }
-            Err(error) => tally.lost.push((start.elapsed(), error.to_string())),
+            Err(error) => tally.lost.push((begun, error.to_string())),
         }
         thread::sleep(PAUSE);
     }

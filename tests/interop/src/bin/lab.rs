@@ -1,5 +1,6 @@
-//! The lab as a program: the demo, the latency measurement, removing what is left.
+//! The lab as a program: the demo, the latency measurement, the faults, the soak, removing what is left.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Result;
@@ -7,6 +8,8 @@ use clap::{Parser, Subcommand};
 use interop::bench::{Subject, run_bench};
 use interop::clean::clean;
 use interop::demo::{AtTheEnd, Nodes, run_demo};
+use interop::faults::{Length, report::run_faults};
+use interop::soak::{duration, run_soak};
 
 #[derive(Parser)]
 #[command(about = "Labs of network namespaces for bgpd-rs; needs root")]
@@ -41,6 +44,30 @@ enum Command {
         #[arg(long, requires = "max_p50_us")]
         max_p99_us: Option<u64>,
     },
+    /// Does harm to a running daemon under traffic and shows what it cost
+    Faults {
+        /// Which; all without
+        #[arg(long, value_delimiter = ',')]
+        only: Vec<String>,
+        /// How long and how much of each, 1 being full length
+        #[arg(long, default_value_t = 1.0)]
+        scale: f64,
+        /// The page whose table is renewed
+        #[arg(long)]
+        write: Option<PathBuf>,
+    },
+    /// Churns with twenty peers and says whether anything grew, hung or leaked
+    Soak {
+        /// For how long: 600, 10m, 1h
+        #[arg(value_parser = duration)]
+        lasting: Duration,
+        /// Where the samples go
+        #[arg(long, default_value = "target/soak.csv")]
+        csv: PathBuf,
+        /// The random numbers of an earlier run
+        #[arg(long)]
+        seed: Option<u64>,
+    },
     /// Removes namespaces and files of labs whose process is gone
     Clean {
         /// Also those of labs that still run
@@ -59,6 +86,8 @@ fn main() -> Result<()> {
             let bounds = max_p50_us.zip(max_p99_us).map(|(p50, p99)| (micros(p50), micros(p99)));
             run_bench(&host, rounds, bounds)
         }
+        Command::Faults { only, scale, write } => run_faults(&only, Length(scale), write.as_deref()),
+        Command::Soak { lasting, csv, seed } => run_soak(lasting, &csv, seed),
         Command::Clean { all } => clean(all),
     }
 }

@@ -28,7 +28,7 @@ use crate::lab::Node;
 mod keep_up;
 mod reader;
 
-pub use keep_up::keep_up;
+pub use keep_up::{Keeper, Order, keep_up};
 use reader::Reader;
 
 /// How long a handshake may take.
@@ -49,6 +49,8 @@ pub struct Settings {
     pub hostname: String,
     /// Whether it announces graceful restart as Cilium does: 120 s, all families.
     pub graceful_restart: bool,
+    /// Which of the node's addresses it dials from; `None`: the kernel's choice.
+    pub source: Option<IpAddr>,
 }
 
 impl Settings {
@@ -62,10 +64,12 @@ impl Settings {
             hold_time: HoldTime::new(90).context("hold time")?,
             hostname: hostname.to_owned(),
             graceful_restart: false,
+            source: None,
         })
     }
 
-    fn open(&self) -> Open {
+    /// The OPEN that it sends.
+    pub fn open(&self) -> Open {
         let offered = || self.families.iter().filter(|(_, offered)| **offered).map(|(family, _)| family);
         let mut capabilities = vec![
             Capability::RouteRefresh,
@@ -94,7 +98,7 @@ impl Settings {
 pub struct Speaker {
     writer: Arc<Mutex<TcpStream>>,
     heard: Receiver<Message>,
-    local: IpAddr,
+    local: SocketAddr,
     attributes: PathAttributes,
     peer: Open,
 }
@@ -102,13 +106,8 @@ pub struct Speaker {
 impl Speaker {
     /// Dials from the namespace that the calling thread is in, and comes back Established.
     pub fn dial(remote: SocketAddr, settings: &Settings) -> Result<Self> {
-        let stream = connect(remote)?;
-        let local = stream.local_addr()?.ip();
-        let mut reader = Reader::new(stream.try_clone()?);
-        (&stream).write_all(&settings.open().encode())?;
-        let Message::Open(peer) = reader.expect()? else { bail!("{remote} does not answer with OPEN") };
-        (&stream).write_all(&message::keepalive())?;
-        let Message::Keepalive = reader.expect()? else { bail!("{remote} does not confirm the OPEN") };
+        let (stream, peer, reader) = shake_hands(remote, settings)?;
+        let local = stream.local_addr()?;
         let interval = settings.hold_time.as_secs().min(peer.hold_time.as_secs()) / 3;
         let writer = Arc::new(Mutex::new(stream));
         let (sender, heard) = channel();
@@ -116,6 +115,28 @@ impl Speaker {
         thread::spawn(move || reader.listen(&keeper, Duration::from_secs(interval.into()), &sender));
         let as_path = AsPath { segments: vec![Segment::Sequence(vec![settings.asn])] };
         Ok(Self { writer, heard, local, attributes: PathAttributes { as_path, ..Default::default() }, peer })
+    }
+
+    /// Address and port of its end of the connection.
+    pub fn local(&self) -> SocketAddr {
+        self.local
+    }
+
+    /// Ends as a machine that loses its power: the host hears nothing of it.
+    pub fn vanish(self) -> Result<()> {
+        let writer = self.writer.lock().map_err(|_| anyhow!("the keepalive thread panicked"))?;
+        crate::sockets::vanish(&writer)
+    }
+
+    /// Ends by RST.
+    pub fn abort(self) -> Result<()> {
+        let writer = self.writer.lock().map_err(|_| anyhow!("the keepalive thread panicked"))?;
+        crate::sockets::abort(&writer)
+    }
+
+    /// Says that everything has been announced, RFC 4724 section 2.
+    pub fn end_of_rib(&self, family: Family) -> Result<()> {
+        self.write(&encode::end_of_rib(family))
     }
 
     /// Dials the host from a node, as Cilium with its defaults on that node.
@@ -144,7 +165,7 @@ impl Speaker {
     /// The octets of an announcement.
     pub fn announcement(&self, prefixes: &[Prefix]) -> Result<Bytes> {
         let family = prefixes.first().context("nothing to announce")?.family();
-        let next_hop = match (family, self.local) {
+        let next_hop = match (family, self.local.ip()) {
             (Family::Ipv6Unicast, IpAddr::V4(local)) => NextHop::V6(local.to_ipv6_mapped()),
             (_, local) => local.into(),
         };
@@ -197,6 +218,23 @@ impl Drop for Speaker {
     }
 }
 
+/// Dials, and exchanges OPEN and the first KEEPALIVE: the connection, the other side's OPEN, and what reads on.
+fn shake_hands(remote: SocketAddr, settings: &Settings) -> Result<(TcpStream, Open, Reader)> {
+    let stream = connect_from(settings.source, remote)?;
+    let mut reader = Reader::new(stream.try_clone()?);
+    (&stream).write_all(&settings.open().encode())?;
+    let Message::Open(peer) = reader.expect()? else { bail!("{remote} does not answer with OPEN") };
+    (&stream).write_all(&message::keepalive())?;
+    let Message::Keepalive = reader.expect()? else { bail!("{remote} does not confirm the OPEN") };
+    Ok((stream, peer, reader))
+}
+
+/// A connection that is Established and belongs to the caller alone: nothing reads it, nothing keeps it alive.
+pub fn establish(remote: SocketAddr, settings: &Settings) -> Result<TcpStream> {
+    let (stream, _, _) = shake_hands(remote, settings)?;
+    Ok(stream)
+}
+
 /// The octets of a withdrawal.
 pub fn withdrawal(prefixes: &[Prefix]) -> Result<Bytes> {
     let family = prefixes.first().context("nothing to withdraw")?.family();
@@ -210,7 +248,15 @@ pub fn withdrawal(prefixes: &[Prefix]) -> Result<Bytes> {
 
 /// A TCP connection as GoBGP opens it to an external peer: hop limit 1 from the SYN on.
 pub fn connect(remote: SocketAddr) -> Result<TcpStream> {
+    connect_from(None, remote)
+}
+
+/// The same from one of several addresses of this host.
+pub fn connect_from(source: Option<IpAddr>, remote: SocketAddr) -> Result<TcpStream> {
     let socket = Socket::new(Domain::for_address(remote), Type::STREAM, Some(Protocol::TCP))?;
+    if let Some(source) = source {
+        socket.bind(&SocketAddr::new(source, 0).into()).with_context(|| source.to_string())?;
+    }
     match remote {
         SocketAddr::V4(_) => socket.set_ttl_v4(1)?,
         SocketAddr::V6(_) => socket.set_unicast_hops_v6(1)?,

@@ -1,0 +1,56 @@
+//! What a process holds: memory, descriptors, threads; from `/proc`.
+
+use std::fs;
+
+use anyhow::{Context, Result};
+
+/// At one moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Usage {
+    /// Resident memory, KiB.
+    pub resident: u64,
+    /// The most that it ever was, KiB.
+    pub peak: u64,
+    /// Open descriptors.
+    pub descriptors: usize,
+    /// Threads.
+    pub threads: u64,
+}
+
+impl Usage {
+    /// Of a running process.
+    pub fn of(pid: i32) -> Result<Self> {
+        let path = format!("/proc/{pid}/status");
+        let status = fs::read_to_string(&path).with_context(|| path.clone())?;
+        let field = |name: &str| -> Result<u64> {
+            let line = status.lines().find_map(|line| line.strip_prefix(name));
+            let word = line.and_then(|line| line.split_whitespace().next());
+            word.and_then(|word| word.parse().ok()).with_context(|| format!("no {name} in {path}"))
+        };
+        Ok(Self {
+            resident: field("VmRSS:")?,
+            peak: field("VmHWM:")?,
+            descriptors: descriptors(pid)?,
+            threads: field("Threads:")?,
+        })
+    }
+}
+
+/// How many descriptors a process has open.
+pub fn descriptors(pid: i32) -> Result<usize> {
+    let path = format!("/proc/{pid}/fd");
+    Ok(fs::read_dir(&path).with_context(|| path.clone())?.count())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_process_holds_something() {
+        let usage = Usage::of(i32::try_from(std::process::id()).unwrap()).unwrap();
+        assert!(
+            usage.resident > 0 && usage.peak >= usage.resident && usage.descriptors > 2 && usage.threads > 0
+        );
+    }
+}
