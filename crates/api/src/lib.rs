@@ -26,6 +26,7 @@
 )]
 
 pub mod action;
+pub mod drain;
 pub mod error;
 pub mod event;
 pub mod fib;
@@ -37,6 +38,7 @@ pub mod route;
 pub mod summary;
 
 pub use action::{ActionReply, ActionRequest, ConfigReply, NeighborAction};
+pub use drain::{Drain, DrainReply, DrainRequest, DrainState};
 pub use error::{ErrorBody, ErrorCode, ErrorReply};
 pub use event::{Event, EventKind};
 pub use fib::{FibNextHop, FibQuery, FibReply, FibRoute, FibState};

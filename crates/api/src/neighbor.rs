@@ -74,6 +74,9 @@ pub struct Neighbor {
     /// for a peer that is not on a link of this host, or has not been up.
     #[serde(default)]
     pub node: Option<String>,
+    /// How far its node is that is being drained, in words; `null`: it is not.
+    #[serde(default)]
+    pub drain: Option<String>,
     /// Import and export policy in words.
     pub policy: PolicyView,
     /// What an operator should look at, one sentence each; what policy has to say stands in its note, not here.

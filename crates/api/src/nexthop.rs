@@ -38,6 +38,9 @@ pub struct Nexthop {
     pub since_seconds: Option<u64>,
     /// What the kernel said, if it refused the object.
     pub error: Option<String>,
+    /// `draining NODE` or `drained NODE`, where it gets no new flows; `null`: it is used.
+    #[serde(default)]
+    pub drain: Option<String>,
 }
 
 /// Whether a next hop can be used.

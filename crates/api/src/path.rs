@@ -19,6 +19,9 @@ pub const ROUTES: &str = "/v1/routes";
 pub const FIB: &str = "/v1/fib";
 /// `GET` -> [`crate::NexthopsReply`].
 pub const NEXTHOPS: &str = "/v1/nexthops";
+/// `GET` -> [`crate::DrainReply`]; `POST` [`crate::DrainRequest`] -> the same, of that node. An unknown node is 404
+/// `neighbor-unknown`, a name that several nodes have is 409 `conflict`.
+pub const DRAIN: &str = "/v1/drain";
 /// `GET` -> [`crate::DoctorReply`].
 pub const DOCTOR: &str = "/v1/doctor";
 /// `GET` -> [`crate::ConfigReply`].

@@ -16,7 +16,9 @@ Exit codes:
   1  the daemon reported an error, or its answer could not be read or written; doctor found something
   2  the command line is wrong
   3  the daemon cannot be reached
-  4  what was asked for does not exist: no such neighbour, route or kernel route
+  4  what was asked for does not exist: no such neighbour, node, route or kernel route
+  5  drain: the time is over and the node still carries flows
+  6  drain: the node is the last leg of some routes and carries flows for them
 
 Environment:
   BGPD_RS_SOCKET  path of the control socket, like --socket
@@ -27,6 +29,7 @@ Examples:
   bgpctl show routes 2004::1
   bgpctl show fib --json | jq '.routes[] | select(.state != \"installed\")'
   bgpctl neighbor 172.50.0.2 shutdown --reason 'node is replaced'
+  bgpctl drain node2 --wait 10m
   bgpctl reload --dry-run
   bgpctl reload --confirm 60s && bgpctl show neighbors && bgpctl confirm";
 
@@ -90,6 +93,8 @@ pub(crate) enum Command {
     /// Reset, shut down or start a neighbour
     #[command(visible_alias = "neighbour")]
     Neighbor(NeighborArgs),
+    /// Keep new flows away from a node, wait until those that it has are over, and say so; without NODE: who is drained
+    Drain(DrainArgs),
     /// Look at the host for what spoils the routes, and say how to put it right; exit code 1 if anything is wrong
     Doctor,
     /// Read the config again and apply what changed, or show what would change
@@ -185,6 +190,31 @@ pub(crate) struct ReloadArgs {
     pub(crate) confirm: Option<u32>,
 }
 
+/// Which node, and how.
+#[derive(Debug, Args)]
+pub(crate) struct DrainArgs {
+    /// The node: an address, the host name or the description of one of its neighbours
+    #[arg(value_parser = parse_node)]
+    pub(crate) node: Option<String>,
+    /// Let it take flows again
+    #[arg(long, requires = "node", conflicts_with_all = ["force", "no_wait", "wait", "idle"])]
+    pub(crate) undo: bool,
+    /// Take its legs out at once, or when the time of --wait is over, although flows use them, and also the last leg of a
+    /// route
+    #[arg(long, requires = "node")]
+    pub(crate) force: bool,
+    /// Take a bucket for free after so long without a packet, e.g. 2s; without it after nexthop-idle-timer. Shorter is faster
+    /// and breaks flows that pause for longer
+    #[arg(long, requires = "node", value_name = "TIME", value_parser = parse_wait)]
+    pub(crate) idle: Option<Duration>,
+    /// Do not wait for the node to be free
+    #[arg(long, requires = "node", conflicts_with = "wait")]
+    pub(crate) no_wait: bool,
+    /// Wait for at most so long, e.g. 60s, 10m; without it until the node is free
+    #[arg(long, requires = "node", value_name = "TIME", value_parser = parse_wait)]
+    pub(crate) wait: Option<Duration>,
+}
+
 /// What to do to which neighbour.
 #[derive(Debug, Args)]
 pub(crate) struct NeighborArgs {
@@ -276,6 +306,20 @@ fn parse_seconds(text: &str) -> Option<u32> {
 fn parse_confirm(text: &str) -> Result<u32, String> {
     let seconds = parse_seconds(text).filter(|seconds| (1..=MAX_CONFIRM_SECONDS).contains(seconds));
     seconds.ok_or_else(|| "is not a time from 1s to 24h, e.g. 60s or 5m".to_owned())
+}
+
+fn parse_wait(text: &str) -> Result<Duration, String> {
+    let seconds = parse_seconds(text).filter(|seconds| *seconds > 0);
+    let seconds = seconds.ok_or_else(|| "is not a time above 0, e.g. 60s, 10m or 2h".to_owned())?;
+    Ok(Duration::from_secs(seconds.into()))
+}
+
+/// An address in the daemon's form; anything else is a name.
+fn parse_node(text: &str) -> Result<String, String> {
+    if text.trim().is_empty() {
+        return Err("is empty".to_owned());
+    }
+    Ok(parse_address(text).unwrap_or_else(|_| text.to_owned()))
 }
 
 fn parse_limit(text: &str) -> Result<usize, String> {

@@ -20,6 +20,10 @@ pub(crate) enum Failure {
     NotFound(String),
     /// So many checks of the host are not as they should be.
     Unwell(usize),
+    /// The node still carries flows when the time is over; how many, in words.
+    Busy(String),
+    /// The node is the last leg of routes; which, in words.
+    LastLeg(String),
     /// Nobody answers at the socket.
     Unreachable {
         /// The socket.
@@ -54,6 +58,8 @@ impl Failure {
         match self {
             Self::Daemon(body) if body.code == ErrorCode::NeighborUnknown => 4,
             Self::NotFound(_) => 4,
+            Self::Busy(_) => 5,
+            Self::LastLeg(_) => 6,
             Self::Daemon(_) | Self::Unwell(_) | Self::Malformed(_) | Self::Output(_) => 1,
             Self::Unreachable { .. } | Self::Silent { .. } => 3,
         }
@@ -64,6 +70,20 @@ impl Failure {
         match self {
             Self::Daemon(body) => (body.message.clone(), body.hint.clone()),
             Self::NotFound(what) => (what.clone(), None),
+            Self::Busy(what) => (
+                what.clone(),
+                Some(
+                    "it stays drained: wait again, end its flows with --force, or take it back with --undo"
+                        .to_owned(),
+                ),
+            ),
+            Self::LastLeg(what) => (
+                what.clone(),
+                Some(
+                    "it stays drained for other routes; --force removes these, --undo takes the drain back"
+                        .to_owned(),
+                ),
+            ),
             Self::Unwell(wrong) => (
                 format!("{} not as it should be", count(u64::try_from(*wrong).unwrap_or(u64::MAX), "check")),
                 None,

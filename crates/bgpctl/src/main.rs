@@ -13,6 +13,7 @@
 
 mod cli;
 mod client;
+mod drain;
 mod failure;
 mod generate;
 mod monitor;

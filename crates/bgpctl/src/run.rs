@@ -11,7 +11,7 @@ use crate::cli::{Cli, Command, NeighborArgs, ReloadArgs, RouteArgs, Show};
 use crate::client::Client;
 use crate::failure::Failure;
 use crate::output::{Style, print, print_json};
-use crate::{generate, monitor, show};
+use crate::{drain, generate, monitor, show};
 
 /// Does what was typed.
 pub(crate) fn run(cli: &Cli) -> Result<(), Failure> {
@@ -20,6 +20,7 @@ pub(crate) fn run(cli: &Cli) -> Result<(), Failure> {
         Command::Man { directory } => generate::man_pages(directory),
         Command::Show(_)
         | Command::Neighbor(_)
+        | Command::Drain(_)
         | Command::Doctor
         | Command::Reload(_)
         | Command::Confirm
@@ -55,6 +56,7 @@ impl<'a> Asker<'a> {
                 let reply: ConfirmReply = self.client.post(path::CONFIRM, String::new()).await?;
                 self.put(&reply, || show::reload::confirmed(&reply))
             }
+            Command::Drain(args) => drain::run(&self.client, args, self.style, self.json).await,
             Command::Doctor => self.doctor().await,
             Command::Monitor => monitor::run(&self.client, self.style.painter, self.json).await,
             Command::Version => self.version().await,

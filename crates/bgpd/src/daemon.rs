@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use bgp_fib::{Fib, FibConfig, GroupKind};
+use bgp_netlink::groups::Abilities;
 use bgp_netlink::{Kernel, KernelConfig, Moves};
 use bgp_rib::{Rib, RibConfig};
 use bgp_wire::{PerFamily, RouterId};
@@ -27,7 +28,7 @@ use crate::listener::Listeners;
 use crate::routing::{self, Inputs, Order, Routing};
 use crate::sandbox::Fence;
 use crate::supervisor::{self, Parts, Request, Supervisor};
-use crate::{host, identity, metrics, random, sandbox, service, session_config};
+use crate::{buckets, host, identity, metrics, random, sandbox, service, session_config};
 
 /// How long the kernel may take to be left as configured.
 const KERNEL_PATIENCE: Duration = Duration::from_secs(20);
@@ -177,7 +178,9 @@ fn spawn(start: Start, router_id: RouterId, listeners: Arc<Listeners>) -> anyhow
         Inputs { peers: from_peers, orders: received_orders, queries: received_queries, kernel: events };
     let (own_restart, own_restart_known) = watch::channel(None);
     let deferral = config.kernel.startup_grace;
-    let routing = Routing::new((rib, fib), kernel, hub.clone(), deferral, own_restart);
+    let (wants_buckets, buckets_wanted) = watch::channel(false);
+    tokio::spawn(buckets::read(buckets_wanted, queries.clone()));
+    let routing = Routing::new((rib, fib), kernel, hub.clone(), deferral, own_restart, wants_buckets);
     let routing = tokio::spawn(routing.run(inputs));
     let supervisor = Supervisor::new(Parts {
         config,
@@ -204,7 +207,11 @@ fn spawn(start: Start, router_id: RouterId, listeners: Arc<Listeners>) -> anyhow
     Ok(Tasks { supervisor, routing, requests, orders, control, keep_routes, restart })
 }
 
+/// The largest weight that every kernel takes.
+const NARROW: u16 = 256;
+
 fn fib_config(config: &Config) -> FibConfig {
+    let (groups, largest_weight) = groups(config);
     FibConfig {
         install: config.kernel.install,
         table: config.kernel.table,
@@ -218,36 +225,36 @@ fn fib_config(config: &Config) -> FibConfig {
         // Routing ends the start-up phase.
         startup_grace: None,
         probe_interval: config.kernel.neighbor_probe_interval,
-        audit_interval: config.kernel.audit_interval,
         hash_seed: random::seed(),
-        groups: groups(config),
+        groups,
+        largest_weight,
         ..FibConfig::default()
     }
 }
 
-/// The kind of next-hop groups that is wanted and that this kernel has.
-fn groups(config: &Config) -> GroupKind {
+/// The kind of next-hop groups that is wanted and that this kernel has, and the largest weight that it takes.
+fn groups(config: &Config) -> (GroupKind, u16) {
     let resilient = GroupKind::Resilient(config.kernel.resilient);
     match config.kernel.nexthop_groups {
-        NexthopGroups::Plain => return GroupKind::HashThreshold,
-        NexthopGroups::Resilient if !config.kernel.install => return resilient,
+        NexthopGroups::Plain => return (GroupKind::HashThreshold, NARROW),
+        NexthopGroups::Resilient if !config.kernel.install => return (resilient, NARROW),
         NexthopGroups::Resilient => {}
     }
-    match bgp_netlink::groups::has_resilient_groups() {
-        Ok(true) => {
+    match bgp_netlink::groups::abilities() {
+        Ok(Abilities { resilient: true, wide_weights }) => {
             debug!(buckets = config.kernel.resilient.buckets, "next-hop groups are resilient");
-            resilient
+            (resilient, if wide_weights { u16::MAX } else { NARROW })
         }
-        Ok(false) => {
+        Ok(Abilities { resilient: false, .. }) => {
             warn!(
                 "this kernel has no resilient next-hop groups: every change of a route's next hops breaks connections \
                  of those that stay; Linux 5.13 and later have them"
             );
-            GroupKind::HashThreshold
+            (GroupKind::HashThreshold, NARROW)
         }
         Err(error) => {
             warn!(%error, "the kernel was asked whether it has resilient next-hop groups; taken for granted");
-            resilient
+            (resilient, NARROW)
         }
     }
 }

@@ -16,6 +16,7 @@
     clippy::indexing_slicing
 )]
 
+pub mod buckets;
 pub mod cli;
 pub mod config;
 pub mod control;

@@ -52,6 +52,17 @@ impl GroupKind {
         }
     }
 
+    /// The same without buckets that are moved although they are in use, and perhaps with another idle timer.
+    pub(crate) fn patient(self, idle_timer: Option<u32>) -> Self {
+        match self {
+            Self::HashThreshold => self,
+            Self::Resilient(Resilient { buckets, idle_timer: usual, .. }) => {
+                let idle_timer = idle_timer.unwrap_or(usual);
+                Self::Resilient(Resilient { buckets, idle_timer, unbalanced_timer: 0 })
+            }
+        }
+    }
+
     /// How long a group that has just been made cannot know which of its buckets are in use.
     pub(crate) fn blind(self) -> Duration {
         match self {
@@ -78,14 +89,13 @@ pub struct FibConfig {
     pub resolve_mapped_next_hops: bool,
     /// What the groups are made as. Whether the kernel has resilient ones is for the caller to find out.
     pub groups: GroupKind,
+    /// The largest weight of a member of a group that the kernel takes: 256, or 65535 from Linux 6.12 on.
+    pub largest_weight: u16,
     /// Whether routes stay when the daemon stops.
     pub keep_on_exit: bool,
     /// How long own routes found at start are kept while nobody wants them; `None`: until
     /// [`Fib::end_of_startup`](crate::Fib::end_of_startup).
     pub startup_grace: Option<Duration>,
-    /// How long after an audit the next one begins; `None`: the kernel's routes are read back only after reports were lost
-    /// or an answer leaves a doubt.
-    pub audit_interval: Option<Duration>,
     /// How often a peer on the link is asked for by neighbour discovery or ARP; `None`: only by the kernel itself.
     pub probe_interval: Option<Duration>,
     /// Seed of the index of prefixes, which peers choose: to be drawn at random where peers are not friends.
@@ -102,9 +112,9 @@ impl Default for FibConfig {
             preferred_source: PerFamily::default(),
             resolve_mapped_next_hops: true,
             groups: GroupKind::Resilient(Resilient::default()),
+            largest_weight: 256,
             keep_on_exit: false,
             startup_grace: Some(Duration::from_secs(45)),
-            audit_interval: Some(Duration::from_secs(300)),
             probe_interval: None,
             hash_seed: 0,
         }

@@ -45,9 +45,9 @@ impl Group {
     }
 }
 
-/// Whether every one of `old` is in `new`, and `new` has more.
-pub(crate) fn grows(old: &[(u32, u16)], new: &[(u32, u16)]) -> bool {
-    old.len() < new.len() && old.iter().all(|(id, _)| new.iter().any(|(other, _)| other == id))
+/// Whether every one of `old` is in `new`, with whatever weights.
+pub(crate) fn keeps_all(old: &[(u32, u16)], new: &[(u32, u16)]) -> bool {
+    old.iter().all(|(id, _)| new.iter().any(|(other, _)| other == id))
 }
 
 impl Objects {
@@ -73,10 +73,13 @@ impl Objects {
         id
     }
 
-    /// Changes a group in place, however many routes point to it.
-    pub(crate) fn change_group(&mut self, id: u32, members: &Members) {
-        if self.groups.get(&id).is_some_and(|group| group.wanted.members != *members) {
-            self.rename_group(id, Group { kind: self.kind, members: members.clone() });
+    /// Changes a group in place, however many routes point to it. `patient`: no bucket moves that is in use, however long
+    /// the group is out of balance.
+    pub(crate) fn change_group(&mut self, id: u32, members: &Members, patient: bool) {
+        let kind = if patient { self.patient } else { self.kind };
+        let is_so = |group: &Object<Group>| group.wanted.members == *members && group.wanted.kind == kind;
+        if self.groups.get(&id).is_some_and(|group| !is_so(group)) {
+            self.rename_group(id, Group { kind, members: members.clone() });
         }
     }
 

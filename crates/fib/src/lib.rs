@@ -39,13 +39,13 @@ mod view;
 
 pub use config::{FibConfig, GROUP_IDS, GroupKind, HOP_IDS, MAIN_TABLE, PROTOCOL_BGP, Resilient};
 pub use event::{Event, Kind, Seen};
-pub use fib::{AuditRun, AuditView, Differences, Fib, Leftovers, Subject};
+pub use fib::{DrainOrder, Fib, Leftovers};
 pub use kernel::{
     Address, FdbEntry, KernelError, KernelHop, KernelNexthop, KernelRoute, Link, Mac, Neighbor,
     NeighborState, RouteKind,
 };
 pub use op::{GroupSpec, NexthopSpec, Op, OpId, RouteSpec, RouteTarget};
 pub use view::{
-    GroupView, HopView, Installed, Notice, Presence, Reachability, RouteCounts, RouteState, RouteView, Stats,
-    Via,
+    DrainView, GroupView, HopView, Installed, Notice, Presence, Reachability, RouteCounts, RouteState,
+    RouteView, Stats, Via,
 };

@@ -111,6 +111,8 @@ pub(crate) struct Objects {
     pub(crate) groups: BTreeMap<u32, Object<Group>>,
     /// What our groups are.
     pub(crate) kind: GroupKind,
+    /// The same while a member drains.
+    pub(crate) patient: GroupKind,
     by_via: BTreeMap<Via, u32>,
     pub(crate) by_members: BTreeMap<(Option<u16>, Members), u32>,
     /// Routes that point to an object, in the kernel or on their way.
@@ -129,6 +131,7 @@ impl Objects {
             hops: BTreeMap::new(),
             groups: BTreeMap::new(),
             kind,
+            patient: kind.patient(None),
             by_via: BTreeMap::new(),
             by_members: BTreeMap::new(),
             users: HashMap::default(),

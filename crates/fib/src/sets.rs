@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use bgp_wire::{Family, PerFamily, ScopedNextHop};
 
-use crate::groups::{Members, Share, grows};
+use crate::groups::{Members, Share, keeps_all};
 use crate::objects::Objects;
 use crate::op::RouteTarget;
 use crate::routes::{BodyId, NONE};
@@ -48,6 +48,16 @@ struct Patience {
     first: Members,
 }
 
+/// What of a set is to carry no new flows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Draining {
+    Nothing,
+    /// Some legs, which have others beside them.
+    SomeLegs,
+    /// All that there are, so they go on.
+    EveryLeg,
+}
+
 /// One set.
 #[derive(Debug)]
 pub(crate) struct Set {
@@ -58,6 +68,7 @@ pub(crate) struct Set {
     /// The routes from here on have not heard of the present target.
     pub(crate) unswept: u32,
     pub(crate) vias: Vec<(Via, u16)>,
+    pub(crate) draining: Draining,
     /// Claimed hops, sorted.
     hops: Members,
     /// The group it owns.
@@ -95,6 +106,10 @@ impl Sets {
         self.sets.get_mut(&id)
     }
 
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Set> {
+        self.sets.values()
+    }
+
     /// Every body that a set's routes should have.
     pub(crate) fn bodies(&self) -> impl Iterator<Item = BodyId> + '_ {
         self.sets.values().flat_map(|set| [set.bodies.ipv4, set.bodies.ipv6]).flatten()
@@ -128,6 +143,7 @@ impl Sets {
             first: NONE,
             unswept: NONE,
             vias: Vec::new(),
+            draining: Draining::Nothing,
             hops: Vec::new(),
             group: None,
             loan: None,
@@ -142,7 +158,7 @@ impl Sets {
 
     /// A prefix moves from the set `old` to the set `new`: one that has no group yet borrows that of `old`.
     pub(crate) fn borrow(&mut self, old: u32, new: u32, objects: &mut Objects, now: Instant) {
-        let from = self.sets.get(&old).and_then(|set| set.group.or(set.loan.map(|loan| loan.group)));
+        let from = self.sets.get(&old).and_then(Set::group_id);
         let (Some(group), Some(set)) = (from, self.sets.get_mut(&new)) else { return };
         if set.group.is_none() && set.loan.is_none() && set.hops.is_empty() {
             objects.lend(group);
@@ -207,6 +223,11 @@ impl Sets {
         self.dirty.extend(self.by_next_hop.get(next_hop).into_iter().flatten());
     }
 
+    /// What is true of every set may have changed.
+    pub(crate) fn mark_all(&mut self) {
+        self.dirty.extend(self.sets.keys());
+    }
+
     /// An object has changed.
     pub(crate) fn mark_object(&mut self, object: u32) {
         let touched = |set: &Set| set.points_to(object) || set.needs(object);
@@ -243,6 +264,16 @@ impl Set {
         self.shares.iter().map(|(next_hop, _)| *next_hop)
     }
 
+    /// The group that its routes point to, its own or a borrowed one.
+    pub(crate) fn group_id(&self) -> Option<u32> {
+        self.group.or(self.loan.map(|loan| loan.group))
+    }
+
+    /// Whether it may still get another group.
+    pub(crate) fn is_borrowing(&self) -> bool {
+        self.loan.is_some()
+    }
+
     fn points_to(&self, group: u32) -> bool {
         self.group == Some(group) || self.loan.is_some_and(|loan| loan.group == group)
     }
@@ -268,7 +299,7 @@ impl Set {
             Some(group) => group,
             None => match self.loan.take() {
                 Some(loan) if objects.inherit(loan.group) => loan.group,
-                Some(loan) if now < loan.until && grows(&objects.members_of(loan.group), &self.hops) => {
+                Some(loan) if now < loan.until && keeps_all(&objects.members_of(loan.group), &self.hops) => {
                     self.loan = Some(loan);
                     return target_of(loan.group, objects);
                 }
@@ -278,14 +309,14 @@ impl Set {
         };
         self.group = Some(id);
         let members = self.members_at(now);
-        objects.change_group(id, &members);
+        objects.change_group(id, &members, self.draining != Draining::Nothing);
         target_of(id, objects)
     }
 
     /// A group of our own, as like the borrowed one as can be.
     fn split(&mut self, loan: Loan, objects: &mut Objects, now: Instant) -> u32 {
         let first = objects.members_of(loan.group);
-        if grows(&first, &self.hops) {
+        if keeps_all(&first, &self.hops) {
             self.patience = Some(Patience { until: now + objects.kind.blind(), first });
         }
         let id = objects.claim_group(&self.members_at(now), Some(loan.group));
@@ -299,8 +330,8 @@ impl Set {
             self.patience = None;
             return self.hops.clone();
         };
-        let is_first = |id: u32| patience.first.iter().any(|(first, _)| *first == id);
-        let members: Members = self.hops.iter().filter(|(id, _)| is_first(*id)).copied().collect();
+        let is_needed = |id: u32| self.hops.iter().any(|(hop, _)| *hop == id);
+        let members: Members = patience.first.iter().filter(|(id, _)| is_needed(*id)).copied().collect();
         if members.is_empty() {
             return self.hops.clone();
         }

@@ -1,5 +1,6 @@
 //! What operators and the RIB are shown.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -7,7 +8,6 @@ use std::time::{Duration, Instant};
 use bgp_wire::{PerFamily, Prefix, ScopedNextHop};
 
 use crate::config::GroupKind;
-use crate::fib::{Differences, Subject};
 use crate::kernel::KernelError;
 
 /// Whether a next hop can be used, as the RIB wants to know it.
@@ -123,6 +123,35 @@ pub struct GroupView {
     pub prefixes: usize,
 }
 
+/// One node that is drained.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DrainView {
+    /// The name under which it was ordered.
+    pub node: Arc<str>,
+    /// Its addresses.
+    pub addresses: BTreeSet<IpAddr>,
+    /// Its legs went without regard to flows and routes.
+    pub forced: bool,
+    /// For how long no packet may have used a bucket that counts as free.
+    pub idle: Duration,
+    /// When it was ordered.
+    pub since: Instant,
+    /// It carries no flow any more, since; `None` while it may.
+    pub drained: Option<Instant>,
+    /// Groups in the kernel that have a leg to it.
+    pub groups: usize,
+    /// Its buckets in all groups at the last look; `None` before the first.
+    pub buckets: Option<usize>,
+    /// Of them: those that a packet has used within the idle timer.
+    pub in_use: Option<usize>,
+    /// How long before that look one of them was used last.
+    pub last_used: Option<Duration>,
+    /// Routes in the kernel that have no leg but to nodes that are drained.
+    pub last_leg_routes: u32,
+    /// The first few of these.
+    pub last_leg_prefixes: Vec<Prefix>,
+}
+
 /// How many prefixes are in each [`RouteState`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct RouteCounts {
@@ -234,20 +263,18 @@ pub enum Notice {
         /// How many routes.
         routes: usize,
     },
+    /// A node that was to be drained carries no flow any more.
+    NodeDrained {
+        /// Its name.
+        node: String,
+        /// How long that took.
+        after: Duration,
+    },
+    /// A node that carried no flow is the last leg of a route, and so carries flows again.
+    NodeNeeded {
+        /// Its name.
+        node: String,
+    },
     /// Reports were lost; everything is read again.
     Resync,
-    /// The kernel's routes have been read back at leisure.
-    Audited {
-        /// Routes of ours that it has shown.
-        routes: usize,
-        /// From the question to the last comparison.
-        took: Duration,
-    },
-    /// The kernel was not as it had acknowledged, and nothing had told of it; it is put right.
-    Differ {
-        /// How often, in which way.
-        found: Differences,
-        /// The first of them.
-        examples: Vec<Subject>,
-    },
 }

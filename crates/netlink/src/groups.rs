@@ -36,11 +36,25 @@ pub struct Bucket {
     pub idle: Duration,
 }
 
-/// Whether this kernel has resilient groups: makes one of a black hole, and takes it away again.
+/// What groups this kernel makes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Abilities {
+    /// Resilient ones, from Linux 5.13 on.
+    pub resilient: bool,
+    /// Weights above 256, from Linux 6.12 on.
+    pub wide_weights: bool,
+}
+
+/// What groups this kernel makes: some of a black hole are made and taken away again.
 ///
 /// # Errors
 /// The kernel has no next-hop objects, or refuses one for another reason.
-pub fn has_resilient_groups() -> io::Result<bool> {
+pub fn abilities() -> io::Result<Abilities> {
+    Ok(Abilities { resilient: makes(1)?, wide_weights: makes(u16::MAX)? })
+}
+
+/// Whether this kernel makes a resilient group with a member of this weight.
+fn makes(weight: u16) -> io::Result<bool> {
     let mut requests = requests()?;
     let remove = |requests: &mut Requests, id: u32| {
         let attributes = |request: &mut Writer<'_>| request.put_u32(nexthop::ID, id);
@@ -57,7 +71,8 @@ pub fn has_resilient_groups() -> io::Result<bool> {
         request.put_u32(nexthop::ID, PROBE_GROUP);
         request.put_with(nexthop::GROUP, |member| {
             member.raw(&PROBE_HOP.to_ne_bytes());
-            member.raw(&[0; 4]);
+            let [low, high] = weight.saturating_sub(1).to_le_bytes();
+            member.raw(&[low, high, 0, 0]);
         });
         request.put(nexthop::GROUP_TYPE, &nexthop::TYPE_RESILIENT.to_ne_bytes());
         request.put_with(nexthop::RES_GROUP | NESTED, |request| {

@@ -3,11 +3,11 @@
 //! The backend says its node's name when a connection comes and then sends back what it gets. Every connection exchanges a
 //! line ten times a second, so all of them are in use; one that gets no answer for `PATIENCE`, or an error, is broken.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -71,12 +71,15 @@ struct Flow {
     stream: TcpStream,
     node: String,
     is_broken: bool,
+    is_ended: bool,
 }
 
 /// Connections that exchange lines on a thread of their own until [`Flows::finish`].
 #[derive(Debug)]
 pub struct Flows {
     stop: Arc<AtomicBool>,
+    /// Nodes on which the client is to end its connections.
+    leave: Arc<Mutex<BTreeSet<String>>>,
     thread: JoinHandle<Vec<Flow>>,
     nodes: BTreeMap<String, usize>,
 }
@@ -88,6 +91,8 @@ pub struct Fate {
     pub broken: BTreeMap<String, usize>,
     /// Those that live.
     pub alive: BTreeMap<String, usize>,
+    /// Those that the client has ended, see [`Flows::end_on`].
+    pub ended: BTreeMap<String, usize>,
 }
 
 impl Fate {
@@ -107,14 +112,20 @@ impl Flows {
             *nodes.entry(flow.node.clone()).or_default() += 1;
         }
         let stop = Arc::new(AtomicBool::new(false));
-        let stopped = Arc::clone(&stop);
-        let thread = thread::spawn(move || exchange_until(flows, &stopped));
-        Ok(Self { stop, thread, nodes })
+        let leave = Arc::new(Mutex::new(BTreeSet::new()));
+        let (stopped, left) = (Arc::clone(&stop), Arc::clone(&leave));
+        let thread = thread::spawn(move || exchange_until(flows, &stopped, &left));
+        Ok(Self { stop, leave, thread, nodes })
     }
 
     /// How many connections each node has got.
     pub fn nodes(&self) -> &BTreeMap<String, usize> {
         &self.nodes
+    }
+
+    /// Has the client end its connections to a node, those that still live.
+    pub fn end_on(&self, node: &str) {
+        self.leave.lock().unwrap_or_else(PoisonError::into_inner).insert(node.to_owned());
     }
 
     /// Lets every connection exchange a few more lines, and says what has become of each.
@@ -123,7 +134,11 @@ impl Flows {
         let flows = self.thread.join().map_err(|_| anyhow!("the thread of the connections panicked"))?;
         let mut fate = Fate::default();
         for flow in flows {
-            let side = if flow.is_broken { &mut fate.broken } else { &mut fate.alive };
+            let side = match (flow.is_broken, flow.is_ended) {
+                (true, _) => &mut fate.broken,
+                (false, true) => &mut fate.ended,
+                (false, false) => &mut fate.alive,
+            };
             *side.entry(flow.node).or_default() += 1;
         }
         Ok(fate)
@@ -141,29 +156,41 @@ impl Flow {
         }
         ensure!(!name.is_empty(), "{remote} closed a new connection");
         stream.set_nonblocking(true)?;
-        Ok(Self { stream, node: String::from_utf8(name)?, is_broken: false })
+        Ok(Self { stream, node: String::from_utf8(name)?, is_broken: false, is_ended: false })
     }
 }
 
 /// Rounds until told to stop, and then as many more as show a break that has already happened.
-fn exchange_until(mut flows: Vec<Flow>, stop: &AtomicBool) -> Vec<Flow> {
+fn exchange_until(mut flows: Vec<Flow>, stop: &AtomicBool, leave: &Mutex<BTreeSet<String>>) -> Vec<Flow> {
     let mut left = 5;
     while left > 0 {
         if stop.load(Ordering::SeqCst) {
             left -= 1;
         }
         let begun = Instant::now();
+        end(&mut flows, &leave.lock().unwrap_or_else(PoisonError::into_inner));
         exchange(&mut flows);
         thread::sleep(PACE.saturating_sub(begun.elapsed()));
     }
     flows
 }
 
+/// Ends the connections to these nodes.
+fn end(flows: &mut [Flow], nodes: &BTreeSet<String>) {
+    for flow in
+        flows.iter_mut().filter(|flow| !flow.is_broken && !flow.is_ended && nodes.contains(&flow.node))
+    {
+        // The node's end closes when it reads that ours has.
+        flow.is_ended = true;
+        flow.is_broken = flow.stream.shutdown(std::net::Shutdown::Both).is_err();
+    }
+}
+
 /// One line there and back on each connection.
 fn exchange(flows: &mut [Flow]) {
     const LINE: &[u8; 8] = b"are you\n";
     let mut missing: Vec<(&mut Flow, usize)> = Vec::new();
-    for flow in flows.iter_mut().filter(|flow| !flow.is_broken) {
+    for flow in flows.iter_mut().filter(|flow| !flow.is_broken && !flow.is_ended) {
         match flow.stream.write(LINE) {
             Ok(len) if len == LINE.len() => missing.push((flow, len)),
             Ok(_) | Err(_) => flow.is_broken = true,

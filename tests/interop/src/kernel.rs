@@ -100,10 +100,10 @@ fn watch(name: &str, objects: &str, lab: &Lab, namespace: &Namespace) -> Result<
     Ok(watch)
 }
 
-/// What [`watch_forwarding`] saw. Its own probe apart, and the two objects by which a daemon that starts asks whether the
-/// kernel has resilient groups: no route ever points to them.
+/// What [`watch_forwarding`] saw. Its own probe apart, and the two objects by which a daemon that starts asks what groups the
+/// kernel makes: no route ever points to them.
 pub fn changes(watch: &Process) -> Vec<String> {
-    const PROBES: [&str; 3] = ["192.0.2.255", "id 186500000 blackhole", "id 187000000 group 186500000 "];
+    const PROBES: [&str; 3] = ["192.0.2.255", "id 186500000 blackhole", "id 187000000 group 186500000"];
     let log = watch.log();
     let real = log.lines().filter(|line| !PROBES.iter().any(|probe| line.contains(probe)));
     real.map(str::to_owned).collect()

@@ -72,6 +72,9 @@ fn head(neighbor: &Neighbor, style: Style) -> String {
     } else {
         section.toned("Why", &why_down(neighbor), Tone::Bad);
     }
+    if let Some(drain) = &neighbor.drain {
+        section.toned("Drain", drain, Tone::Warn);
+    }
     section.line("Flaps", &neighbor.flaps.to_string());
     if let Some(agreed) = &neighbor.negotiated {
         section.line("Router id", &agreed.router_id);

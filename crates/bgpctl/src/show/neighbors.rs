@@ -74,6 +74,9 @@ fn add(table: &mut Table, neighbor: &Neighbor, style: Style) {
     if let Some(node) = neighbor.node.as_deref().filter(|node| is_worth_saying(neighbor, node)) {
         table.note(clean(node), Tone::Warn);
     }
+    if let Some(drain) = &neighbor.drain {
+        table.note(clean(drain), Tone::Warn);
+    }
     for warning in &neighbor.warnings {
         table.note(format!("warning: {warning}"), Tone::Warn);
     }

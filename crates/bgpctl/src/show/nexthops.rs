@@ -4,7 +4,7 @@ use bgp_api::{GroupMember, NexthopGroup, NexthopState, NexthopsReply};
 
 use crate::output::Style;
 use crate::table::{Align, Cell, Table, Tone};
-use crate::text::{duration, number_or_dash, or_dash};
+use crate::text::{clean, duration, number_or_dash, or_dash};
 
 /// The whole output.
 pub(crate) fn render(reply: &NexthopsReply, style: Style) -> String {
@@ -44,6 +44,9 @@ fn nexthops(reply: &NexthopsReply, style: Style) -> String {
             number_or_dash(nexthop.kernel_id).into(),
             nexthop.resolution.clone().into(),
         ]);
+        if let Some(drain) = &nexthop.drain {
+            table.note(clean(drain), Tone::Warn);
+        }
         if let Some(error) = &nexthop.error {
             table.note(error.clone(), Tone::Bad);
         }

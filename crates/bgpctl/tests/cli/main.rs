@@ -2,6 +2,7 @@
 //! `tests/golden/bgpctl`.
 
 mod daemon;
+mod drain;
 mod failures;
 mod generated;
 mod samples;

@@ -6,6 +6,7 @@
 mod auth;
 mod buckets;
 mod capabilities;
+mod drain;
 mod handlers;
 mod neighbors;
 mod reload;
@@ -63,6 +64,7 @@ fn router(control: Arc<Control>) -> Router {
         .route(path::ROUTES, get(handlers::routes))
         .route(path::FIB, get(handlers::fib))
         .route(path::NEXTHOPS, get(handlers::nexthops))
+        .route(path::DRAIN, get(drain::status).post(drain::act))
         .route(path::DOCTOR, get(handlers::doctor))
         .route(path::CONFIG, get(handlers::config))
         .route(path::RELOAD, get(reload::plan).post(reload::reload))

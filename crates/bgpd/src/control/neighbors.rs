@@ -51,6 +51,8 @@ pub struct Seen {
     pub counters: bgp_session::Counters,
     /// The operator keeps it down.
     pub shut_down: bool,
+    /// How far its node is, where that is drained.
+    pub drain: Option<bgp_api::Drain>,
     /// Ends of established sessions by reason.
     pub downs: BTreeMap<&'static str, u64>,
 }
@@ -81,7 +83,9 @@ pub async fn views(control: &Control, wanted: Option<IpAddr>) -> Result<Vec<Seen
             let counted = counters.iter().find(|(id, _)| *id == peer.id).map(|(_, counters)| counters);
             let neighbor = view(&peer, &status, counted, summary.asn.0, now);
             let shut_down = matches!(status.session.waiting, Waiting::Operator(_));
-            found.push(Seen { neighbor, counters: status.session.counters, shut_down, downs: status.downs });
+            let drain = counted.and_then(|counters| counters.drain.clone());
+            let counters = status.session.counters;
+            found.push(Seen { neighbor, counters, shut_down, drain, downs: status.downs });
         }
     }
     Ok(found)
@@ -140,6 +144,7 @@ fn view(
         capabilities: capabilities::views(settings, session),
         graceful_restart: graceful_restart(session, counters, now),
         node: counters.and_then(|counters| counters.node.clone()),
+        drain: counters.and_then(|counters| Some(counters.drain.as_ref()?.words())),
         warnings: Vec::new(),
         policy,
     }

@@ -11,6 +11,8 @@ use bgp_session::Suspended;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use serde::{Deserialize, Serialize};
 
+use crate::routing::DrainState;
+
 const MAGIC: &[u8; 16] = b"bgpd-rs handover";
 /// Counts up only where an older reader would take something for what it is not.
 const VERSION: u32 = 1;
@@ -34,6 +36,9 @@ pub struct State {
     /// The kernel may have routes besides those of the sessions that are to stay: of peers that are away, or still to come.
     #[serde(default)]
     pub orphans: bool,
+    /// Nodes that are drained.
+    #[serde(default)]
+    pub drains: Vec<DrainState>,
     /// The sessions.
     pub peers: Vec<PeerState>,
 }
@@ -253,6 +258,13 @@ pub(super) mod tests {
             program: "1.2.3".to_owned(),
             keys: vec!["172.50.0.0/16".to_owned()],
             orphans: true,
+            drains: vec![DrainState {
+                node: "node2".to_owned(),
+                addresses: ["172.50.0.2".parse().unwrap()].into(),
+                drained: true,
+                force: false,
+                idle_seconds: Some(2),
+            }],
             peers: vec![peer(2, b"\xff\xff"), peer(3, b"")],
         }
     }

@@ -39,7 +39,7 @@ pub struct Known {
 pub fn checks(known: Known) -> Vec<HostCheck> {
     let mut found = super::checks(known.set_hash_policy);
     found.push(compat_mode(Sysctl::NexthopCompatMode.read().ok()));
-    found.push(resilient(groups::has_resilient_groups().map_err(|error| error.to_string())));
+    found.push(resilient(groups::abilities().map(|it| it.resilient).map_err(|error| error.to_string())));
     found.push(networkd(Path::new("/run/systemd/netif").exists(), &networkd_texts()));
     found.push(port(&listeners(), &own_sockets()));
     found.push(metric(known.blocked));

@@ -1,9 +1,6 @@
 //! What is, as gauges and counters: peers, RIB, FIB, host, process.
 
-use std::time::Instant;
-
-use bgp_api::{CheckState, FibSize, HostCheck, Neighbor, SessionState};
-use bgp_fib::{AuditRun, Differences};
+use bgp_api::{CheckState, Drain, DrainState, FibSize, Neighbor, SessionState};
 use bgp_session::MessageCounts;
 use bgp_wire::Family;
 use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge};
@@ -32,6 +29,14 @@ const GAUGES: &[(&str, &str)] = &[
     ("bgpd_peer_up", "Whether the session is Established."),
     ("bgpd_peer_admin_down", "Whether the peer is shut down by config or bgpctl."),
     (
+        "bgpd_peer_drain",
+        "How far the peer's node is that is drained: 1 for the present state, 0 for the other.",
+    ),
+    (
+        "bgpd_peer_drain_buckets_in_use",
+        "Buckets of next-hop groups by which a node that is drained still carries flows.",
+    ),
+    (
         "bgpd_peer_state",
         "State of the session (RFC 4271 section 8.2.2): 1 for the present state, 0 for the others.",
     ),
@@ -44,12 +49,6 @@ const GAUGES: &[(&str, &str)] = &[
     ("bgpd_rib_paths", "Paths over all peers."),
     ("bgpd_fib_routes", "Kernel routes that are wanted or still present."),
     ("bgpd_fib_nexthops", "Kernel nexthop objects that the daemon owns."),
-    (
-        "bgpd_fib_audit_last_timestamp_seconds",
-        "When the last audit of the kernel's routes ended, Unix time; 0 before the first.",
-    ),
-    ("bgpd_fib_audit_seconds", "How long the last audit of the kernel's routes took."),
-    ("bgpd_fib_audit_routes", "Routes of ours that the last audit compared."),
     ("bgpd_queue_depth", "Entries that wait in an internal queue."),
     ("bgpd_host_check", "Whether a check of the host is as it should be."),
     ("bgpd_config_reload_success", "Whether the last load of the config succeeded."),
@@ -67,15 +66,6 @@ const COUNTERS: &[(&str, &str)] = &[
     ("bgpd_peer_messages_total", "BGP messages."),
     ("bgpd_peer_bytes_total", "Octets of BGP messages."),
     ("bgpd_peer_malformed_updates_total", "UPDATEs with a fault, whatever it cost (RFC 7606)."),
-    ("bgpd_fib_audits_total", "Audits of the kernel's routes that were finished."),
-    (
-        "bgpd_fib_differences_total",
-        "Routes and nexthop objects that the kernel did not hold as it had acknowledged, found by reading it back.",
-    ),
-    (
-        "bgpd_fib_repairs_total",
-        "Times a route or nexthop object was put back after somebody had removed or changed it.",
-    ),
     ("bgpd_netlink_errors_total", "Operations that the kernel refused, by error number."),
     ("bgpd_connections_refused_total", "Connections that were refused before a session, by reason."),
     ("process_cpu_seconds_total", "User and system CPU time of the process."),
@@ -97,6 +87,7 @@ pub(super) async fn collect(control: &Control) {
             counter!("bgpd_peer_malformed_updates_total", "peer" => seen.neighbor.address.clone())
                 .absolute(counted.malformed_updates);
             gauge!("bgpd_peer_admin_down", "peer" => seen.neighbor.address.clone()).set(flag(seen.shut_down));
+            drain(&seen.neighbor.address, seen.drain.as_ref());
             for reason in bgp_session::DownReason::LABELS {
                 let count = seen.downs.get(reason).copied().unwrap_or(0);
                 counter!("bgpd_peer_flaps_total", "peer" => seen.neighbor.address.clone(), "reason" => reason)
@@ -106,8 +97,6 @@ pub(super) async fn collect(control: &Control) {
     }
     if let Ok(routes) = crate::control::ask(&control.routing, routing::Query::Summary).await {
         routing_figures(&routes);
-        audit_figures(&routes, now);
-        host_checks(host::kernel::checks(&routes, Instant::now()));
     }
     if let Ok(peers) = crate::control::ask(&control.supervisor, supervisor::Request::Summary).await {
         gauge!("bgpd_config_reload_success").set(flag(peers.config.last_reload_error.is_none()));
@@ -117,15 +106,11 @@ pub(super) async fn collect(control: &Control) {
             counter!("bgpd_connections_refused_total", "reason" => reason).absolute(count);
         }
         gauge!("bgpd_config_last_reload_timestamp_seconds").set(now - peers.config.loaded_seconds as f64);
-        host_checks(host::checks(peers.set_hash_policy));
+        for check in host::checks(peers.set_hash_policy) {
+            gauge!("bgpd_host_check", "check" => check.name).set(flag(check.state == CheckState::Ok));
+        }
     }
     process_figures();
-}
-
-fn host_checks(checks: Vec<HostCheck>) {
-    for check in checks {
-        gauge!("bgpd_host_check", "check" => check.name).set(flag(check.state == CheckState::Ok));
-    }
 }
 
 fn peer(neighbor: &Neighbor, now: f64) {
@@ -155,6 +140,16 @@ fn peer(neighbor: &Neighbor, now: f64) {
                 .set(value as f64);
         }
     }
+}
+
+fn drain(peer: &str, drain: Option<&Drain>) {
+    for state in [DrainState::Draining, DrainState::Drained] {
+        let is_it = drain.is_some_and(|drain| drain.state == state);
+        gauge!("bgpd_peer_drain", "peer" => peer.to_owned(), "state" => state.as_str()).set(flag(is_it));
+    }
+    let in_use =
+        drain.filter(|drain| drain.state == DrainState::Draining).and_then(|drain| drain.buckets_in_use);
+    gauge!("bgpd_peer_drain_buckets_in_use", "peer" => peer.to_owned()).set(in_use.unwrap_or(0) as f64);
 }
 
 fn messages(peer: &str, direction: &'static str, counts: MessageCounts, octets: MessageCounts) {
@@ -197,25 +192,6 @@ fn routing_figures(routes: &routing::Summary) {
     gauge!("bgpd_fib_nexthops", "kind" => "group").set(routes.groups as f64);
     gauge!("bgpd_queue_depth", "queue" => "kernel").set(routes.in_flight as f64);
     gauge!("bgpd_queue_depth", "queue" => "routing").set(routes.waiting as f64);
-}
-
-fn audit_figures(routes: &routing::Summary, now: f64) {
-    let audit = &routes.audit;
-    counter!("bgpd_fib_audits_total").absolute(audit.runs);
-    let Differences { missing, changed, unexpected } = audit.differences;
-    for (kind, count) in [("missing", missing), ("changed", changed), ("unexpected", unexpected)] {
-        counter!("bgpd_fib_differences_total", "kind" => kind).absolute(count);
-    }
-    let (ended, took, compared) = match audit.last {
-        Some(AuditRun { ended, took, routes }) => {
-            (now - ended.elapsed().as_secs_f64(), took.as_secs_f64(), routes as f64)
-        }
-        None => (0.0, 0.0, 0.0),
-    };
-    gauge!("bgpd_fib_audit_last_timestamp_seconds").set(ended);
-    gauge!("bgpd_fib_audit_seconds").set(took);
-    gauge!("bgpd_fib_audit_routes").set(compared);
-    counter!("bgpd_fib_repairs_total").absolute(routes.repairs);
 }
 
 fn process_figures() {

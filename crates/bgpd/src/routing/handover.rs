@@ -79,7 +79,7 @@ impl Routing {
         // What the kernel has while selection is deferred may be of peers that are still to come.
         let orphans = self.restart.defers() || self.peers.iter().any(kept);
         if let Some(reply) = self.freezing.take() {
-            answer(reply, Frozen { peers, orphans });
+            answer(reply, Frozen { peers, orphans, drains: self.drains_to_carry() });
         }
         let answers = async {
             while self.fib.stats().in_flight > 0 {

@@ -3,15 +3,18 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use bgp_api::{ErrorReply, FibQuery, FibReply, NexthopsReply, RouteImpact, RouteQuery, RoutesReply};
+use bgp_api::{
+    DrainReply, ErrorReply, FibQuery, FibReply, NexthopsReply, RouteImpact, RouteQuery, RoutesReply,
+};
 use bgp_rib::handover::Carried;
 use bgp_rib::{Counters, PeerId, Position, Sizes};
 use bgp_session::{Negotiated, RouteRetention};
 use bgp_wire::route_refresh::RouteRefresh;
 use bgp_wire::{PerFamily, Prefix, Update};
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::config::Settings;
@@ -105,6 +108,8 @@ pub enum Order {
     },
     /// The networks that we originate.
     Networks(Vec<Prefix>),
+    /// Nodes that were drained in the process before.
+    Drains(Vec<DrainState>),
     /// So many sessions go on from the process before: nothing is selected before their routes are all there.
     TakeOver {
         /// How many.
@@ -149,6 +154,8 @@ pub struct Frozen {
     pub peers: Vec<(IpAddr, Carried)>,
     /// The kernel may have routes besides theirs that are to stay.
     pub orphans: bool,
+    /// Nodes that are drained.
+    pub drains: Vec<DrainState>,
 }
 
 /// A question; each is answered at once.
@@ -183,8 +190,55 @@ pub enum Query {
     },
     /// Next hops and groups.
     Nexthops(oneshot::Sender<NexthopsReply>),
+    /// Has a node drained, or takes that back. Not a question, but the operator waits for the answer.
+    Drain {
+        /// Under which name.
+        node: String,
+        /// What is known of its addresses.
+        addresses: BTreeSet<IpAddr>,
+        /// What is to be done.
+        what: DrainWhat,
+        /// What was done, and how far the node is.
+        reply: oneshot::Sender<DrainReply>,
+    },
+    /// The nodes that are drained.
+    Drains(oneshot::Sender<DrainReply>),
+    /// Who has which bucket of the kernel's groups: group, next-hop object, and for how long no packet has used it.
+    Buckets(Vec<(u32, u32, Duration)>),
     /// Is somebody there?
     Ping(oneshot::Sender<()>),
+}
+
+/// What is to be done about a node's flows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DrainWhat {
+    /// New ones go elsewhere.
+    Begin {
+        /// For how long no packet may have used a bucket that counts as free; `None`: as configured.
+        idle: Option<Duration>,
+    },
+    /// All of them do, at once.
+    Force,
+    /// It takes them again.
+    Undo,
+}
+
+/// A drained node on its way to another process.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DrainState {
+    /// Its name.
+    pub node: String,
+    /// Its addresses.
+    pub addresses: BTreeSet<IpAddr>,
+    /// It carries no flow.
+    #[serde(default)]
+    pub drained: bool,
+    /// By force.
+    #[serde(default)]
+    pub force: bool,
+    /// For how many seconds no packet may have used a bucket that counts as free.
+    #[serde(default)]
+    pub idle_seconds: Option<u64>,
 }
 
 /// Routing's part of `bgpctl show summary`.
@@ -204,10 +258,6 @@ pub struct Summary {
     pub waiting: u64,
     /// Refusals of the kernel by the name of the error.
     pub errors: Vec<(String, u64)>,
-    /// How the audits of the kernel's routes stand.
-    pub audit: bgp_fib::AuditView,
-    /// Times something of ours was put back after somebody had removed or changed it.
-    pub repairs: u64,
 }
 
 /// Counters of one peer.
@@ -219,4 +269,6 @@ pub struct PeerCounters {
     pub stale_until: Option<Instant>,
     /// What this host sees of the peer's node and what was decided from it, in words; `None` off the link.
     pub node: Option<String>,
+    /// How far its node is, where that is drained.
+    pub drain: Option<bgp_api::Drain>,
 }

@@ -4,6 +4,7 @@
 //! kernel, buffers of encoded UPDATEs for peers that have room, replies for views. Waits for nobody: peers and kernel
 //! pull, and what is not pulled yet is a dirty prefix in the RIB or the FIB, not a message.
 
+mod drains;
 mod evidence;
 mod handover;
 mod kernel;
@@ -27,7 +28,9 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tracing::{error, info};
 
 pub use lanes::{Gone, Inlet, Lane, Outlet, Permit, Unsent, lanes};
-pub use messages::{FromPeer, Frozen, Impacts, Order, PeerCounters, Proposal, Query, Summary};
+pub use messages::{
+    DrainState, DrainWhat, FromPeer, Frozen, Impacts, Order, PeerCounters, Proposal, Query, Summary,
+};
 
 use self::evidence::Evidence;
 use self::lanes::Delivery;
@@ -75,6 +78,8 @@ pub struct Routing {
     looked_at: u64,
     /// Tells the supervisor what our OPENs are to say of our own restart.
     own_restart: watch::Sender<Option<OwnRestart>>,
+    /// Tells whether somebody has to read the buckets of the kernel's groups.
+    wants_buckets: watch::Sender<bool>,
     /// The daemon ends: told when the kernel is as it is to be left.
     stopping: Option<oneshot::Sender<()>>,
     /// Another process goes on: told what we know.
@@ -112,10 +117,12 @@ impl Routing {
         hub: Hub,
         deferral: Duration,
         own_restart: watch::Sender<Option<OwnRestart>>,
+        wants_buckets: watch::Sender<bool>,
     ) -> Self {
         Self {
             restart: Restart::new(Instant::now(), deferral),
             own_restart,
+            wants_buckets,
             evidence: Evidence::default(),
             looked_at: 0,
             rib,
@@ -154,6 +161,7 @@ impl Routing {
             self.waiting = inputs.peers.waiting();
             self.tick(Instant::now());
             self.settle();
+            self.ask_for_buckets();
             self.report_stop();
             // After a long turn others that share the worker have theirs, whatever waits here.
             if self.more || taken > SHORT_TURN {

@@ -74,6 +74,7 @@ impl Routing {
         match order {
             Order::Networks(networks) => self.on_networks(&networks),
             Order::Multipath { maximum_paths, relax } => self.rib.set_multipath(maximum_paths, relax),
+            Order::Drains(drains) => self.restore_drains(drains),
             Order::TakeOver { sessions, complete, knows } => self.begin_take_over(sessions, complete, knows),
             Order::Freeze(reply) => self.freezing = Some(reply),
             Order::Stop(reply) => {

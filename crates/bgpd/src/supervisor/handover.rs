@@ -68,6 +68,7 @@ impl Supervisor {
                     .map(|prefix| prefix.to_string())
                     .collect(),
                 orphans: frozen.orphans,
+                drains: frozen.drains,
                 peers: Vec::new(),
             },
             listeners,
@@ -136,6 +137,7 @@ impl Supervisor {
         let Some(state) = inherited.state.take() else { return };
         self.remove_keys(&state.keys);
         let (program, orphans) = (state.program, state.orphans);
+        self.order(routing::Order::Drains(state.drains)).await;
         let mut sessions = Vec::new();
         let all = state.peers.len();
         for peer in state.peers {

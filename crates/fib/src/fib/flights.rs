@@ -22,12 +22,11 @@ pub(super) enum What {
     DelExtra { slot: u32, body: BodyId },
     Probe,
     Dump(Kind),
-    Audit,
 }
 
 impl What {
     fn is_write(&self) -> bool {
-        !matches!(self, Self::Probe | Self::Dump(_) | Self::Audit)
+        !matches!(self, Self::Probe | Self::Dump(_))
     }
 
     /// The body that only it remembers.
@@ -41,8 +40,7 @@ impl What {
             | Self::PutRoute { .. }
             | Self::DelRoute { .. }
             | Self::Probe
-            | Self::Dump(_)
-            | Self::Audit => None,
+            | Self::Dump(_) => None,
         }
     }
 
@@ -57,8 +55,7 @@ impl What {
             | Self::PutGroup { .. }
             | Self::DelGroup { .. }
             | Self::Probe
-            | Self::Dump(_)
-            | Self::Audit => None,
+            | Self::Dump(_) => None,
         }
     }
 }

@@ -71,8 +71,7 @@ impl Fib {
 
     /// Whether `address` is an address of this gateway: the same, or with the same MAC address on its link.
     pub fn is_at(&self, address: IpAddr, gateway: &Via) -> bool {
-        let mac = |address| self.tracker.facts.neighbors.get(&(gateway.ifindex, address))?.mac;
-        address == gateway.gateway || mac(address).is_some_and(|its| mac(gateway.gateway) == Some(its))
+        self.tracker.is_at(address, gateway)
     }
 
     /// Whether the next hops under watch have been looked up as far as they can be without asking neighbours again: what

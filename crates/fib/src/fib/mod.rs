@@ -4,9 +4,9 @@
 //! queue of messages. Operations on different objects do not wait for each other: a hop, the group with it and the route
 //! to the group leave together, and the kernel takes them in this order.
 
-mod audit;
 mod clock;
 mod confirm;
+mod drain;
 mod dumps;
 mod flights;
 mod leftovers;
@@ -16,7 +16,7 @@ mod plan;
 mod show;
 mod stations;
 
-pub use audit::{AuditRun, AuditView, Differences, Subject};
+pub use drain::DrainOrder;
 pub use leftovers::Leftovers;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -28,8 +28,8 @@ use bgp_wire::{NextHop, PerFamily, Prefix, ScopedNextHop};
 
 use crate::config::FibConfig;
 use crate::event::Kind;
-use crate::fib::audit::Audit;
 use crate::fib::clock::Clock;
+use crate::fib::drain::Drains;
 use crate::fib::dumps::{Dump, Epoch};
 use crate::fib::flights::{Flights, What};
 use crate::groups::Share;
@@ -42,6 +42,9 @@ use crate::view::{Notice, Reachability, Via};
 
 /// Notices that nobody takes are dropped beyond this number.
 const NOTICES: usize = 1024;
+/// How often everything is read again without a reason.
+const AUDIT_INTERVAL: Duration = Duration::from_secs(300);
+
 /// A gateway that the kernel has not refused for so long starts anew.
 const FORGIVE_AFTER: Duration = Duration::from_secs(60);
 
@@ -66,7 +69,7 @@ pub struct Fib {
     route_dump: Epoch<u16>,
     /// The routes that have not been compared with what the last dump has shown.
     dump_walk: Option<Walk>,
-    audit: Audit,
+    audit_at: Option<Instant>,
     /// Prefixes and objects to be looked at again at a time.
     route_timers: BTreeSet<(Instant, u32)>,
     object_timers: BTreeSet<(Instant, u32)>,
@@ -77,6 +80,8 @@ pub struct Fib {
     watched: BTreeMap<ScopedNextHop, u32>,
     /// When each peer on the link is asked for next.
     peer_probes: BTreeMap<(u32, IpAddr), Instant>,
+    /// Nodes that are to carry no new flows.
+    drains: Drains,
     changes: BTreeSet<ScopedNextHop>,
     notices: VecDeque<Notice>,
     /// Leftovers are kept.
@@ -108,13 +113,14 @@ impl Fib {
             nexthop_dump: Epoch::default(),
             route_dump: Epoch::default(),
             dump_walk: None,
-            audit: Audit::default(),
+            audit_at: None,
             route_timers: BTreeSet::new(),
             object_timers: BTreeSet::new(),
             refusals: BTreeMap::new(),
             congested: None,
             watched: BTreeMap::new(),
             peer_probes: BTreeMap::new(),
+            drains: Drains::default(),
             changes: BTreeSet::new(),
             notices: VecDeque::new(),
             startup: true,
@@ -138,7 +144,8 @@ impl Fib {
         self.want_shares(prefix, shares, now);
     }
 
-    /// Says which next hops `prefix` should have, each with its weight (1 to 256); none at all removes it.
+    /// Says which next hops `prefix` should have, each with its weight: 1 to 256, or 0 where it is to keep the
+    /// flows that it has and get no new ones. None at all removes it.
     pub fn want_shares(
         &mut self,
         prefix: Prefix,
@@ -207,7 +214,10 @@ impl Fib {
             self.end_of_startup(now);
         }
         self.probe_peers(now);
-        self.audit_tick();
+        if self.audit_at.is_some_and(|at| at <= now) {
+            self.audit_at = Some(now + AUDIT_INTERVAL);
+            Kind::ALL.into_iter().for_each(|kind| self.ask_dump(kind));
+        }
         self.sets.tick(now);
         while let Some((_, slot)) = pop_due(&mut self.route_timers, now) {
             self.enqueue(slot);
@@ -226,6 +236,7 @@ impl Fib {
             self.collect_bodies();
         }
         self.settle();
+        self.look_without_buckets(now);
     }
 
     /// When [`Fib::tick`] is due next. It may already be past: operations then wait to be taken.
@@ -240,7 +251,7 @@ impl Fib {
             .chain(self.has_route_work().then_some(self.now))
             .chain(dumps)
             .chain(self.startup_until)
-            .chain(self.audit_deadline())
+            .chain(self.audit_at)
             .chain(self.route_timers.first().map(|(at, _)| *at))
             .chain(self.object_timers.first().map(|(at, _)| *at))
             .chain(self.tracker.next_deadline())
@@ -342,11 +353,10 @@ impl Fib {
 
     /// Works out where the routes of a set should point; queues them where that has changed.
     fn evaluate(&mut self, id: u32) {
+        let Some(shares) = self.sets.get(id).map(|set| set.shares.clone()) else { return };
+        let (vias, draining) = self.legs_of(&shares);
         let Some(set) = self.sets.get_mut(id) else { return };
-        let via = |(next_hop, weight): &Share| Some((self.tracker.via(next_hop)?, *weight));
-        let mut vias: Vec<(Via, u16)> = set.shares.iter().filter_map(via).collect();
-        vias.sort_unstable();
-        once_each(&mut vias);
+        set.draining = draining;
         let target = if self.objects_work == Some(false) {
             set.vias = vias;
             plan::inline_target(&set.vias)
@@ -388,9 +398,6 @@ impl Fib {
         let before = route.set_held(&held);
         if before == held {
             return;
-        }
-        if route.is(Flag::Missed) {
-            self.proven(slot, false);
         }
         let points = |bodies: &Bodies, held| match held {
             Held::Present(body) => bodies.nexthop_id(body),

@@ -165,6 +165,12 @@ impl Tracker {
         }
     }
 
+    /// Whether `address` is an address of this gateway: the same, or with the same MAC address on its link.
+    pub(crate) fn is_at(&self, address: IpAddr, gateway: &Via) -> bool {
+        let mac = |address| self.facts.neighbors.get(&(gateway.ifindex, address))?.mac;
+        address == gateway.gateway || mac(address).is_some_and(|its| mac(gateway.gateway) == Some(its))
+    }
+
     /// The canonical next hops under watch.
     pub(crate) fn next_hops(&self) -> impl Iterator<Item = &ScopedNextHop> {
         self.hops.keys()
@@ -220,8 +226,6 @@ impl Tracker {
             | Event::NexthopGone { .. }
             | Event::DumpStart(_)
             | Event::DumpEnd(_)
-            | Event::AuditStart
-            | Event::AuditEnd
             | Event::Unsupported(_)
             | Event::Overrun => {}
         }

@@ -33,7 +33,8 @@ fn owners(host: &Host) -> Vec<Option<u32>> {
 #[test]
 fn this_kernel_has_resilient_groups_and_the_probe_leaves_nothing_behind() {
     let host = host();
-    assert!(host.namespace.run(groups::has_resilient_groups).unwrap());
+    let abilities = host.namespace.run(groups::abilities).unwrap();
+    assert_eq!(abilities, groups::Abilities { resilient: true, wide_weights: true });
     assert_eq!(host.show("nexthop show").len(), 5);
 }
 

@@ -80,6 +80,7 @@ impl Routing {
             (Some(HopView { reachability: Reachability::Unreachable(reason), .. }), _) => {
                 Some(reason.to_string())
             }
+            _ if self.fib.drain_of(wanted).is_some_and(|(_, done)| done) => Some("drained".to_owned()),
             (_, Some(via)) if used.contains(&via) => Some("same gateway as another leg".to_owned()),
             (_, Some(via)) => {
                 used.push(via);
@@ -96,6 +97,12 @@ impl Routing {
         }
     }
 
+    fn nexthop(&self, hop: &HopView) -> Nexthop {
+        let drain = self.fib.drain_of(&hop.next_hop);
+        let words = drain.map(|(node, done)| format!("{} {node}", if done { "drained" } else { "draining" }));
+        nexthop(hop, words)
+    }
+
     pub(super) fn nexthops_reply(&self) -> NexthopsReply {
         let hops = self.fib.next_hops();
         let named = |id: u32| {
@@ -103,7 +110,7 @@ impl Routing {
             hop.map_or_else(|| "unknown".to_owned(), |hop| hop.next_hop.next_hop.to_string())
         };
         let groups = self.fib.groups().into_iter().map(|group| nexthop_group(&group, named)).collect();
-        NexthopsReply { groups, nexthops: hops.iter().map(nexthop).collect() }
+        NexthopsReply { groups, nexthops: hops.iter().map(|hop| self.nexthop(hop)).collect() }
     }
 }
 
@@ -137,7 +144,7 @@ fn algorithm(kind: GroupKind) -> &'static str {
     }
 }
 
-fn nexthop(hop: &HopView) -> Nexthop {
+fn nexthop(hop: &HopView, drain: Option<String>) -> Nexthop {
     let (state, resolution) = match &hop.reachability {
         Reachability::Reachable { .. } => (NexthopState::Reachable, hop.how.clone()),
         Reachability::Unreachable(reason) => (NexthopState::Unreachable, reason.to_string()),
@@ -153,6 +160,7 @@ fn nexthop(hop: &HopView) -> Nexthop {
         paths: None,
         since_seconds: None,
         error: hop.error.as_ref().map(ToString::to_string),
+        drain,
     }
 }
 

@@ -31,6 +31,11 @@ impl Routing {
             Query::Routes { query, reply } => answer(reply, self.routes_reply(&query)),
             Query::Fib { query, reply } => answer(reply, self.fib_reply(&query)),
             Query::Nexthops(reply) => answer(reply, self.nexthops_reply()),
+            Query::Drain { node, addresses, what, reply } => {
+                answer(reply, self.drain(&node, addresses, what));
+            }
+            Query::Drains(reply) => answer(reply, self.drains_reply()),
+            Query::Buckets(buckets) => self.fib.observe_buckets(&buckets, Instant::now()),
             Query::Ping(reply) => answer(reply, ()),
         }
     }
@@ -44,19 +49,20 @@ impl Routing {
             groups: count(stats.groups),
             in_flight: count(stats.in_flight),
             waiting: count(self.waiting),
-            audit: self.fib.audit(),
-            repairs: stats.repairs,
             errors: self.errors.iter().map(|(errno, times)| (errno_name(*errno), *times)).collect(),
         }
     }
 
     fn counters(&self) -> Vec<(PeerId, PeerCounters)> {
+        let drains = self.drains_reply().nodes;
         self.peers
-            .keys()
-            .map(|id| {
+            .iter()
+            .map(|(id, entry)| {
+                let address = entry.address.to_string();
+                let drain = drains.iter().find(|drain| drain.addresses.contains(&address)).cloned();
                 let families = self.rib.counters(*id).unwrap_or_default();
                 let node = self.evidence.node(*id).map(|node| node.words(Instant::now()));
-                (*id, PeerCounters { families, stale_until: self.stale.of(*id), node })
+                (*id, PeerCounters { families, stale_until: self.stale.of(*id), node, drain })
             })
             .collect()
     }

@@ -1,0 +1,134 @@
+//! A node is drained under steady HTTP and 200 long-lived connections: nobody loses anything, and it is said when it is free.
+#![cfg(feature = "labs")]
+
+use std::thread;
+
+use anyhow::{Context, Result, ensure};
+use interop::daemon::{Daemon, k3d};
+use interop::flows::{self, Flows};
+use interop::gobgp::{Gobgp, Settings};
+use interop::kernel::{changes, watch_forwarding};
+use interop::lab::{Lab, Node};
+use interop::process::Process;
+use interop::traffic::Traffic;
+use interop::wait::seconds;
+use serde_json::Value;
+
+const SERVICE: &str = "2004::1";
+const FLOWS: usize = 200;
+/// Those that are opened while the node drains.
+const LATE: usize = 100;
+
+/// Three nodes that announce the service.
+struct Scene {
+    lab: Lab,
+    daemon: Daemon,
+    speakers: Vec<Gobgp>,
+    _backends: Vec<Process>,
+    v6: Vec<String>,
+}
+
+fn scene(buckets: u16) -> Result<Scene> {
+    let mut lab = Lab::with_nodes(3)?;
+    lab.add_service(SERVICE)?;
+    lab.client()?;
+    let config = std::fs::read_to_string(k3d())? + &format!("nexthop-buckets = {buckets}\n");
+    let daemon = Daemon::start(&lab, &config)?;
+    let speakers = Gobgp::start_all(&lab, &Settings::default(), &["2004::1/128"])?;
+    let backends = flows::start_backends(&lab)?;
+    lab.expect_all_nodes(SERVICE, seconds(40))?;
+    lab.wait_for_http()?;
+    let v6 = lab.nodes.iter().map(Node::v6).collect();
+    Ok(Scene { lab, daemon, speakers, _backends: backends, v6 })
+}
+
+fn drained(daemon: &Daemon) -> Result<Value> {
+    Ok(daemon.json("drain")?["nodes"].get(0).cloned().unwrap_or_default())
+}
+
+fn nhid(lab: &Lab) -> Result<u64> {
+    lab.host.ip_json("-6 route show 2004::1 proto bgp")?[0]["nhid"].as_u64().context("no nhid")
+}
+
+#[test]
+fn flows_end_on_the_node_and_no_request_is_lost() -> Result<()> {
+    let mut scene = scene(4096)?;
+    let (node, address) = (scene.lab.nodes[1].name.clone(), scene.v6[1].clone());
+    let group = nhid(&scene.lab)?;
+    let client = scene.lab.client()?;
+    let traffic = Traffic::start(client, format!("[{SERVICE}]:80").parse()?, 2)?;
+    let remote = format!("[{SERVICE}]:{}", flows::PORT).parse()?;
+    let flows = Flows::open(client, remote, FLOWS)?;
+    ensure!(flows.nodes().get(&node).is_some_and(|count| *count > 20), "{:?}", flows.nodes());
+
+    let Scene { lab, daemon, v6, .. } = &mut scene;
+    let (command, others) = thread::scope(|scope| -> Result<_> {
+        let command = scope.spawn(|| daemon.ctl_output(&format!("drain {address} --idle 1s --wait 5m")));
+        lab.until("buckets in use are counted", seconds(20), || {
+            Ok(drained(daemon)?["buckets_in_use"].as_u64().is_some_and(|count| count > 0))
+        })?;
+        let shown = daemon.ctl("show neighbors")?;
+        ensure!(shown.contains("draining for"), "{shown}");
+        // What the node has is what its flows keep: everything else moves within some seconds.
+        lab.until("idle buckets have moved", seconds(60), || {
+            let drain = drained(daemon)?;
+            Ok(drain["buckets"] == drain["buckets_in_use"])
+        })?;
+        let others = Flows::open(lab.client()?, remote, LATE)?;
+        others.end_on(&node);
+        flows.end_on(&node);
+        let command = command.join().map_err(|_| anyhow::anyhow!("bgpctl panicked"))??;
+        Ok((command, others))
+    })?;
+    let said = String::from_utf8(command.stdout)?;
+    ensure!(command.status.success(), "{said}{}", String::from_utf8_lossy(&command.stderr));
+    assert!(said.contains("carries no flow any more"), "{said}");
+    lab.expect_gateways(SERVICE, &[v6[0].clone(), v6[2].clone()], seconds(5))?;
+    assert_eq!(nhid(lab)?, group, "all of it in the group");
+
+    let (fate, late, tally) = (flows.finish()?, others.finish()?, traffic.stop()?);
+    eprintln!("{said}{fate:?}\nopened while draining: {late:?}\n{tally:?}, of {}", tally.total());
+    let on_node = late.ended.get(&node).copied().unwrap_or(0);
+    assert!(on_node * 10 < LATE, "{on_node} of {LATE} new connections went to a node that drains");
+    assert!(fate.broken.is_empty() && late.broken.is_empty(), "{fate:?} {late:?}");
+    assert_eq!(tally.lost, [], "requests");
+
+    daemon.ctl(&format!("drain --undo {node}"))?;
+    lab.expect_all_nodes(SERVICE, seconds(5))?;
+    Ok(())
+}
+
+#[test]
+fn it_outlives_the_process_and_a_reload() -> Result<()> {
+    let mut scene = scene(128)?;
+    let two = [scene.v6[0].clone(), scene.v6[2].clone()];
+    scene.daemon.ctl(&format!("drain {} --idle 1s --wait 1m", scene.v6[1]))?;
+    scene.lab.expect_gateways(SERVICE, &two, seconds(5))?;
+    let watch = watch_forwarding(&scene.lab, &scene.lab.host)?;
+    scene.daemon.replace(&scene.lab)?;
+    scene.daemon.ctl("reload")?;
+    assert_eq!(drained(&scene.daemon)?["state"], "drained");
+    scene.lab.expect_gateways(SERVICE, &two, seconds(5))?;
+    assert_eq!(changes(&watch), Vec::<String>::new(), "the kernel's table is not touched");
+    // Its session has nothing to do with it.
+    scene.speakers[1].crash()?;
+    let shown = scene.daemon.ctl("drain")?;
+    assert!(shown.contains("drained, carries no flow"), "{shown}");
+    Ok(())
+}
+
+#[test]
+fn the_last_leg_stays_and_its_routes_are_named() -> Result<()> {
+    let scene = scene(128)?;
+    scene.speakers[1].announce("2004::2/128")?;
+    scene.lab.expect_gateways("2004::2", &scene.v6[1..2], seconds(10))?;
+    let refused = scene.daemon.ctl_output(&format!("drain {}", scene.v6[1]))?;
+    let why = String::from_utf8(refused.stderr)?;
+    assert_eq!(refused.status.code(), Some(6), "{why}");
+    assert!(why.contains("the last leg of 1 route: 2004::2/128"), "{why}");
+    scene.lab.expect_gateways("2004::2", &scene.v6[1..2], seconds(1))?;
+    scene.daemon.ctl(&format!("drain {} --force", scene.v6[1]))?;
+    scene.lab.expect_gateways("2004::2", &[], seconds(5))?;
+    scene.lab.expect_gateways(SERVICE, &[scene.v6[0].clone(), scene.v6[2].clone()], seconds(5))?;
+    Ok(())
+}
