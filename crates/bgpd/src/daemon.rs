@@ -225,6 +225,7 @@ fn fib_config(config: &Config) -> FibConfig {
         // Routing ends the start-up phase.
         startup_grace: None,
         probe_interval: config.kernel.neighbor_probe_interval,
+        audit_interval: config.kernel.audit_interval,
         hash_seed: random::seed(),
         groups,
         largest_weight,

@@ -1,5 +1,7 @@
 //! `bgpctl show summary`: what supervisor, routing and host say, put together.
 
+use std::time::Instant;
+
 use bgp_api::{Memory, RibSize, Summary};
 use bgp_wire::Family;
 
@@ -28,7 +30,10 @@ pub fn view(control: &Control, peers: supervisor::Summary, routes: routing::Summ
         kernel_nexthops: routes.nexthops,
         kernel_groups: routes.groups,
         config: peers.config,
-        checks: host::checks(peers.set_hash_policy),
+        checks: host::checks(peers.set_hash_policy)
+            .into_iter()
+            .chain(host::kernel::checks(&routes, Instant::now()))
+            .collect(),
         memory: Memory {
             resident_bytes: process::figures().resident_bytes,
             rib_bytes: None,

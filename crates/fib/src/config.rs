@@ -96,6 +96,9 @@ pub struct FibConfig {
     /// How long own routes found at start are kept while nobody wants them; `None`: until
     /// [`Fib::end_of_startup`](crate::Fib::end_of_startup).
     pub startup_grace: Option<Duration>,
+    /// How long after an audit the next one begins; `None`: the kernel's routes are read back only after reports were lost
+    /// or an answer leaves a doubt.
+    pub audit_interval: Option<Duration>,
     /// How often a peer on the link is asked for by neighbour discovery or ARP; `None`: only by the kernel itself.
     pub probe_interval: Option<Duration>,
     /// Seed of the index of prefixes, which peers choose: to be drawn at random where peers are not friends.
@@ -115,6 +118,7 @@ impl Default for FibConfig {
             largest_weight: 256,
             keep_on_exit: false,
             startup_grace: Some(Duration::from_secs(45)),
+            audit_interval: Some(Duration::from_secs(300)),
             probe_interval: None,
             hash_seed: 0,
         }

@@ -81,6 +81,10 @@ pub enum Event {
     DumpStart(Kind),
     /// A dump is complete: what was not seen since its start is gone.
     DumpEnd(Kind),
+    /// The entries of routes that follow are those of an audit; other reports come between them.
+    AuditStart,
+    /// The audit has shown everything that was there all the time since its start.
+    AuditEnd,
     /// The kernel does not have this table at all (next-hop objects before Linux 5.3): counts as a complete, empty dump.
     Unsupported(Kind),
     /// Reports were lost (`ENOBUFS`): everything is to be read again.

@@ -39,7 +39,7 @@ mod view;
 
 pub use config::{FibConfig, GROUP_IDS, GroupKind, HOP_IDS, MAIN_TABLE, PROTOCOL_BGP, Resilient};
 pub use event::{Event, Kind, Seen};
-pub use fib::{DrainOrder, Fib, Leftovers};
+pub use fib::{AuditRun, AuditView, Differences, DrainOrder, Fib, Leftovers, Subject};
 pub use kernel::{
     Address, FdbEntry, KernelError, KernelHop, KernelNexthop, KernelRoute, Link, Mac, Neighbor,
     NeighborState, RouteKind,

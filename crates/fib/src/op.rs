@@ -127,4 +127,7 @@ pub enum Op {
     },
     /// Read this table again; answered (`confirm`) when its `DumpEnd` has been reported, or with the error.
     Dump(Kind),
+    /// Read the routes again at leisure, beside the operations that follow: [`AuditStart`](crate::Event::AuditStart), the
+    /// entries, [`AuditEnd`](crate::Event::AuditEnd), then the answer. A dump of routes ends it with an error.
+    Audit,
 }

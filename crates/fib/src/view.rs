@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use bgp_wire::{PerFamily, Prefix, ScopedNextHop};
 
 use crate::config::GroupKind;
+use crate::fib::{Differences, Subject};
 use crate::kernel::KernelError;
 
 /// Whether a next hop can be used, as the RIB wants to know it.
@@ -277,4 +278,18 @@ pub enum Notice {
     },
     /// Reports were lost; everything is read again.
     Resync,
+    /// The kernel's routes have been read back at leisure.
+    Audited {
+        /// Routes of ours that it has shown.
+        routes: usize,
+        /// From the question to the last comparison.
+        took: Duration,
+    },
+    /// The kernel was not as it had acknowledged, and nothing had told of it; it is put right.
+    Differ {
+        /// How often, in which way.
+        found: Differences,
+        /// The first of them.
+        examples: Vec<Subject>,
+    },
 }

@@ -44,10 +44,16 @@ fn prefixes() -> Vec<Prefix> {
         .collect()
 }
 
+/// Half of the worlds read the kernel back every few seconds.
+fn config(seed: u64) -> FibConfig {
+    let audit_interval = Some(Duration::from_secs(if seed.is_multiple_of(2) { 2 } else { 3600 }));
+    FibConfig { audit_interval, ..FibConfig::default() }
+}
+
 impl World {
     fn new(seed: u64) -> Self {
         let mut world = Self {
-            host: Host::new(FibConfig::default(), Kernel::lab()),
+            host: Host::new(config(seed), Kernel::lab()),
             random: Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1),
             wanted: BTreeMap::new(),
             bridge: BRIDGE,
@@ -154,6 +160,12 @@ impl World {
 
     /// Operations reach the kernel; now and then one is refused, or its answer is lost.
     fn work(&mut self) {
+        for _ in 0..self.random.below(4) {
+            match self.random.below(4) {
+                0 => self.host.kernel.audit_skip(),
+                _ => self.host.kernel.audit_on(1),
+            }
+        }
         let mut ops = Vec::new();
         let max = usize::try_from(1 + self.random.below(8)).unwrap();
         self.host.fib.next_ops(max, &mut ops);
@@ -161,7 +173,7 @@ impl World {
         for (id, op) in ops {
             let answer = match self.random.below(25) {
                 0 => Err(KernelError { errno: 105, message: None }),
-                1 if !matches!(op, Op::Dump(_)) => {
+                1 if !matches!(op, Op::Dump(_) | Op::Audit) => {
                     let _answer = self.host.kernel.apply(&op);
                     Err(KernelError { errno: 110, message: None })
                 }
@@ -239,8 +251,8 @@ impl World {
         self.host.fib.observe(Event::Overrun, self.host.now);
     }
 
-    /// Everything works again and time passes: enough for every pause and back-off, too little for the audit that reads
-    /// everything again without a reason.
+    /// Everything works again and time passes: enough for every pause and back-off, in half of the worlds too
+    /// little for an audit.
     fn quiet(&mut self) {
         self.host.kernel.link_up(self.bridge, true, true);
         self.host.kernel.restore_connected(self.bridge);
@@ -279,7 +291,7 @@ impl World {
         }
         let mut ops = Vec::new();
         self.host.fib.next_ops(1000, &mut ops);
-        ops.retain(|(_, op)| !matches!(op, Op::Probe { .. } | Op::Dump(_)));
+        ops.retain(|(_, op)| !matches!(op, Op::Probe { .. } | Op::Dump(_) | Op::Audit));
         assert!(ops.is_empty(), "seed {seed}: {ops:?}");
         assert!(self.host.fib.is_settled(), "seed {seed}");
         self.check_counts(seed);

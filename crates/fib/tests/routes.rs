@@ -27,6 +27,7 @@ fn kinds(ops: &[Op]) -> Vec<&'static str> {
             Op::RouteDel { .. } => "route del",
             Op::Probe { .. } | Op::Verify { .. } => "probe",
             Op::Dump(_) => "dump",
+            Op::Audit => "audit",
         })
         .collect()
 }

@@ -52,7 +52,7 @@ pub(crate) fn dump(
             Kind::Addresses => plain(requests, message::GETADDR, &[0; 8], &mut entry),
             Kind::Neighbors => neighbors(requests, &mut entry),
             Kind::Nexthops => plain(requests, message::GETNEXTHOP, &[0; 8], &mut entry),
-            Kind::Routes => routes(requests, scope, &mut entry),
+            Kind::Routes => routes(requests, scope, &mut entry, &mut || Ok(())),
         };
         match end {
             Ok(DumpEnd::Complete) => {
@@ -74,6 +74,7 @@ pub(crate) fn dump(
 }
 
 type Entry<'a> = dyn FnMut(crate::message::Header, &[u8]) + 'a;
+type Between<'a> = dyn FnMut() -> Result<(), KernelError> + 'a;
 
 fn plain(
     requests: &mut Requests,
@@ -101,12 +102,18 @@ fn links(requests: &mut Requests, entry: &mut Entry<'_>) -> Result<DumpEnd, Kern
     requests.dump(message::GETLINK, Layout { fixed: &[0; 16], attributes: &attributes }, entry)
 }
 
-fn routes(requests: &mut Requests, scope: RouteScope, entry: &mut Entry<'_>) -> Result<DumpEnd, KernelError> {
+/// Reads the routes of both families; after each datagram `between` says whether to go on.
+pub(crate) fn routes(
+    requests: &mut Requests,
+    scope: RouteScope,
+    entry: &mut Entry<'_>,
+    between: &mut Between<'_>,
+) -> Result<DumpEnd, KernelError> {
     let own = (scope.table != route::TABLE_MAIN).then_some(scope.table);
     let mut end = DumpEnd::Complete;
     for family in [family::INET, family::INET6] {
         for table in [Some(route::TABLE_MAIN), own].into_iter().flatten() {
-            match table_of_routes(requests, family, table, entry) {
+            match table_of_routes(requests, (family, table), entry, between) {
                 Ok(DumpEnd::Complete) => {}
                 Ok(DumpEnd::Interrupted) => end = DumpEnd::Interrupted,
                 // A table comes to be with its first route.
@@ -120,9 +127,9 @@ fn routes(requests: &mut Requests, scope: RouteScope, entry: &mut Entry<'_>) -> 
 
 fn table_of_routes(
     requests: &mut Requests,
-    family: u8,
-    table: u32,
+    (family, table): (u8, u32),
     entry: &mut Entry<'_>,
+    between: &mut Between<'_>,
 ) -> Result<DumpEnd, KernelError> {
     let short = u8::try_from(table).unwrap_or(0);
     let fixed = [family, 0, 0, 0, short, 0, 0, 0, 0, 0, 0, 0];
@@ -131,5 +138,5 @@ fn table_of_routes(
             request.put_u32(route::TABLE, table);
         }
     };
-    requests.dump(message::GETROUTE, Layout { fixed: &fixed, attributes: &attributes }, entry)
+    requests.dump_while(message::GETROUTE, Layout { fixed: &fixed, attributes: &attributes }, entry, between)
 }

@@ -46,7 +46,7 @@ pub(crate) fn encode(op: &Op, sequence: u32, out: &mut Vec<u8>) -> bool {
             let about = About { ifindex: *ifindex, address: *address, state, flags: 0 };
             neighbor(out, header(message::NEWNEIGH, flag::REPLACE), about, Some(*mac));
         }
-        Op::Dump(_) => return false,
+        Op::Dump(_) | Op::Audit => return false,
     }
     true
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use bgp_fib::{MAIN_TABLE, Op, OpId};
 
+use crate::audit::Auditor;
 use crate::dump::RouteScope;
 use crate::lane::Lane;
 use crate::queue::Queue;
@@ -70,16 +71,19 @@ impl Kernel {
         let watch = RouteSocket::events(config.receive_buffer, [requests.port(), second.port()])?;
         let batch_len = config.batch.max(1);
         let ipv6 = Lane::start(Requests::new(second, config.patience), reports.another(), batch_len)?;
+        let scope = RouteScope { table: config.table };
+        let auditor = Auditor::start(scope, reports.another(), config.patience)?;
         let worker = Worker {
             requests: Requests::new(requests, config.patience),
             ipv6,
+            auditor,
             watch,
             queue: Queue::default(),
             submitted,
             reports,
             bell: Arc::clone(&bell),
             closing: Arc::clone(&closing),
-            scope: RouteScope { table: config.table },
+            scope,
             batch_len,
         };
         std::thread::Builder::new().name("netlink".into()).spawn(move || worker.run())?;

@@ -2,7 +2,7 @@
 //!
 //! Road in: [`Kernel::submit`] hands [`bgp_fib::Op`]s to a thread of its own, which packs them into batches (`encode`,
 //! `batch`), has the kernel work through each (`requests`) and reads the tables (`dump`); when there is much to do, a
-//! second thread (`lane`) writes the IPv6 routes meanwhile. Road out: [`KernelEvents`]
+//! second thread (`lane`) writes the IPv6 routes meanwhile. A third reads the routes back at leisure (`audit`). Road out: [`KernelEvents`]
 //! gives answers, notifications and the entries of dumps, in the order in which the kernel gave them (`decode`,
 //! `report`).
 //!
@@ -16,6 +16,7 @@
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod answer;
+mod audit;
 mod batch;
 mod counters;
 mod datagram;

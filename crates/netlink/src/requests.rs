@@ -79,7 +79,18 @@ impl Requests {
         &mut self,
         kind: u16,
         layout: Layout<'_>,
+        entry: impl FnMut(Header, &[u8]),
+    ) -> Result<DumpEnd, KernelError> {
+        self.dump_while(kind, layout, entry, || Ok(()))
+    }
+
+    /// The same; after each datagram `between` says whether to go on.
+    pub(crate) fn dump_while(
+        &mut self,
+        kind: u16,
+        layout: Layout<'_>,
         mut entry: impl FnMut(Header, &[u8]),
+        mut between: impl FnMut() -> Result<(), KernelError>,
     ) -> Result<DumpEnd, KernelError> {
         let sequence = self.send(kind, flag::DUMP, layout)?;
         let mut end = DumpEnd::Complete;
@@ -98,6 +109,7 @@ impl Requests {
                     _ => entry(header, payload),
                 }
             }
+            between()?;
         }
     }
 

@@ -19,6 +19,7 @@ use bgp_wire::Prefix;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
+use crate::audit::Auditor;
 use crate::batch::Batch;
 use crate::decode::{Origin, decode};
 use crate::dump::{RouteScope, dump};
@@ -35,6 +36,7 @@ const EVENTS_PER_TURN: usize = 64;
 pub(crate) struct Worker {
     pub(crate) requests: Requests,
     pub(crate) ipv6: Lane,
+    pub(crate) auditor: Auditor,
     pub(crate) watch: RouteSocket,
     pub(crate) queue: Queue,
     pub(crate) submitted: Receiver<Vec<(OpId, Op)>>,
@@ -66,6 +68,7 @@ impl Worker {
             }
         }
         self.ipv6.settle();
+        self.auditor.halt();
         tracing::debug!("the netlink thread ends");
     }
 
@@ -85,6 +88,10 @@ impl Worker {
                 self.read_events(usize::MAX, datagram);
                 let result = self.dump(kind);
                 self.reports.answers(vec![(id, result)]);
+            }
+            Some(&(id, Op::Audit)) => {
+                self.queue.pop();
+                self.auditor.begin(id);
             }
             Some(_) => {
                 self.fill(batch);
@@ -175,6 +182,9 @@ impl Worker {
     }
 
     fn dump(&mut self, kind: Kind) -> Result<(), bgp_fib::KernelError> {
+        if kind == Kind::Routes {
+            self.auditor.halt();
+        }
         let bell = Arc::clone(&self.bell);
         let room = |reports: &Reports| {
             while !reports.has_room() && !reports.is_closed() {
@@ -232,7 +242,8 @@ impl Turn {
             | Op::GroupAdd(_)
             | Op::GroupReplace(_)
             | Op::GroupDel { .. }
-            | Op::Dump(_) => return Self::Alone,
+            | Op::Dump(_)
+            | Op::Audit => return Self::Alone,
         };
         match prefix {
             Prefix::V4(_) => Self::Ipv4,

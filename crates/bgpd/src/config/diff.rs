@@ -149,6 +149,7 @@ fn restart(old: &Config, new: &Config) -> Vec<&'static str> {
             "kernel.neighbor-probe-interval",
             old.kernel.neighbor_probe_interval != new.kernel.neighbor_probe_interval,
         ),
+        ("kernel.audit-interval", old.kernel.audit_interval != new.kernel.audit_interval),
         ("kernel.startup-grace", old.kernel.startup_grace != new.kernel.startup_grace),
         ("kernel.nexthop-groups", old.kernel.nexthop_groups != new.kernel.nexthop_groups),
         ("kernel.nexthop-buckets", old.kernel.resilient.buckets != new.kernel.resilient.buckets),

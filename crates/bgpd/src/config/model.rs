@@ -291,6 +291,8 @@ pub struct Kernel {
     pub startup_grace: Duration,
     /// How often a peer on the link is asked for by neighbour discovery or ARP; `None`: only by the kernel itself.
     pub neighbor_probe_interval: Option<Duration>,
+    /// How long after an audit of the kernel's routes the next one begins; `None`: there are none.
+    pub audit_interval: Option<Duration>,
     /// Whether `fib_multipath_hash_policy` is set to 1 where it is 0.
     pub set_multipath_hash_policy: bool,
     /// What kind of next-hop groups is made.

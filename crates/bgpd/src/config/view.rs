@@ -41,6 +41,7 @@ impl Config {
                 "keep-routes-on-stop": self.kernel.keep_routes_on_stop,
                 "neighbor-probe-interval":
                     self.kernel.neighbor_probe_interval.map_or(0, |interval| interval.as_secs()),
+                "audit-interval": self.kernel.audit_interval.map_or(0, |interval| interval.as_secs()),
                 "startup-grace": self.kernel.startup_grace.as_secs(),
                 "set-multipath-hash-policy": self.kernel.set_multipath_hash_policy,
                 "nexthop-groups": self.kernel.nexthop_groups.as_str(),

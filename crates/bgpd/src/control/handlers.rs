@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Json;
 use axum::body::{Body, Bytes};
@@ -19,7 +19,7 @@ use bgp_api::{
 use tokio::sync::{broadcast, mpsc, oneshot};
 
 use super::{Access, Caller, Control, buckets, neighbors};
-use crate::host::doctor;
+use crate::host::{self, doctor};
 use crate::routing;
 use crate::supervisor;
 
@@ -173,9 +173,10 @@ pub(super) async fn doctor(State(control): State<Arc<Control>>) -> Reply<DoctorR
     let routes = ask(&control.routing, routing::Query::Summary).await?;
     let blocked = routes.fib.iter().map(|(_, size)| size.blocked).sum();
     let known = doctor::Known { set_hash_policy: peers.set_hash_policy, blocked };
-    let checks = tokio::task::spawn_blocking(move || doctor::checks(known)).await.map_err(|error| {
+    let mut checks = tokio::task::spawn_blocking(move || doctor::checks(known)).await.map_err(|error| {
         ErrorReply::new(ErrorCode::Unavailable, format!("the checks did not come to an end: {error}"))
     })?;
+    checks.extend(host::kernel::checks(&routes, Instant::now()));
     let healthy = checks.iter().all(|check| check.state == CheckState::Ok);
     Ok(Json(DoctorReply { healthy, checks }))
 }

@@ -3,6 +3,7 @@
 //! Owns the findings and their remedies in words. Changes a setting only where the configuration says so.
 
 pub mod doctor;
+pub mod kernel;
 
 use bgp_api::{CheckState, HostCheck};
 use bgp_netlink::{Sysctl, TcpMd5Counters};

@@ -1,6 +1,9 @@
 //! What is, as gauges and counters: peers, RIB, FIB, host, process.
 
-use bgp_api::{CheckState, Drain, DrainState, FibSize, Neighbor, SessionState};
+use std::time::Instant;
+
+use bgp_api::{CheckState, Drain, DrainState, FibSize, HostCheck, Neighbor, SessionState};
+use bgp_fib::{AuditRun, Differences};
 use bgp_session::MessageCounts;
 use bgp_wire::Family;
 use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge};
@@ -49,6 +52,12 @@ const GAUGES: &[(&str, &str)] = &[
     ("bgpd_rib_paths", "Paths over all peers."),
     ("bgpd_fib_routes", "Kernel routes that are wanted or still present."),
     ("bgpd_fib_nexthops", "Kernel nexthop objects that the daemon owns."),
+    (
+        "bgpd_fib_audit_last_timestamp_seconds",
+        "When the last audit of the kernel's routes ended, Unix time; 0 before the first.",
+    ),
+    ("bgpd_fib_audit_seconds", "How long the last audit of the kernel's routes took."),
+    ("bgpd_fib_audit_routes", "Routes of ours that the last audit compared."),
     ("bgpd_queue_depth", "Entries that wait in an internal queue."),
     ("bgpd_host_check", "Whether a check of the host is as it should be."),
     ("bgpd_config_reload_success", "Whether the last load of the config succeeded."),
@@ -66,6 +75,15 @@ const COUNTERS: &[(&str, &str)] = &[
     ("bgpd_peer_messages_total", "BGP messages."),
     ("bgpd_peer_bytes_total", "Octets of BGP messages."),
     ("bgpd_peer_malformed_updates_total", "UPDATEs with a fault, whatever it cost (RFC 7606)."),
+    ("bgpd_fib_audits_total", "Audits of the kernel's routes that were finished."),
+    (
+        "bgpd_fib_differences_total",
+        "Routes and nexthop objects that the kernel did not hold as it had acknowledged, found by reading it back.",
+    ),
+    (
+        "bgpd_fib_repairs_total",
+        "Times a route or nexthop object was put back after somebody had removed or changed it.",
+    ),
     ("bgpd_netlink_errors_total", "Operations that the kernel refused, by error number."),
     ("bgpd_connections_refused_total", "Connections that were refused before a session, by reason."),
     ("process_cpu_seconds_total", "User and system CPU time of the process."),
@@ -97,6 +115,8 @@ pub(super) async fn collect(control: &Control) {
     }
     if let Ok(routes) = crate::control::ask(&control.routing, routing::Query::Summary).await {
         routing_figures(&routes);
+        audit_figures(&routes, now);
+        host_checks(host::kernel::checks(&routes, Instant::now()));
     }
     if let Ok(peers) = crate::control::ask(&control.supervisor, supervisor::Request::Summary).await {
         gauge!("bgpd_config_reload_success").set(flag(peers.config.last_reload_error.is_none()));
@@ -106,11 +126,15 @@ pub(super) async fn collect(control: &Control) {
             counter!("bgpd_connections_refused_total", "reason" => reason).absolute(count);
         }
         gauge!("bgpd_config_last_reload_timestamp_seconds").set(now - peers.config.loaded_seconds as f64);
-        for check in host::checks(peers.set_hash_policy) {
-            gauge!("bgpd_host_check", "check" => check.name).set(flag(check.state == CheckState::Ok));
-        }
+        host_checks(host::checks(peers.set_hash_policy));
     }
     process_figures();
+}
+
+fn host_checks(checks: Vec<HostCheck>) {
+    for check in checks {
+        gauge!("bgpd_host_check", "check" => check.name).set(flag(check.state == CheckState::Ok));
+    }
 }
 
 fn peer(neighbor: &Neighbor, now: f64) {
@@ -192,6 +216,25 @@ fn routing_figures(routes: &routing::Summary) {
     gauge!("bgpd_fib_nexthops", "kind" => "group").set(routes.groups as f64);
     gauge!("bgpd_queue_depth", "queue" => "kernel").set(routes.in_flight as f64);
     gauge!("bgpd_queue_depth", "queue" => "routing").set(routes.waiting as f64);
+}
+
+fn audit_figures(routes: &routing::Summary, now: f64) {
+    let audit = &routes.audit;
+    counter!("bgpd_fib_audits_total").absolute(audit.runs);
+    let Differences { missing, changed, unexpected } = audit.differences;
+    for (kind, count) in [("missing", missing), ("changed", changed), ("unexpected", unexpected)] {
+        counter!("bgpd_fib_differences_total", "kind" => kind).absolute(count);
+    }
+    let (ended, took, compared) = match audit.last {
+        Some(AuditRun { ended, took, routes }) => {
+            (now - ended.elapsed().as_secs_f64(), took.as_secs_f64(), routes as f64)
+        }
+        None => (0.0, 0.0, 0.0),
+    };
+    gauge!("bgpd_fib_audit_last_timestamp_seconds").set(ended);
+    gauge!("bgpd_fib_audit_seconds").set(took);
+    gauge!("bgpd_fib_audit_routes").set(compared);
+    counter!("bgpd_fib_repairs_total").absolute(routes.repairs);
 }
 
 fn process_figures() {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Instant;
 
 use bgp_api::{EventKind, NexthopState};
-use bgp_fib::{Notice, Reachability};
+use bgp_fib::{Differences, Notice, Reachability};
 use bgp_netlink::{Answer, Report};
 use metrics::histogram;
 use tracing::{debug, error, info, warn};
@@ -107,7 +107,9 @@ impl Routing {
             | Notice::Swept { .. }
             | Notice::NodeDrained { .. }
             | Notice::NodeNeeded { .. }
-            | Notice::Resync => {}
+            | Notice::Resync
+            | Notice::Audited { .. }
+            | Notice::Differ { .. } => {}
         }
     }
 }
@@ -160,6 +162,20 @@ fn log_notice(notice: &Notice) {
         ),
         Notice::Swept { routes } => {
             info!(routes, "removed routes of an earlier run that nobody announces any more")
+        }
+        Notice::Audited { routes, took } => {
+            debug!(routes, took_ms = took.as_millis(), "the kernel's routes were read back")
+        }
+        Notice::Differ { found, examples } => {
+            let Differences { missing, changed, unexpected } = found;
+            let examples: Vec<String> = examples.iter().map(ToString::to_string).collect();
+            warn!(
+                missing,
+                changed,
+                unexpected,
+                first = examples.join(", "),
+                "the kernel did not hold what it had acknowledged, and had not said so; it is put right"
+            );
         }
         Notice::Resync => warn!("kernel notifications were lost; reading everything again"),
     }

@@ -258,6 +258,10 @@ pub struct Summary {
     pub waiting: u64,
     /// Refusals of the kernel by the name of the error.
     pub errors: Vec<(String, u64)>,
+    /// How the audits of the kernel's routes stand.
+    pub audit: bgp_fib::AuditView,
+    /// Times something of ours was put back after somebody had removed or changed it.
+    pub repairs: u64,
 }
 
 /// Counters of one peer.

@@ -51,6 +51,7 @@ impl Fib {
             What::DelExtra { slot, body } => self.extra_deleted(slot, body, result),
             What::Probe => {}
             What::Dump(kind) => self.dump_answered(kind, &result),
+            What::Audit => self.audit_answered(result),
         }
         None
     }
@@ -214,9 +215,10 @@ impl Fib {
         route.touched = touch;
         let wanted_at = route.wanted_at;
         let doubt = route.take_flag(Flag::Doubt);
+        let missed = self.proven(slot, result.is_ok());
         match result {
             Ok(()) => {
-                route.take_flag(Flag::Leftover);
+                self.routes.get_mut(slot)?.take_flag(Flag::Leftover);
                 let unblocked = self.routes.edit_rare(slot, |rare| {
                     rare.trouble = None;
                     rare.blocked.take().is_some()
@@ -227,8 +229,16 @@ impl Fib {
                 }
                 self.set_held(slot, if doubt { Held::Doubt } else { Held::Present(body) });
             }
-            Err(_) if doubt => {}
-            Err(error) => self.route_refused(slot, body, error),
+            // It is there, as it was acknowledged.
+            Err(error) if missed && !doubt && error.errno == errno::EEXIST => {}
+            Err(error) => {
+                if missed {
+                    self.set_held(slot, Held::Doubt);
+                }
+                if !doubt {
+                    self.route_refused(slot, body, error);
+                }
+            }
         }
         let used = self.bodies.nexthop_id(body);
         used.into_iter().for_each(|id| self.objects.use_by_route(id, false));
@@ -359,9 +369,12 @@ fn is_missing(error: &KernelError) -> bool {
 fn is_gone_already(what: &What, error: &KernelError) -> bool {
     let removal = match what {
         What::DelHop { .. } | What::DelGroup { .. } | What::DelRoute { .. } | What::DelExtra { .. } => true,
-        What::PutHop { .. } | What::PutGroup { .. } | What::PutRoute { .. } | What::Probe | What::Dump(_) => {
-            false
-        }
+        What::PutHop { .. }
+        | What::PutGroup { .. }
+        | What::PutRoute { .. }
+        | What::Probe
+        | What::Dump(_)
+        | What::Audit => false,
     };
     removal && is_missing(error)
 }

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use crate::config::{GROUP_IDS, HOP_IDS};
 use crate::event::Kind;
+use crate::fib::Fib;
 use crate::fib::flights::What;
-use crate::fib::{AUDIT_INTERVAL, Fib};
 use crate::kernel::KernelError;
 use crate::objects::Held;
 use crate::op::{Op, OpId};
@@ -75,6 +75,7 @@ impl Fib {
                 self.emit(Op::Dump(kind), What::Dump(kind), out);
             }
         }
+        self.plan_audit(end, out);
     }
 
     pub(super) fn dump_answered(&mut self, kind: Kind, result: &Result<(), KernelError>) {
@@ -96,7 +97,7 @@ impl Fib {
     }
 
     /// A dump is asked for.
-    fn touch(&mut self, kind: Kind) {
+    pub(super) fn touch(&mut self, kind: Kind) {
         match kind {
             Kind::Nexthops => self.nexthop_dump.touch += 1,
             Kind::Routes => {
@@ -125,12 +126,18 @@ impl Fib {
         match kind {
             Kind::Nexthops => self.nexthop_dump.scan += 1,
             Kind::Routes => {
-                self.finish_dump_walk();
-                self.route_dump.scan = next_epoch(self.route_dump.scan);
+                self.give_up_audit();
+                self.begin_scan();
             }
             Kind::Links | Kind::Addresses | Kind::Neighbors => {}
         }
         self.tracker.begin_dump(kind);
+    }
+
+    /// The routes are shown anew from here on.
+    pub(super) fn begin_scan(&mut self) {
+        self.finish_dump_walk();
+        self.route_dump.scan = next_epoch(self.route_dump.scan);
     }
 
     pub(super) fn dump_end(&mut self, kind: Kind) {
@@ -143,7 +150,10 @@ impl Fib {
             Some(_) | None => return,
         }
         match kind {
-            Kind::Nexthops => self.sweep_objects(),
+            Kind::Nexthops => {
+                self.sweep_objects();
+                self.objects_compared();
+            }
             Kind::Routes => self.sweep_routes(),
             Kind::Links | Kind::Addresses | Kind::Neighbors => {
                 for change in self.tracker.end_dump(kind) {
@@ -151,8 +161,7 @@ impl Fib {
                 }
             }
         }
-        if !was_ready && self.is_ready() && self.audit_at.is_none() {
-            self.audit_at = Some(self.now + AUDIT_INTERVAL);
+        if !was_ready && self.is_ready() && self.arm_audit() {
             let routes = self.routes.slots().filter(|(_, route)| route.is(Flag::Leftover)).count();
             let found = |leftover: bool| usize::from(leftover);
             let nexthops = self.objects.hops.values().map(|hop| found(hop.leftover)).sum::<usize>()
@@ -176,6 +185,7 @@ impl Fib {
         });
         let missing: Vec<u32> =
             missing_hops.map(|(id, _)| *id).chain(missing_groups.map(|(id, _)| *id)).collect();
+        self.objects_missed(&missing);
         self.vanish(&missing);
         let ours = |id: &u32| HOP_IDS.contains(id) || GROUP_IDS.contains(id);
         self.objects.taken = self.tracker.facts.nexthops.iter().map(|(id, _)| *id).filter(ours).collect();
@@ -203,10 +213,7 @@ impl Fib {
     fn sweep_routes(&mut self) {
         self.dump_walk = Some(self.routes.sequence());
         for prefix in self.tracker.facts.routes.end_dump() {
-            self.tracker.route_changed(prefix);
-            if let Some(slot) = self.routes.slot_of(&prefix) {
-                self.unblock(slot);
-            }
+            self.foreign_route_missed(prefix);
         }
     }
 
@@ -215,7 +222,10 @@ impl Fib {
         let Some(walk) = &mut self.dump_walk else { return false };
         match walk.next() {
             Some(slot) => self.missed_by_dump(slot),
-            None => self.dump_walk = None,
+            None => {
+                self.dump_walk = None;
+                self.compared();
+            }
         }
         true
     }
@@ -237,7 +247,9 @@ impl Fib {
         let missing = !seen && !touched && !route.is_flying() && !matches!(route.held(), Held::Absent);
         if missing {
             self.routes.edit_rare(slot, |rare| rare.extra.clear());
-            self.set_held(slot, Held::Absent);
+            if !self.miss(slot) {
+                self.set_held(slot, Held::Absent);
+            }
         }
         if missing || looked {
             self.enqueue(slot);

@@ -22,11 +22,12 @@ pub(super) enum What {
     DelExtra { slot: u32, body: BodyId },
     Probe,
     Dump(Kind),
+    Audit,
 }
 
 impl What {
     fn is_write(&self) -> bool {
-        !matches!(self, Self::Probe | Self::Dump(_))
+        !matches!(self, Self::Probe | Self::Dump(_) | Self::Audit)
     }
 
     /// The body that only it remembers.
@@ -40,7 +41,8 @@ impl What {
             | Self::PutRoute { .. }
             | Self::DelRoute { .. }
             | Self::Probe
-            | Self::Dump(_) => None,
+            | Self::Dump(_)
+            | Self::Audit => None,
         }
     }
 
@@ -55,7 +57,8 @@ impl What {
             | Self::PutGroup { .. }
             | Self::DelGroup { .. }
             | Self::Probe
-            | Self::Dump(_) => None,
+            | Self::Dump(_)
+            | Self::Audit => None,
         }
     }
 }

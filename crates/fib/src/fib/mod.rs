@@ -4,6 +4,7 @@
 //! queue of messages. Operations on different objects do not wait for each other: a hop, the group with it and the route
 //! to the group leave together, and the kernel takes them in this order.
 
+mod audit;
 mod clock;
 mod confirm;
 mod drain;
@@ -16,6 +17,7 @@ mod plan;
 mod show;
 mod stations;
 
+pub use audit::{AuditRun, AuditView, Differences, Subject};
 pub use drain::DrainOrder;
 pub use leftovers::Leftovers;
 
@@ -28,6 +30,7 @@ use bgp_wire::{NextHop, PerFamily, Prefix, ScopedNextHop};
 
 use crate::config::FibConfig;
 use crate::event::Kind;
+use crate::fib::audit::Audit;
 use crate::fib::clock::Clock;
 use crate::fib::drain::Drains;
 use crate::fib::dumps::{Dump, Epoch};
@@ -42,9 +45,6 @@ use crate::view::{Notice, Reachability, Via};
 
 /// Notices that nobody takes are dropped beyond this number.
 const NOTICES: usize = 1024;
-/// How often everything is read again without a reason.
-const AUDIT_INTERVAL: Duration = Duration::from_secs(300);
-
 /// A gateway that the kernel has not refused for so long starts anew.
 const FORGIVE_AFTER: Duration = Duration::from_secs(60);
 
@@ -69,7 +69,7 @@ pub struct Fib {
     route_dump: Epoch<u16>,
     /// The routes that have not been compared with what the last dump has shown.
     dump_walk: Option<Walk>,
-    audit_at: Option<Instant>,
+    audit: Audit,
     /// Prefixes and objects to be looked at again at a time.
     route_timers: BTreeSet<(Instant, u32)>,
     object_timers: BTreeSet<(Instant, u32)>,
@@ -113,7 +113,7 @@ impl Fib {
             nexthop_dump: Epoch::default(),
             route_dump: Epoch::default(),
             dump_walk: None,
-            audit_at: None,
+            audit: Audit::default(),
             route_timers: BTreeSet::new(),
             object_timers: BTreeSet::new(),
             refusals: BTreeMap::new(),
@@ -214,10 +214,7 @@ impl Fib {
             self.end_of_startup(now);
         }
         self.probe_peers(now);
-        if self.audit_at.is_some_and(|at| at <= now) {
-            self.audit_at = Some(now + AUDIT_INTERVAL);
-            Kind::ALL.into_iter().for_each(|kind| self.ask_dump(kind));
-        }
+        self.audit_tick();
         self.sets.tick(now);
         while let Some((_, slot)) = pop_due(&mut self.route_timers, now) {
             self.enqueue(slot);
@@ -251,7 +248,7 @@ impl Fib {
             .chain(self.has_route_work().then_some(self.now))
             .chain(dumps)
             .chain(self.startup_until)
-            .chain(self.audit_at)
+            .chain(self.audit_deadline())
             .chain(self.route_timers.first().map(|(at, _)| *at))
             .chain(self.object_timers.first().map(|(at, _)| *at))
             .chain(self.tracker.next_deadline())
@@ -398,6 +395,9 @@ impl Fib {
         let before = route.set_held(&held);
         if before == held {
             return;
+        }
+        if route.is(Flag::Missed) {
+            self.proven(slot, false);
         }
         let points = |bodies: &Bodies, held| match held {
             Held::Present(body) => bodies.nexthop_id(body),

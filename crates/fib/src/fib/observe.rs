@@ -8,6 +8,7 @@ use std::time::Instant;
 use crate::config::{GROUP_IDS, HOP_IDS, MAIN_TABLE};
 use crate::event::{Event, Kind, Seen};
 use crate::fib::Fib;
+use crate::fib::audit::{Difference, unlike};
 use crate::fib::dumps::Epoch;
 use crate::groups::{Group, Members};
 use crate::guard::Trouble;
@@ -47,6 +48,8 @@ impl Fib {
             Event::NexthopGone { id } => self.nexthop_gone(id),
             Event::DumpStart(kind) => self.dump_start(kind),
             Event::DumpEnd(kind) => self.dump_end(kind),
+            Event::AuditStart => self.audit_start(),
+            Event::AuditEnd => self.audit_end(),
             Event::Unsupported(kind) => {
                 if kind == Kind::Nexthops {
                     self.fall_back();
@@ -57,6 +60,7 @@ impl Fib {
             Event::Overrun => {
                 // What is not read back is not known: nothing is written before.
                 self.notice(Notice::Resync);
+                self.give_up_audit();
                 for dump in self.dumps.values_mut() {
                     dump.complete = false;
                     dump.too_early = dump.expected || dump.running;
@@ -127,7 +131,11 @@ impl Fib {
     }
 
     fn route_seen(&mut self, route: KernelRoute, seen: Seen) {
+        let may_be_old = || seen == Seen::Dump && self.audit.may_be_old(&route.prefix);
         if self.is_own(&route) {
+            if may_be_old() && self.routes.slot_of(&route.prefix).is_none() {
+                return;
+            }
             let Some(slot) = self.routes.slot_for(route.prefix) else { return };
             let body = self.bodies.id_of(route.prefix.family(), Body::of(&route));
             match seen {
@@ -136,6 +144,9 @@ impl Fib {
             }
         } else if self.is_foreign(&route) {
             let prefix = route.prefix;
+            if may_be_old() {
+                return;
+            }
             let same_place = route.table == self.config.table && route.metric == self.config.metric;
             self.tracker.facts.routes.insert(route, seen);
             self.tracker.route_changed(prefix);
@@ -155,6 +166,7 @@ impl Fib {
                 self.own_route_gone(slot, Some(body));
             }
         } else if self.is_foreign(route) {
+            self.audit.note_gone(route.prefix);
             self.tracker.facts.routes.remove(route);
             self.tracker.route_changed(route.prefix);
             if let Some(slot) = self.routes.slot_of(&route.prefix) {
@@ -176,6 +188,7 @@ impl Fib {
             if startup && route.set == NONE && matches!(route.held(), Held::Absent) {
                 route.set_flag(Flag::Leftover);
             }
+            self.compare(slot, body);
             self.routes.edit_rare(slot, |rare| rare.extra.clear());
             self.set_held(slot, Held::Present(body));
         } else if !route.holds(body)
@@ -183,6 +196,7 @@ impl Fib {
             && !rare.extra.contains(&body)
         {
             rare.extra.push(body);
+            self.differs(slot, Difference::Unexpected);
         }
         self.enqueue(slot);
     }
@@ -327,8 +341,10 @@ impl Fib {
         }
         hop.leftover |= is_new && startup;
         let known = hop.held.is(&via);
+        let difference = unlike(&hop.held, &via, is_new && !startup);
         hop.held = Held::Present(via);
         if !known {
+            self.found_if(seen == Seen::Dump, id, difference);
             self.objects.work.insert(id);
             self.sets.mark_object(id);
         }
@@ -359,8 +375,10 @@ impl Fib {
         }
         group.leftover |= is_new && startup;
         let known = group.held.is(&seen_as);
+        let difference = unlike(&group.held, &seen_as, is_new && !startup);
         group.held = Held::Present(seen_as);
         if !known {
+            self.found_if(seen == Seen::Dump, id, difference);
             self.objects.work.insert(id);
             self.sets.mark_object(id);
         }

@@ -251,7 +251,10 @@ impl Fib {
         if route.is_flying() || route.is(Flag::Look) || desired == Desired::AsIs {
             return;
         }
-        let (held, wanted) = (route.held(), route.set != NONE);
+        let (held, wanted, missed) = (route.held(), route.set != NONE, route.is(Flag::Missed));
+        if missed && desired == Desired::Nothing {
+            self.proven(slot, false);
+        }
         let held_back = self.routes.trouble(slot).is_some_and(|trouble| trouble.holds(now));
         if !held_back && let Some(Some(body)) = self.routes.edit_rare(slot, |rare| rare.extra.pop()) {
             let target = self.bodies.get(family_of(slot), body).target;
@@ -262,6 +265,7 @@ impl Fib {
             (Desired::Nothing, Held::Absent) => {
                 self.routes.edit_rare(slot, |rare| rare.blocked = None);
                 if !wanted && !self.routes.has_extra(slot) {
+                    self.routes.prefix(slot).into_iter().for_each(|prefix| self.audit.note_gone(prefix));
                     self.routes.remove(slot);
                 }
             }
@@ -269,7 +273,7 @@ impl Fib {
                 When::Now => self.delete(slot, None, What::DelRoute { slot }, out),
                 When::MayWait => self.routes.put_off(slot),
             },
-            (Desired::Put(body), held) if held.is(&body) => {
+            (Desired::Put(body), held) if held.is(&body) && !missed => {
                 if let Some(route) = self.routes.get_mut(slot) {
                     route.take_flag(Flag::Leftover);
                 }
@@ -283,11 +287,19 @@ impl Fib {
     fn put_route(&mut self, slot: u32, body: BodyId, out: &mut Vec<(OpId, Op)>) {
         let Some(prefix) = self.routes.prefix(slot) else { return };
         let blocker = self.tracker.facts.routes.blocker(prefix, self.config.table, self.config.metric);
-        let present = self.routes.get(slot).is_some_and(|route| matches!(route.held(), Held::Present(_)));
+        // One that was not shown is added where nothing must be: nobody else's can be hit.
+        let present = self
+            .routes
+            .get(slot)
+            .is_some_and(|route| matches!(route.held(), Held::Present(_)) && !route.is(Flag::Missed));
         let tried_again = self
             .routes
             .edit_rare(slot, |rare| rare.blocked.is_some() && rare.trouble.take().is_some())
             .unwrap_or(false);
+        if blocker.is_some() && self.proven(slot, true) {
+            // It was not shown, and theirs was.
+            self.set_held(slot, Held::Absent);
+        }
         match (blocker, present) {
             // A replacement could hit the other route; ours goes and waits.
             (Some(_), true) => return self.delete(slot, None, What::DelRoute { slot }, out),

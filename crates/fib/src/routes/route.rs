@@ -32,6 +32,8 @@ pub(crate) enum Flag {
     Rare = 32,
     /// Among the removals that wait.
     PutOff = 64,
+    /// Acknowledged, and not shown when the kernel was read back.
+    Missed = 128,
 }
 
 /// How far a route has come, for the counters.

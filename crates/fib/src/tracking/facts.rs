@@ -151,10 +151,19 @@ impl ForeignRoutes {
 
     /// Sweeps what the dump has not shown; returns the prefixes concerned.
     pub(crate) fn end_dump(&mut self) -> Vec<Prefix> {
+        self.sweep(|_| true)
+    }
+
+    /// The same after a reading that others' removals may have led past IPv6 routes: those stay.
+    pub(crate) fn end_audit(&mut self) -> Vec<Prefix> {
+        self.sweep(|prefix| matches!(prefix, Prefix::V4(_)))
+    }
+
+    fn sweep(&mut self, judged: impl Fn(&Prefix) -> bool) -> Vec<Prefix> {
         let dump = self.dump;
         let stale = |rows: &Vec<(KernelRoute, u64)>| rows.iter().any(|(_, seen)| *seen < dump);
-        let hit: Vec<Prefix> =
-            self.rows.iter().filter(|(_, rows)| stale(rows)).map(|(prefix, _)| *prefix).collect();
+        let rows = self.rows.iter().filter(|(prefix, rows)| judged(prefix) && stale(rows));
+        let hit: Vec<Prefix> = rows.map(|(prefix, _)| *prefix).collect();
         for prefix in &hit {
             self.retain(*prefix, |(_, seen)| *seen >= dump);
         }

@@ -226,6 +226,8 @@ impl Tracker {
             | Event::NexthopGone { .. }
             | Event::DumpStart(_)
             | Event::DumpEnd(_)
+            | Event::AuditStart
+            | Event::AuditEnd
             | Event::Unsupported(_)
             | Event::Overrun => {}
         }

@@ -99,6 +99,41 @@ pub struct Kernel {
     pub no_objects: bool,
     /// Another protocol's routes that our operations have destroyed.
     pub stolen: Vec<KernelRoute>,
+    /// What an audit under way has not shown yet.
+    pub audit: Option<VecDeque<Prefix>>,
+    /// Audits go on only by [`Kernel::audit_on`].
+    pub audit_waits: bool,
+}
+
+/// A table that somebody reads slowly, as the kernel shows it.
+impl Kernel {
+    fn audit_start(&mut self) {
+        self.audit = Some(self.routes.keys().copied().collect());
+        self.events.push_back(Event::AuditStart);
+    }
+
+    /// Shows the next `count` prefixes as they are now.
+    pub fn audit_on(&mut self, count: usize) {
+        for _ in 0..count {
+            let Some(left) = &mut self.audit else { return };
+            let Some(prefix) = left.pop_front() else {
+                self.audit = None;
+                self.events.push_back(Event::AuditEnd);
+                return;
+            };
+            let rows = self.routes.get(&prefix).into_iter().flatten().cloned();
+            self.events.extend(rows.map(|row| Event::Route(row, Seen::Dump)));
+        }
+    }
+
+    /// Passes over the next prefix, as Linux does in its IPv6 table where others before it are removed.
+    pub fn audit_skip(&mut self) {
+        if let Some(left) = &mut self.audit
+            && matches!(left.front(), Some(Prefix::V6(_)))
+        {
+            left.pop_front();
+        }
+    }
 }
 
 fn refuse(errno: i32) -> Result<(), KernelError> {
@@ -318,7 +353,14 @@ impl Kernel {
                 Ok(())
             }
             Op::Dump(kind) => {
+                if *kind == Kind::Routes {
+                    self.audit = None;
+                }
                 self.dump(*kind);
+                Ok(())
+            }
+            Op::Audit => {
+                self.audit_start();
                 Ok(())
             }
         }
@@ -560,6 +602,9 @@ impl Host {
                 self.answers.push_back((id, answer));
                 self.log.push(op);
             }
+            if !self.kernel.audit_waits {
+                self.kernel.audit_on(usize::MAX);
+            }
         }
         panic!("never quiet; last operations: {:#?}", self.log.iter().rev().take(12).collect::<Vec<_>>());
     }
@@ -590,7 +635,7 @@ impl Host {
     /// Operations that write, since the last call.
     pub fn take_log(&mut self) -> Vec<Op> {
         let mut log = std::mem::take(&mut self.log);
-        log.retain(|op| !matches!(op, Op::Dump(_) | Op::Probe { .. } | Op::Verify { .. }));
+        log.retain(|op| !matches!(op, Op::Dump(_) | Op::Audit | Op::Probe { .. } | Op::Verify { .. }));
         log
     }
 

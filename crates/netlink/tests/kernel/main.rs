@@ -1,6 +1,7 @@
 //! The real kernel, in namespaces: every behaviour that the forwarding side depends on, seen through this crate and
 //! compared with what `ip` says.
 
+mod audits;
 mod batches;
 mod buckets;
 mod events;

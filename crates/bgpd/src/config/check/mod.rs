@@ -104,6 +104,8 @@ const STARTUP_GRACE: Duration = Duration::from_secs(45);
 /// A dead node is found 3 s after it was asked, so within 13 s instead of the kernel's half a minute or more; one packet
 /// and its answer a node and interval.
 const NEIGHBOR_PROBE_INTERVAL: Duration = Duration::from_secs(10);
+/// What nothing tells of does not stay undetected for longer; ten times more often would still be cheap.
+const AUDIT_INTERVAL: Duration = Duration::from_secs(300);
 
 /// Where we listen when nothing else is said.
 const LISTEN: [SocketAddr; 2] = [
@@ -191,13 +193,25 @@ fn kernel(typed: Option<&file::Kernel>, sink: &mut Sink) -> Kernel {
             .startup_grace
             .as_ref()
             .map_or(STARTUP_GRACE, |grace| Duration::from_secs(grace.get_ref().get())),
-        neighbor_probe_interval: match kernel.neighbor_probe_interval.as_ref() {
-            None => Some(NEIGHBOR_PROBE_INTERVAL),
-            Some(typed) => Some(typed.get_ref().get()).filter(|n| *n > 0).map(Duration::from_secs),
-        },
+        neighbor_probe_interval: unless_off(
+            kernel.neighbor_probe_interval.as_ref().map(|typed| typed.get_ref().get()),
+            NEIGHBOR_PROBE_INTERVAL,
+        ),
+        audit_interval: unless_off(
+            kernel.audit_interval.as_ref().map(|typed| typed.get_ref().get()),
+            AUDIT_INTERVAL,
+        ),
         set_multipath_hash_policy: copied(&kernel.set_multipath_hash_policy).unwrap_or(false),
         nexthop_groups: copied(&kernel.nexthop_groups).unwrap_or(NexthopGroups::Resilient),
         resilient: resilient(kernel),
+    }
+}
+
+/// An interval in seconds, of which 0 means never.
+fn unless_off(seconds: Option<u64>, default: Duration) -> Option<Duration> {
+    match seconds {
+        None => Some(default),
+        Some(seconds) => Some(seconds).filter(|n| *n > 0).map(Duration::from_secs),
     }
 }
 

@@ -141,6 +141,7 @@ section! {
         "keep-routes-on-stop" keep_routes_on_stop: bool,
         "startup-grace" startup_grace: Number<0, 86400>,
         "neighbor-probe-interval" neighbor_probe_interval: Number<0, 3600>,
+        "audit-interval" audit_interval: Number<0, 86400>,
         "set-multipath-hash-policy" set_multipath_hash_policy: bool,
         "nexthop-groups" nexthop_groups: NexthopGroups,
         "nexthop-buckets" nexthop_buckets: Number<1, 65535>,

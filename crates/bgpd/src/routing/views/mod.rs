@@ -49,6 +49,8 @@ impl Routing {
             groups: count(stats.groups),
             in_flight: count(stats.in_flight),
             waiting: count(self.waiting),
+            audit: self.fib.audit(),
+            repairs: stats.repairs,
             errors: self.errors.iter().map(|(errno, times)| (errno_name(*errno), *times)).collect(),
         }
     }
