@@ -47,7 +47,9 @@ pub use neighbor::{
     Neighbor, NeighborFamily, NeighborQuery, NeighborsReply, PeerKind, PolicyText, PolicyView, SessionState,
     Transport,
 };
-pub use nexthop::{GroupMember, Nexthop, NexthopGroup, NexthopKind, NexthopState, NexthopsReply};
+pub use nexthop::{
+    GroupMember, JoiningMember, Nexthop, NexthopGroup, NexthopKind, NexthopState, NexthopsReply,
+};
 pub use reload::{
     ConfirmReply, ImpactCount, ImpactKind, PlanQuery, ReloadPlan, ReloadReply, ReloadRequest, RouteImpact,
     RouteImpacts,

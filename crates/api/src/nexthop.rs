@@ -117,6 +117,9 @@ pub struct NexthopGroup {
     pub kernel_id: u32,
     /// Its members.
     pub members: Vec<GroupMember>,
+    /// Next hops that join later: flows that use the others must have shown themselves first.
+    #[serde(default)]
+    pub joining: Vec<JoiningMember>,
     /// Kernel routes that use it.
     pub routes: u64,
     /// `resilient` or `hash-threshold`.
@@ -129,6 +132,15 @@ pub struct NexthopGroup {
     pub unbalanced_timer_seconds: Option<u32>,
     /// How many buckets have moved to another member with the last change of the members and since.
     pub moved: Option<u32>,
+}
+
+/// A member that a group is still without.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JoiningMember {
+    /// The next hop.
+    pub next_hop: String,
+    /// When it joins; later where more routes come to use the group before.
+    pub in_seconds: u64,
 }
 
 /// One member of a group.

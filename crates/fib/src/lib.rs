@@ -46,6 +46,6 @@ pub use kernel::{
 };
 pub use op::{GroupSpec, NexthopSpec, Op, OpId, RouteSpec, RouteTarget};
 pub use view::{
-    DrainView, GroupView, HopView, Installed, Notice, Presence, Reachability, RouteCounts, RouteState,
-    RouteView, Stats, Via,
+    DrainView, GroupView, HopView, Installed, Joining, Notice, Presence, Reachability, RouteCounts,
+    RouteState, RouteView, Stats, Via,
 };

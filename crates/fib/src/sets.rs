@@ -6,7 +6,8 @@
 //! When a node joins, its routes come one after another: prefix by prefix moves from the set without it to the set with it.
 //! The new set borrows the old one's group meanwhile, which lacks nothing but the new member, and inherits it when the
 //! last prefix has moved. Where some stay behind, the new set gets a group of its own, with the old members only until the
-//! kernel can tell which of its buckets are in use.
+//! kernel can tell which of its buckets are in use: that takes the idle timer, but no longer than its routes have been in
+//! the kernel, for who has been silent since has been silent for longer than he had been there.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -38,12 +39,18 @@ pub(crate) enum Target {
 pub(crate) struct Loan {
     group: u32,
     until: Instant,
+    /// No flow by the routes that have moved is older; none at all where the kernel had none of them yet.
+    oldest: Option<Duration>,
 }
 
 /// Members that a new group does without until a time.
 #[derive(Debug)]
 struct Patience {
     until: Instant,
+    /// Whatever moves into the set, it becomes no later.
+    at_most: Instant,
+    /// How long each route is in the group before.
+    wait: Duration,
     /// Those it begins with.
     first: Members,
 }
@@ -56,6 +63,15 @@ pub(crate) enum Draining {
     SomeLegs,
     /// All that there are, so they go on.
     EveryLeg,
+}
+
+/// Whom the group of a set is still without, and why.
+#[derive(Debug)]
+pub(crate) struct Joining {
+    /// The hops.
+    pub(crate) hops: Vec<u32>,
+    /// When they join, unless more routes move into the set meanwhile.
+    pub(crate) until: Instant,
 }
 
 /// One set.
@@ -156,15 +172,43 @@ impl Sets {
         (id, true)
     }
 
-    /// A prefix moves from the set `old` to the set `new`: one that has no group yet borrows that of `old`.
-    pub(crate) fn borrow(&mut self, old: u32, new: u32, objects: &mut Objects, now: Instant) {
+    /// A prefix moves from the set `old` to the set `new`: one that has no group yet borrows that of `old`. `age` is that of
+    /// the oldest flow there may be; `None` where there is none.
+    pub(crate) fn borrow(
+        &mut self,
+        old: u32,
+        new: u32,
+        age: Option<Duration>,
+        objects: &mut Objects,
+        now: Instant,
+    ) {
         let from = self.sets.get(&old).and_then(Set::group_id);
         let (Some(group), Some(set)) = (from, self.sets.get_mut(&new)) else { return };
-        if set.group.is_none() && set.loan.is_none() && set.hops.is_empty() {
+        if let Some(loan) = &mut set.loan {
+            loan.oldest = loan.oldest.max(age);
+        } else if let (Some(patience), Some(age)) = (&mut set.patience, age) {
+            patience.extend(age.min(objects.kind.blind()), now);
+        } else if set.group.is_none() && set.hops.is_empty() {
             objects.lend(group);
-            set.loan = Some(Loan { group, until: now + BURST });
+            set.loan = Some(Loan { group, until: now + BURST, oldest: age });
             self.timers.insert((now + BURST, new));
         }
+    }
+
+    /// The group of a set waits on where routes may not have reached it yet.
+    pub(crate) fn wait_on(&mut self, id: u32, backlog: bool, now: Instant) {
+        if let Some(set) = self.sets.get_mut(&id)
+            && (backlog || set.unswept != NONE)
+            && let Some(patience) = set.patience.as_mut().filter(|patience| patience.until <= now)
+        {
+            patience.extend(patience.wait, now);
+        }
+    }
+
+    /// What the group of each set that has its own is still without.
+    pub(crate) fn joining(&self, objects: &Objects) -> BTreeMap<u32, Joining> {
+        let own = |set: &Set| Some((set.group?, set.joining(objects)?));
+        self.sets.values().filter_map(own).collect()
     }
 
     /// Works out where the routes of a set with these gateways (sorted, each once) should point.
@@ -316,12 +360,27 @@ impl Set {
     /// A group of our own, as like the borrowed one as can be.
     fn split(&mut self, loan: Loan, objects: &mut Objects, now: Instant) -> u32 {
         let first = objects.members_of(loan.group);
-        if keeps_all(&first, &self.hops) {
-            self.patience = Some(Patience { until: now + objects.kind.blind(), first });
+        if let Some(age) = loan.oldest
+            && keeps_all(&first, &self.hops)
+        {
+            let blind = objects.kind.blind();
+            let wait = blind.min(age.saturating_add(BURST));
+            self.patience = Some(Patience { until: now + wait, at_most: now + blind, wait, first });
         }
         let id = objects.claim_group(&self.members_at(now), Some(loan.group));
         objects.end_loan(loan.group);
         id
+    }
+
+    /// Whom the group is still without; `None` where nobody waits.
+    pub(crate) fn joining(&self, objects: &Objects) -> Option<Joining> {
+        let (first, until) = match (&self.patience, self.loan) {
+            (Some(patience), _) => (patience.first.clone(), patience.until),
+            (None, Some(loan)) => (objects.members_of(loan.group), loan.until),
+            (None, None) => return None,
+        };
+        let waits = |id: &u32| !first.iter().any(|(first, _)| first == id);
+        Some(Joining { hops: self.hops.iter().map(|(id, _)| *id).filter(waits).collect(), until })
     }
 
     /// The members that the group should have now.
@@ -355,6 +414,14 @@ impl Set {
         self.release_groups(objects);
         self.hops.drain(..).for_each(|(id, _)| objects.release(id));
         group
+    }
+}
+
+impl Patience {
+    /// A route has come into the group whose flows show themselves within `wait`, if they are to be kept.
+    fn extend(&mut self, wait: Duration, now: Instant) {
+        self.wait = self.wait.max(wait);
+        self.until = self.until.max(now + wait).min(self.at_most);
     }
 }
 

@@ -84,12 +84,24 @@ pub struct RouteView {
     pub wanted: Vec<ScopedNextHop>,
     /// The gateways that these came to, each once.
     pub via: Vec<Via>,
+    /// Of these: gateways that take no share yet, see [`Joining`].
+    pub joining: Option<Joining>,
     /// How far it has come.
     pub state: RouteState,
     /// `nhid` of the route in the kernel.
     pub nexthop_id: Option<u32>,
     /// How often it was put back after somebody removed or changed it.
     pub repairs: u32,
+}
+
+/// Gateways that take their share of a group later, for the kernel cannot tell yet which buckets are in use and a flow could
+/// lose its node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Joining {
+    /// Who.
+    pub via: Vec<Via>,
+    /// When; later where more routes come to use the group before.
+    pub until: Instant,
 }
 
 /// One next hop that is watched or used.
@@ -120,6 +132,8 @@ pub struct GroupView {
     pub kind: GroupKind,
     /// Its members: ids of next-hop objects, with their weights.
     pub members: Vec<(u32, u16)>,
+    /// Who joins later.
+    pub joining: Option<Joining>,
     /// How many prefixes point to it.
     pub prefixes: usize,
 }

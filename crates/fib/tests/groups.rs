@@ -151,6 +151,94 @@ fn where_some_routes_stay_the_others_get_a_group_in_which_no_flow_moves() {
     assert_eq!(host.gateways(&service(3)), &NODES[..2]);
 }
 
+/// Four services by two nodes, for so long; then two of them get the third node as well, and the others do not.
+fn split_after(age: Duration) -> Host {
+    let mut host = Host::lab();
+    want_all(&mut host, 1..=4, &NODES[..2]);
+    host.pass(age);
+    want_all(&mut host, 1..=2, &NODES);
+    host.pass(Duration::from_millis(200));
+    host
+}
+
+fn join(host: &Host, number: u32) -> Option<Duration> {
+    let view = host.fib.route(&prefix(&service(number))).unwrap();
+    let in_group = host.fib.groups().into_iter().find(|group| Some(group.id) == view.nexthop_id).unwrap();
+    assert_eq!(view.joining, in_group.joining);
+    let joining = view.joining?;
+    assert_eq!(joining.via.iter().map(|via| via.gateway).collect::<Vec<_>>(), [address(NODES[2])]);
+    Some(joining.until - host.now)
+}
+
+#[test]
+fn a_node_that_joins_waits_no_longer_than_the_routes_are_old() {
+    let second = Duration::from_secs(1);
+    for (age, wait) in [(3 * second, 3 * second), (IDLE - second, IDLE - second), (2 * IDLE, IDLE)] {
+        let mut host = split_after(age);
+        let left = join(&host, 1).unwrap();
+        assert!(left >= wait && left <= wait + 2 * second, "{age:?}: {left:?}");
+        assert_eq!(join(&host, 3), None);
+        let before = owners(&host, 1);
+        host.pass(wait - second);
+        assert_eq!(host.gateways(&service(1)), &NODES[..2], "{age:?}");
+        use_all(&mut host, 1);
+        host.kernel.group_mut(prefix(&service(1))).buckets.busy[..20].fill(false);
+        host.pass(3 * second);
+        assert_eq!(host.gateways(&service(1)), NODES, "{age:?}");
+        assert_eq!(moved(&before, &owners(&host, 1)), 20, "{age:?}: nobody but who is silent");
+        assert_eq!(join(&host, 1), None);
+        assert_eq!(host.gateways(&service(3)), &NODES[..2]);
+    }
+}
+
+#[test]
+fn a_node_waits_for_the_oldest_of_the_routes_whenever_they_move() {
+    let mut host = Host::lab();
+    want_all(&mut host, 3..=4, &NODES[..2]);
+    host.pass(Duration::from_secs(30));
+    want_all(&mut host, 1..=2, &NODES[..2]);
+    host.pass(Duration::from_secs(2));
+    host.want(&service(1), &NODES);
+    host.pass(Duration::from_secs(1));
+    assert!(join(&host, 1).is_some_and(|left| left < Duration::from_secs(4)));
+    // One that has carried flows for longer comes into the group.
+    host.want(&service(3), &NODES);
+    host.run();
+    assert!(join(&host, 1).is_some_and(|left| left > Duration::from_secs(30)));
+    host.pass(Duration::from_secs(40));
+    assert_eq!(host.gateways(&service(3)), NODES);
+    assert_eq!(host.gateways(&service(2)), &NODES[..2]);
+}
+
+#[test]
+fn a_node_waits_for_nobody_where_no_packet_can_have_gone() {
+    let mut host = Host::lab();
+    want_all(&mut host, 3..=4, &NODES[..2]);
+    host.run();
+    // The RIB has changed its mind before the kernel had the route.
+    want_all(&mut host, 1..=2, &NODES[..2]);
+    want_all(&mut host, 1..=2, &NODES);
+    host.pass(Duration::from_millis(200));
+    assert_eq!(host.gateways(&service(1)), NODES);
+    assert_eq!(host.gateways(&service(3)), &NODES[..2]);
+}
+
+#[test]
+fn routes_of_an_earlier_run_are_of_unknown_age_and_wait_for_the_whole_timer() {
+    let mut old = Host::lab();
+    want_all(&mut old, 1..=4, &NODES[..2]);
+    old.run();
+    let mut host = Host::new(FibConfig::default(), old.kernel);
+    host.run();
+    want_all(&mut host, 1..=4, &NODES[..2]);
+    host.run();
+    host.fib.end_of_startup(host.now);
+    host.pass(Duration::from_secs(1));
+    want_all(&mut host, 1..=2, &NODES);
+    host.pass(Duration::from_millis(200));
+    assert_eq!(join(&host, 1), Some(IDLE));
+}
+
 #[test]
 fn a_route_that_leaves_a_node_alone_keeps_the_buckets_of_the_others() {
     let mut host = Host::lab();

@@ -12,6 +12,7 @@ use interop::kernel::routes_to;
 use interop::lab::{Lab, Node};
 use interop::namespace::Namespace;
 use interop::wait::seconds;
+use serde_json::Value;
 
 const SERVICE: &str = "2004::1";
 const FLOWS: usize = 200;
@@ -108,6 +109,44 @@ fn forwarded_flows_stay_by_the_kernels_default_hash() -> Result<()> {
 #[test]
 fn the_hosts_own_flows_stay_where_haproxy_binds_address_and_port() -> Result<()> {
     expect_kept(&join_and_leave(1, From::Haproxy, "resilient")?);
+    Ok(())
+}
+
+/// A node joins one of two services, so the routes must part. Its share waits for as long as the route has been there, which
+/// is less than the idle timer, and `bgpctl` says so.
+#[test]
+fn a_node_that_joins_one_of_two_new_services_waits_a_moment_and_breaks_nothing() -> Result<()> {
+    let mut lab = Lab::with_nodes(3)?;
+    lab.add_service(SERVICE)?;
+    lab.client()?;
+    let daemon = Daemon::start(&lab, &std::fs::read_to_string(k3d())?)?;
+    let speakers = Gobgp::start_all(&lab, &Settings::default(), &[])?;
+    let _backends = flows::start_backends(&lab)?;
+    let v6: Vec<String> = lab.nodes.iter().map(Node::v6).collect();
+    for speaker in &speakers[..2] {
+        speaker.announce("2004::1/128")?;
+        speaker.announce("2004::2/128")?;
+    }
+    lab.expect_gateways(SERVICE, &v6[..2], seconds(40))?;
+    let old_group = nhid(&lab)?;
+
+    let (namespace, remote) = endpoint(&mut lab, From::Client)?;
+    let flows = Flows::open(namespace, remote, FLOWS)?;
+    speakers[2].announce("2004::1/128")?;
+    lab.until("the third leg says until when it waits", seconds(10), || {
+        let reply = daemon.json("show fib 2004::1/128")?;
+        let leg = |leg: &Value| leg["left_out"].as_str().is_some_and(|why| why.starts_with("joins in "));
+        Ok(reply["routes"][0]["next_hops"].as_array().context("no legs")?.iter().any(leg))
+    })?;
+    // The timer is 60 s.
+    lab.expect_gateways(SERVICE, &v6, seconds(40))?;
+    assert_ne!(nhid(&lab)?, old_group);
+    let fate = flows.finish()?;
+    assert_eq!(fate.broken.values().sum::<usize>(), 0, "{fate:?}");
+    lab.expect_gateways("2004::2", &v6[..2], seconds(1))?;
+    let (namespace, remote) = endpoint(&mut lab, From::Client)?;
+    let more = Flows::open(namespace, remote, FLOWS)?;
+    assert_eq!(more.nodes().len(), 3, "the one that has joined gets new connections: {:?}", more.nodes());
     Ok(())
 }
 

@@ -1,6 +1,6 @@
 //! `show nexthops`: each next hop and how it was resolved, then the kernel's groups.
 
-use bgp_api::{GroupMember, NexthopGroup, NexthopState, NexthopsReply};
+use bgp_api::{GroupMember, JoiningMember, NexthopGroup, NexthopState, NexthopsReply};
 
 use crate::output::Style;
 use crate::table::{Align, Cell, Table, Tone};
@@ -87,6 +87,11 @@ fn groups(reply: &NexthopsReply, style: Style) -> String {
             cells.push(last_used(member).into());
             cells.push(member.next_hop.clone().into());
             table.row(cells);
+        }
+        for joining in &group.joining {
+            let JoiningMember { next_hop, in_seconds } = joining;
+            let note = format!("{next_hop} joins in {}, for flows to show themselves", duration(*in_seconds));
+            table.note(note, Tone::Warn);
         }
     }
     table.without_empty(&["MOVED", "BUCKETS", "IDLE", "LAST USED"]).render(style.painter)

@@ -440,6 +440,7 @@ pub(crate) fn nexthops() -> NexthopsReply {
             unbalanced_timer_seconds: Some(0),
             moved: Some(43),
             algorithm: text("resilient"),
+            joining: vec![JoiningMember { next_hop: "2001:3200:3200::4".to_owned(), in_seconds: 3 }],
         }],
     }
 }

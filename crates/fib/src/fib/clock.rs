@@ -1,9 +1,15 @@
-//! Times in four octets, for there are as many as prefixes.
+//! Times in four octets and in two, for there are as many as prefixes.
 
 use std::time::{Duration, Instant};
 
+#[cfg(any(doc, test))]
+use crate::routes::LONG_AGO;
+
 /// One step of a stamp. Stamps tell times apart that are less than 19 hours old.
 const STEP: Duration = Duration::from_micros(16);
+
+/// Numbers of seconds.
+const CIRCLE: u64 = 65_535;
 
 /// Stamps instants.
 #[derive(Debug)]
@@ -28,6 +34,19 @@ impl Clock {
         self.start + Duration::from_micros(steps.saturating_mul(16))
     }
 
+    /// The second of an instant, counted in a circle without [`LONG_AGO`].
+    pub(super) fn second(&self, at: Instant) -> u16 {
+        let seconds = at.saturating_duration_since(self.start).as_secs();
+        u16::try_from(seconds % CIRCLE).unwrap_or(0) + 1
+    }
+
+    /// How old at most is what began in this second; `None` where that is not known. To be asked within 18 hours.
+    pub(super) fn age(&self, second: u16, now: Instant) -> Option<Duration> {
+        let born = u64::from(second.checked_sub(1)?);
+        let passed = (u64::from(self.second(now)) - 1 + CIRCLE - born) % CIRCLE;
+        Some(Duration::from_secs(passed + 1))
+    }
+
     fn steps(&self, at: Instant) -> u64 {
         let passed = at.saturating_duration_since(self.start);
         let per_second = 1_000_000 / u64::from(STEP.subsec_micros());
@@ -38,6 +57,22 @@ impl Clock {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[expect(clippy::disallowed_methods, reason = "any instant will do as the first")]
+    #[test]
+    fn an_age_is_never_too_low_and_less_than_two_seconds_too_high() {
+        let start = Instant::now();
+        let clock = Clock::new(start);
+        for at in [0, 1500, 65_534_900, 70_000_000].map(|millis| start + Duration::from_millis(millis)) {
+            let second = clock.second(at);
+            assert_ne!(second, LONG_AGO);
+            for passed in [0, 1, 999, 1000, 60_200].map(Duration::from_millis) {
+                let age = clock.age(second, at + passed).unwrap();
+                assert!(age >= passed && age < passed + Duration::from_secs(2), "{passed:?}: {age:?}");
+            }
+        }
+        assert_eq!(clock.age(LONG_AGO, start), None);
+    }
 
     #[expect(clippy::disallowed_methods, reason = "any instant will do as the first")]
     #[test]

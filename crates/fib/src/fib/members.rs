@@ -4,7 +4,7 @@
 //! everything else when its target changes: it remembers how far its routes have been told, and they are told a few at a
 //! time, when there is nothing else to plan.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bgp_wire::Prefix;
 
@@ -33,7 +33,8 @@ impl Fib {
 
     /// Moves a prefix to another set, or to none.
     pub(super) fn move_to_set(&mut self, slot: u32, set: Option<u32>, now: Instant) {
-        let wanted_at = self.clock.stamp(now);
+        let (wanted_at, second) = (self.clock.stamp(now), self.clock.second(now));
+        let now = self.now;
         let Some(route) = self.routes.get_mut(slot) else { return };
         let old = route.set;
         let new = set.filter(|id| self.sets.get(*id).is_some()).unwrap_or(NONE);
@@ -41,6 +42,10 @@ impl Fib {
             return;
         }
         route.wanted_at = wanted_at;
+        if !route.may_carry() {
+            route.born = second;
+        }
+        let age = route.may_carry().then(|| self.clock.age(route.born, now).unwrap_or(Duration::MAX));
         self.routes.forgive(slot);
         self.unlink(slot);
         if new != NONE {
@@ -48,7 +53,7 @@ impl Fib {
         }
         self.enqueue(slot);
         if old != NONE && new != NONE {
-            self.sets.borrow(old, new, &mut self.objects, now);
+            self.sets.borrow(old, new, age, &mut self.objects, now);
         }
         if self.sets.get(old).is_some_and(|set| set.first == NONE) {
             self.end_set(old);

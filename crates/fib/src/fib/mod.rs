@@ -48,6 +48,9 @@ const NOTICES: usize = 1024;
 /// A gateway that the kernel has not refused for so long starts anew.
 const FORGIVE_AFTER: Duration = Duration::from_secs(60);
 
+/// Routes that wait for the kernel, from which on those of one set may be among them for long.
+const BACKLOG: usize = 4096;
+
 /// The forwarding table as wanted and as installed. Owned by one task.
 #[derive(Debug)]
 pub struct Fib {
@@ -358,6 +361,7 @@ impl Fib {
             set.vias = vias;
             plan::inline_target(&set.vias)
         } else {
+            self.sets.wait_on(id, self.queued() > BACKLOG, self.now);
             self.sets.claim(id, vias, &mut self.objects, self.now)
         };
         let Some(set) = self.sets.get_mut(id) else { return };

@@ -8,9 +8,11 @@ use crate::fib::Fib;
 use crate::groups::Group;
 use crate::objects::Held;
 use crate::routes::{Flag, Stage};
-use crate::sets::Target;
+use crate::sets::{self, Target};
 use crate::tracking::canonical;
-use crate::view::{GroupView, HopView, Reachability, RouteCounts, RouteState, RouteView, Stats};
+use crate::view::{
+    GroupView, HopView, Joining, Reachability, RouteCounts, RouteState, RouteView, Stats, Via,
+};
 
 impl Fib {
     /// Counts. Costs the same however many prefixes there are; prefixes that have not yet been told of a change of their
@@ -89,12 +91,21 @@ impl Fib {
             Held::Present(held) => Some((*id, held.clone())),
             Held::Absent | Held::Doubt => None,
         });
+        let joining = self.sets.joining(&self.objects);
         groups
             .map(|(id, Group { kind, members })| {
                 let prefixes = usize::try_from(self.objects.users(id)).unwrap_or(usize::MAX);
-                GroupView { id, kind, members, prefixes }
+                let joining = joining.get(&id).and_then(|joining| self.joining(joining));
+                GroupView { id, kind, members, joining, prefixes }
             })
             .collect()
+    }
+
+    /// As operators know it; `None` where nobody is waited for after all.
+    fn joining(&self, joining: &sets::Joining) -> Option<Joining> {
+        let via = |id: &u32| self.objects.hops.get(id).map(|hop| hop.wanted);
+        let via: Vec<Via> = joining.hops.iter().filter_map(via).collect();
+        (!via.is_empty()).then_some(Joining { via, until: joining.until })
     }
 
     fn hop_view(&self, next_hop: &ScopedNextHop) -> HopView {
@@ -132,6 +143,9 @@ impl Fib {
             prefix: self.routes.prefix(slot)?,
             wanted: set.map(|set| set.next_hops().collect()).unwrap_or_default(),
             via: set.map(|set| set.vias.iter().map(|(via, _)| *via).collect()).unwrap_or_default(),
+            joining: set
+                .and_then(|set| set.joining(&self.objects))
+                .and_then(|joining| self.joining(&joining)),
             state: self.state_of(slot)?,
             nexthop_id,
             repairs: guard.map_or(0, |guard| guard.repairs),

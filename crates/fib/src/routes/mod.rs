@@ -13,7 +13,7 @@ use bgp_wire::{Family, PerFamily, Prefix};
 use foldhash::fast::FixedState;
 
 pub(crate) use self::body::{Bodies, Body, BodyId};
-pub(crate) use self::route::{Flag, NONE, Rare, Route, Stage};
+pub(crate) use self::route::{Flag, LONG_AGO, NONE, Rare, Route, Stage};
 use self::table::{KeyV4, KeyV6, Table};
 use crate::guard::Trouble;
 

@@ -9,6 +9,9 @@ use crate::routes::body::BodyId;
 /// No slot, no set.
 pub(crate) const NONE: u32 = u32::MAX;
 
+/// See [`Route::born`].
+pub(crate) const LONG_AGO: u16 = 0;
+
 const ABSENT: u32 = 0;
 const DOUBT: u32 = 1;
 const GROUNDED: u32 = 0;
@@ -70,6 +73,9 @@ pub(crate) struct Route {
     /// The dump that has seen it last, and the one that was asked for before it was changed last.
     pub(crate) seen: u16,
     pub(crate) touched: u16,
+    /// When it was wanted first, in the seconds of `fib::Clock`: no flow by it is older. [`LONG_AGO`] where that is not known,
+    /// or so long ago that it makes no difference.
+    pub(crate) born: u16,
     flags: u8,
     pub(crate) stage: Stage,
 }
@@ -90,6 +96,7 @@ impl Route {
             wanted_at: 0,
             seen: 0,
             touched: 0,
+            born: LONG_AGO,
             flags: 0,
             stage: Stage::Removing,
         }
@@ -145,6 +152,11 @@ impl Route {
             DELETION => Some(Flight::Del),
             body => Some(Flight::Put(BodyId::from_raw(body))),
         }
+    }
+
+    /// Packets may go by it: the kernel has a route of ours, or may have.
+    pub(crate) fn may_carry(&self) -> bool {
+        self.held != ABSENT || self.is_flying()
     }
 
     pub(crate) fn is_flying(&self) -> bool {

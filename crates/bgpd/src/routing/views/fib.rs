@@ -1,12 +1,13 @@
 //! `bgpctl show fib` and `show nexthops`: the kernel's side.
 
 use std::collections::BTreeMap;
+use std::time::Instant;
 
 use bgp_api::{
-    ErrorReply, FibNextHop, FibQuery, FibReply, FibRoute, FibState, GroupMember, Nexthop, NexthopGroup,
-    NexthopKind, NexthopState, NexthopsReply, RouteQuery,
+    ErrorReply, FibNextHop, FibQuery, FibReply, FibRoute, FibState, GroupMember, JoiningMember, Nexthop,
+    NexthopGroup, NexthopKind, NexthopState, NexthopsReply, RouteQuery,
 };
-use bgp_fib::{GroupKind, GroupView, HopView, Reachability, RouteState, RouteView};
+use bgp_fib::{GroupKind, GroupView, HopView, Joining, Reachability, RouteState, RouteView};
 
 use super::{count, page, parse_prefix};
 use crate::routing::Routing;
@@ -64,7 +65,7 @@ impl Routing {
             family: route.prefix.family().to_string(),
             state: state(route),
             since_seconds: None,
-            next_hops: route.wanted.iter().map(|wanted| self.leg(wanted, &mut used)).collect(),
+            next_hops: route.wanted.iter().map(|wanted| self.leg(wanted, route, &mut used)).collect(),
             nhid: route.nexthop_id,
             error,
             errno,
@@ -72,8 +73,13 @@ impl Routing {
         }
     }
 
-    /// One leg; `used` are the gateways of the legs before it, for each counts once.
-    fn leg(&self, wanted: &bgp_wire::ScopedNextHop, used: &mut Vec<bgp_fib::Via>) -> FibNextHop {
+    /// One leg of a route; `used` are the gateways of the legs before it, for each counts once.
+    fn leg(
+        &self,
+        wanted: &bgp_wire::ScopedNextHop,
+        route: &RouteView,
+        used: &mut Vec<bgp_fib::Via>,
+    ) -> FibNextHop {
         let hop = self.hop(wanted);
         let via = hop.as_ref().and_then(|hop| hop.via);
         let left_out = match (&hop, via) {
@@ -84,7 +90,10 @@ impl Routing {
             (_, Some(via)) if used.contains(&via) => Some("same gateway as another leg".to_owned()),
             (_, Some(via)) => {
                 used.push(via);
-                None
+                let joining = route.joining.as_ref().filter(|joining| joining.via.contains(&via));
+                joining.map(|joining| {
+                    format!("joins in {} s, for flows to show themselves", seconds_to(joining))
+                })
             }
             (_, None) => Some("not resolved".to_owned()),
         };
@@ -109,9 +118,27 @@ impl Routing {
             let hop = hops.iter().find(|hop| hop.nexthop_id == Some(id));
             hop.map_or_else(|| "unknown".to_owned(), |hop| hop.next_hop.next_hop.to_string())
         };
-        let groups = self.fib.groups().into_iter().map(|group| nexthop_group(&group, named)).collect();
+        let joining = |group: &GroupView| -> Vec<JoiningMember> {
+            let Some(joining) = &group.joining else { return Vec::new() };
+            let by = |via| hops.iter().find(|hop| hop.via == Some(via));
+            let named = joining.via.iter().filter_map(|via| by(*via));
+            let member = |hop: &HopView| JoiningMember {
+                next_hop: hop.next_hop.next_hop.to_string(),
+                in_seconds: seconds_to(joining),
+            };
+            named.map(member).collect()
+        };
+        let group =
+            |group: GroupView| NexthopGroup { joining: joining(&group), ..nexthop_group(&group, named) };
+        let groups = self.fib.groups().into_iter().map(group).collect();
         NexthopsReply { groups, nexthops: hops.iter().map(|hop| self.nexthop(hop)).collect() }
     }
+}
+
+/// Until somebody joins, rounded up.
+fn seconds_to(joining: &Joining) -> u64 {
+    let left = joining.until.saturating_duration_since(Instant::now());
+    left.as_secs() + u64::from(left.subsec_nanos() > 0)
 }
 
 fn nexthop_group(group: &GroupView, named: impl Fn(u32) -> String) -> NexthopGroup {
@@ -134,6 +161,7 @@ fn nexthop_group(group: &GroupView, named: impl Fn(u32) -> String) -> NexthopGro
         idle_timer_seconds: resilient.map(|it| it.idle_timer),
         unbalanced_timer_seconds: resilient.map(|it| it.unbalanced_timer),
         moved: None,
+        ..NexthopGroup::default()
     }
 }
 
