@@ -30,6 +30,7 @@ mod fib;
 mod groups;
 mod guard;
 mod kernel;
+mod numbered;
 mod objects;
 mod op;
 mod routes;

@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use bgp_wire::{Family, PerFamily, ScopedNextHop};
 
 use crate::groups::{Members, Share, keeps_all};
+use crate::numbered::Numbered;
 use crate::objects::Objects;
 use crate::op::RouteTarget;
 use crate::routes::{BodyId, NONE};
@@ -99,10 +100,9 @@ pub(crate) struct Set {
 /// All sets.
 #[derive(Debug, Default)]
 pub(crate) struct Sets {
-    sets: BTreeMap<u32, Set>,
+    sets: Numbered<Set>,
     by_shares: BTreeMap<Vec<Share>, u32>,
     by_next_hop: BTreeMap<ScopedNextHop, BTreeSet<u32>>,
-    next_id: u32,
     /// What was wanted last: prefixes with the same next hops come together.
     last: PerFamily<Option<(Vec<Share>, u32)>>,
     /// Sets to be looked at again.
@@ -115,20 +115,20 @@ pub(crate) struct Sets {
 
 impl Sets {
     pub(crate) fn get(&self, id: u32) -> Option<&Set> {
-        self.sets.get(&id)
+        self.sets.get(id)
     }
 
     pub(crate) fn get_mut(&mut self, id: u32) -> Option<&mut Set> {
-        self.sets.get_mut(&id)
+        self.sets.get_mut(id)
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Set> {
-        self.sets.values()
+        self.sets.iter().map(|(_, set)| set)
     }
 
     /// Every body that a set's routes should have.
     pub(crate) fn bodies(&self) -> impl Iterator<Item = BodyId> + '_ {
-        self.sets.values().flat_map(|set| [set.bodies.ipv4, set.bodies.ipv6]).flatten()
+        self.sets.iter().flat_map(|(_, set)| [set.bodies.ipv4, set.bodies.ipv6]).flatten()
     }
 
     /// The set that prefixes of this family had last, where they wanted the very same.
@@ -145,17 +145,8 @@ impl Sets {
         if let Some(id) = self.by_shares.get(&shares) {
             return (*id, false);
         }
-        while self.sets.contains_key(&self.next_id) {
-            self.next_id = self.next_id.wrapping_add(1);
-        }
-        let id = self.next_id;
-        self.next_id = id.wrapping_add(1);
-        for (next_hop, _) in &shares {
-            self.by_next_hop.entry(*next_hop).or_default().insert(id);
-        }
-        self.by_shares.insert(shares.clone(), id);
         let set = Set {
-            shares,
+            shares: shares.clone(),
             first: NONE,
             unswept: NONE,
             vias: Vec::new(),
@@ -167,7 +158,11 @@ impl Sets {
             target: Target::Waiting,
             bodies: PerFamily::default(),
         };
-        self.sets.insert(id, set);
+        let id = self.sets.insert(set);
+        for (next_hop, _) in &shares {
+            self.by_next_hop.entry(*next_hop).or_default().insert(id);
+        }
+        self.by_shares.insert(shares, id);
         self.dirty.insert(id);
         (id, true)
     }
@@ -182,8 +177,8 @@ impl Sets {
         objects: &mut Objects,
         now: Instant,
     ) {
-        let from = self.sets.get(&old).and_then(Set::group_id);
-        let (Some(group), Some(set)) = (from, self.sets.get_mut(&new)) else { return };
+        let from = self.sets.get(old).and_then(Set::group_id);
+        let (Some(group), Some(set)) = (from, self.sets.get_mut(new)) else { return };
         if let Some(loan) = &mut set.loan {
             loan.oldest = loan.oldest.max(age);
         } else if let (Some(patience), Some(age)) = (&mut set.patience, age) {
@@ -197,7 +192,7 @@ impl Sets {
 
     /// The group of a set waits on where routes may not have reached it yet.
     pub(crate) fn wait_on(&mut self, id: u32, backlog: bool, now: Instant) {
-        if let Some(set) = self.sets.get_mut(&id)
+        if let Some(set) = self.sets.get_mut(id)
             && (backlog || set.unswept != NONE)
             && let Some(patience) = set.patience.as_mut().filter(|patience| patience.until <= now)
         {
@@ -208,7 +203,7 @@ impl Sets {
     /// What the group of each set that has its own is still without.
     pub(crate) fn joining(&self, objects: &Objects) -> BTreeMap<u32, Joining> {
         let own = |set: &Set| Some((set.group?, set.joining(objects)?));
-        self.sets.values().filter_map(own).collect()
+        self.sets.iter().filter_map(|(_, set)| own(set)).collect()
     }
 
     /// Works out where the routes of a set with these gateways (sorted, each once) should point.
@@ -219,7 +214,7 @@ impl Sets {
         objects: &mut Objects,
         now: Instant,
     ) -> Target {
-        let Some(set) = self.sets.get_mut(&id) else { return Target::Waiting };
+        let Some(set) = self.sets.get_mut(id) else { return Target::Waiting };
         let target = set.claim(vias, objects, now);
         let patience = set.patience.as_ref().map(|patience| patience.until).filter(|until| *until > now);
         self.timers.extend(patience.map(|until| (until, id)));
@@ -232,7 +227,7 @@ impl Sets {
             && at <= now
         {
             self.timers.remove(&(at, id));
-            if self.sets.contains_key(&id) {
+            if self.sets.get(id).is_some() {
                 self.dirty.insert(id);
             }
         }
@@ -244,7 +239,7 @@ impl Sets {
 
     /// Takes out a set that no prefix wants.
     pub(crate) fn remove(&mut self, id: u32) -> Option<Set> {
-        let set = self.sets.remove(&id)?;
+        let set = self.sets.remove(id)?;
         self.by_shares.remove(&set.shares);
         for (next_hop, _) in &set.shares {
             if let Some(ids) = self.by_next_hop.get_mut(next_hop) {
@@ -269,35 +264,35 @@ impl Sets {
 
     /// What is true of every set may have changed.
     pub(crate) fn mark_all(&mut self) {
-        self.dirty.extend(self.sets.keys());
+        self.dirty.extend(self.sets.iter().map(|(id, _)| id));
     }
 
     /// An object has changed.
     pub(crate) fn mark_object(&mut self, object: u32) {
         let touched = |set: &Set| set.points_to(object) || set.needs(object);
-        self.dirty.extend(self.sets.iter().filter(|(_, set)| touched(set)).map(|(id, _)| *id));
+        self.dirty.extend(self.sets.iter().filter(|(_, set)| touched(set)).map(|(id, _)| id));
     }
 
     /// Gives up every object, for a kernel that has none.
     pub(crate) fn release_all(&mut self, objects: &mut Objects) {
-        for set in self.sets.values_mut() {
+        for (_, set) in self.sets.iter_mut() {
             set.release_groups(objects);
             set.hops.drain(..).for_each(|(id, _)| objects.release(id));
         }
-        self.dirty.extend(self.sets.keys());
+        self.dirty.extend(self.sets.iter().map(|(id, _)| id));
     }
 
     /// An object is given up because its id is somebody else's: its sets claim anew.
     pub(crate) fn disclaim(&mut self, object: u32, objects: &mut Objects) {
-        for (id, set) in &mut self.sets {
+        for (id, set) in self.sets.iter_mut() {
             if set.points_to(object) {
                 (set.group, set.loan) = (None, None);
-                self.dirty.insert(*id);
+                self.dirty.insert(id);
             }
             if set.needs(object) {
                 set.vias.clear();
                 set.hops.drain(..).for_each(|(hop, _)| objects.release(hop));
-                self.dirty.insert(*id);
+                self.dirty.insert(id);
             }
         }
     }

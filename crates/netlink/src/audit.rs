@@ -20,7 +20,7 @@ use nix::time::{ClockId, clock_gettime};
 
 use crate::decode::{Origin, decode};
 use crate::dump::{RouteScope, routes};
-use crate::report::Reports;
+use crate::report::{Answers, Reports};
 use crate::requests::{DumpEnd, Requests};
 use crate::socket::RouteSocket;
 
@@ -88,7 +88,7 @@ impl Reader {
     fn run(&mut self, ordered: &Receiver<OpId>, finished: &Sender<()>) {
         while let Ok(id) = ordered.recv() {
             let result = self.read();
-            self.reports.answers(vec![(id, result)]);
+            self.reports.answers(Answers::one(id, result));
             if finished.send(()).is_err() {
                 return;
             }

@@ -6,11 +6,13 @@
 use bgp_fib::{KernelError, Op, OpId};
 
 use crate::encode::encode;
-use crate::report::Answer;
+use crate::report::Answers;
 use crate::uapi::flag;
 
 /// More than this does not fit the default send buffer (about 210,000 octets); the widest groups come near.
 const MAX_LEN: usize = 96 * 1024;
+/// Requests for which there is room from the start.
+const USUAL_LEN: usize = 256;
 /// Offset of the flags in a message header.
 const FLAGS_OFFSET: usize = 6;
 
@@ -18,8 +20,7 @@ const FLAGS_OFFSET: usize = 6;
 #[derive(Default)]
 pub(crate) struct Batch {
     octets: Vec<u8>,
-    ids: Vec<OpId>,
-    answers: Vec<Answer>,
+    answers: Answers,
     first: u32,
     last_start: usize,
 }
@@ -28,7 +29,7 @@ impl Batch {
     /// Empties the batch; its first request gets the sequence number `first`.
     pub(crate) fn restart(&mut self, first: u32) {
         self.octets.clear();
-        self.ids.clear();
+        self.answers = Answers { ids: Vec::with_capacity(USUAL_LEN), ..Answers::default() };
         self.first = first;
         self.last_start = 0;
     }
@@ -40,20 +41,19 @@ impl Batch {
             return false;
         }
         self.last_start = start;
-        self.ids.push(id);
-        self.answers.push((id, Ok(())));
+        self.answers.ids.push(id);
         true
     }
 
     /// Requests in the batch.
     pub(crate) fn len(&self) -> usize {
-        self.ids.len()
+        self.answers.len()
     }
 
     /// The sequence number behind the last.
     pub(crate) fn next_sequence(&self) -> u32 {
         // A batch is some hundred requests; a count that does not fit cannot be.
-        self.first.wrapping_add(u32::try_from(self.ids.len()).unwrap_or(u32::MAX))
+        self.first.wrapping_add(u32::try_from(self.len()).unwrap_or(u32::MAX))
     }
 
     /// The octets to send, the last request marked.
@@ -69,25 +69,25 @@ impl Batch {
     pub(crate) fn answer(&mut self, sequence: u32, result: Result<(), KernelError>) -> bool {
         let index = sequence.wrapping_sub(self.first);
         let Ok(index) = usize::try_from(index) else { return false };
-        let Some(answer) = self.answers.get_mut(index) else {
+        if index >= self.len() {
             return false; // late answer to a batch that was given up
-        };
-        answer.1 = result;
-        index + 1 == self.ids.len()
+        }
+        if let Err(error) = result {
+            self.answers.refused.insert(index, error);
+        }
+        index + 1 == self.len()
     }
 
     /// Takes the answers; what has none was successful.
-    pub(crate) fn take_answers(&mut self) -> Vec<Answer> {
+    pub(crate) fn take_answers(&mut self) -> Answers {
         std::mem::take(&mut self.answers)
     }
 
     /// Takes the answers where the last one was not heard: what has no error may or may not have been done.
-    pub(crate) fn give_up(&mut self, error: &KernelError) -> Vec<Answer> {
+    pub(crate) fn give_up(&mut self, error: &KernelError) -> Answers {
         let mut answers = self.take_answers();
-        for (_, result) in &mut answers {
-            if result.is_ok() {
-                *result = Err(error.clone());
-            }
+        for place in 0..answers.len() {
+            answers.refused.entry(place).or_insert_with(|| error.clone());
         }
         answers
     }

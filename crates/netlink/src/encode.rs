@@ -116,6 +116,7 @@ fn delete_route(out: &mut Vec<u8>, header: Header, key: RouteKey, target: Option
     request.finish();
 }
 
+#[inline]
 fn start_route<'a>(out: &'a mut Vec<u8>, header: Header, key: &RouteKey, scope: u8) -> Writer<'a> {
     let family = family_of(key.prefix.address());
     // A number over 255 has no room in the header and stands in the attribute alone.
@@ -131,6 +132,7 @@ fn start_route<'a>(out: &'a mut Vec<u8>, header: Header, key: &RouteKey, scope: 
     request
 }
 
+#[inline]
 fn put_target(request: &mut Writer<'_>, prefix: Prefix, target: &RouteTarget) {
     match target {
         RouteTarget::Nexthop(id) => request.put_u32(route::NH_ID, *id),
@@ -198,7 +200,7 @@ fn family_of(address: IpAddr) -> u8 {
 
 fn put_address(request: &mut Writer<'_>, kind: u16, address: IpAddr) {
     match address {
-        IpAddr::V4(v4) => request.put(kind, &v4.octets()),
-        IpAddr::V6(v6) => request.put(kind, &v6.octets()),
+        IpAddr::V4(v4) => request.put_array(kind, &v4.octets()),
+        IpAddr::V6(v6) => request.put_array(kind, &v6.octets()),
     }
 }

@@ -42,7 +42,7 @@ pub use counters::TcpMd5Counters;
 pub use datagram::Datagram;
 pub use kernel::{Kernel, KernelConfig};
 pub use moves::{Moves, watch_moves};
-pub use report::{Answer, KernelEvents, Report};
+pub use report::{Answer, Answers, AnswersIter, KernelEvents, Report};
 pub use sysctl::{Sysctl, SysctlError};
 
 /// Appends `op` to `out` as one request; `false` for an operation that is no single request. For benchmarks, which have

@@ -84,16 +84,15 @@ pub(crate) struct Writer<'a> {
 
 impl<'a> Writer<'a> {
     /// Starts a message with the fixed header that its type asks for.
+    #[inline]
     pub(crate) fn new(buffer: &'a mut Vec<u8>, header: Header, fixed: &[u8]) -> Self {
         let start = buffer.len();
-        buffer.extend_from_slice(&[0; 4]);
-        buffer.extend_from_slice(&header.kind.to_ne_bytes());
-        buffer.extend_from_slice(&header.flags.to_ne_bytes());
-        buffer.extend_from_slice(&header.sequence.to_ne_bytes());
-        buffer.extend_from_slice(&[0; 4]);
+        let ([a, b], [c, d]) = (header.kind.to_ne_bytes(), header.flags.to_ne_bytes());
+        let [e, f, g, h] = header.sequence.to_ne_bytes();
+        buffer.extend_from_slice(&[0, 0, 0, 0, a, b, c, d, e, f, g, h, 0, 0, 0, 0]);
         buffer.extend_from_slice(fixed);
         let mut writer = Self { buffer, start };
-        writer.pad();
+        writer.pad(fixed.len());
         writer
     }
 
@@ -104,9 +103,21 @@ impl<'a> Writer<'a> {
         self.close(start);
     }
 
+    /// Appends an attribute of a length that is known when this is compiled, as those of a route are: there may be a million
+    /// of them.
+    #[inline]
+    pub(crate) fn put_array<const N: usize>(&mut self, kind: u16, value: &[u8; N]) {
+        let len = u16::try_from(ATTRIBUTE_HEADER_LEN + N).unwrap_or(u16::MAX);
+        let ([a, b], [c, d]) = (len.to_ne_bytes(), kind.to_ne_bytes());
+        self.buffer.extend_from_slice(&[a, b, c, d]);
+        self.buffer.extend_from_slice(value);
+        self.pad(N);
+    }
+
     /// Appends an attribute that is a number.
+    #[inline]
     pub(crate) fn put_u32(&mut self, kind: u16, value: u32) {
-        self.put(kind, &value.to_ne_bytes());
+        self.put_array(kind, &value.to_ne_bytes());
     }
 
     /// Appends an attribute that `write` fills with structures or attributes of its own.
@@ -147,8 +158,9 @@ impl<'a> Writer<'a> {
     }
 
     fn close(&mut self, start: usize) {
-        self.set_u16(start, self.buffer.len() - start);
-        self.pad();
+        let len = self.buffer.len() - start;
+        self.set_u16(start, len);
+        self.pad(len);
     }
 
     fn set_u16(&mut self, at: usize, value: usize) {
@@ -158,9 +170,12 @@ impl<'a> Writer<'a> {
         }
     }
 
-    fn pad(&mut self) {
-        let len = self.buffer.len() - self.start;
-        self.buffer.resize(self.start + len.next_multiple_of(4), 0);
+    /// Everything begins at a multiple of four octets, so what ends here is padded by its own length.
+    #[inline]
+    fn pad(&mut self, len: usize) {
+        for _ in len..len.next_multiple_of(4) {
+            self.buffer.push(0);
+        }
     }
 }
 

@@ -5,6 +5,7 @@
 //! them. No route before it refers to the object, or `bgp-fib` would not remove it; other objects before it may.
 
 use std::collections::VecDeque;
+use std::vec::IntoIter;
 
 use bgp_fib::{Op, OpId};
 
@@ -12,25 +13,31 @@ use bgp_fib::{Op, OpId};
 #[derive(Default)]
 pub(crate) struct Queue {
     urgent: VecDeque<(OpId, Op)>,
-    ordered: VecDeque<(OpId, Op)>,
-    /// How many of `ordered` are no routes.
+    /// As they were handed over; none of them is empty.
+    ordered: VecDeque<IntoIter<(OpId, Op)>>,
+    /// How many operations there are in `ordered`, and how many of them are no routes.
+    len: usize,
     others: usize,
 }
 
 impl Queue {
-    pub(crate) fn extend(&mut self, ops: Vec<(OpId, Op)>) {
-        for (id, op) in ops {
-            if matches!(op, Op::NexthopDel { .. }) && self.others == 0 {
-                self.urgent.push_back((id, op));
-            } else {
-                self.others += usize::from(!is_route(&op));
-                self.ordered.push_back((id, op));
-            }
+    pub(crate) fn extend(&mut self, mut ops: Vec<(OpId, Op)>) {
+        let removal = |op: &Op| matches!(op, Op::NexthopDel { .. });
+        while self.others == 0
+            && let Some(first) = ops.iter().position(|(_, op)| !is_route(op))
+            && ops.get(first).is_some_and(|(_, op)| removal(op))
+        {
+            self.urgent.push_back(ops.remove(first));
+        }
+        self.others += ops.iter().filter(|(_, op)| !is_route(op)).count();
+        self.len += ops.len();
+        if !ops.is_empty() {
+            self.ordered.push_back(ops.into_iter());
         }
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.urgent.len() + self.ordered.len()
+        self.urgent.len() + self.len
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -38,7 +45,7 @@ impl Queue {
     }
 
     pub(crate) fn front(&self) -> Option<&(OpId, Op)> {
-        self.urgent.front().or_else(|| self.ordered.front())
+        self.urgent.front().or_else(|| self.ordered.front()?.as_slice().first())
     }
 
     /// Whether the front passes what came before it.
@@ -50,7 +57,12 @@ impl Queue {
         if let Some(urgent) = self.urgent.pop_front() {
             return Some(urgent);
         }
-        let next = self.ordered.pop_front()?;
+        let ops = self.ordered.front_mut()?;
+        let next = ops.next()?;
+        if ops.as_slice().is_empty() {
+            self.ordered.pop_front();
+        }
+        self.len -= 1;
         self.others -= usize::from(!is_route(&next.1));
         Some(next)
     }

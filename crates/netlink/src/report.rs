@@ -4,6 +4,7 @@
 //! the kernel gave them. Results are bounded by what has been submitted. Events are bounded by a count: at the limit the
 //! thread stops reading, the kernel's buffer fills, and what is then lost becomes [`Event::Overrun`] and a resync.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
@@ -17,11 +18,61 @@ const EVENT_BATCH: usize = 256;
 /// What the kernel said to one operation.
 pub type Answer = (OpId, Result<(), KernelError>);
 
+/// Answers to operations, in the order in which the kernel did them. Nearly all of them are that it did.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Answers {
+    pub(crate) ids: Vec<OpId>,
+    /// By the place in `ids`.
+    pub(crate) refused: BTreeMap<usize, KernelError>,
+}
+
+impl Answers {
+    /// The answer to one operation.
+    pub(crate) fn one(id: OpId, result: Result<(), KernelError>) -> Self {
+        Self { ids: vec![id], refused: result.err().map(|error| (0, error)).into_iter().collect() }
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.ids.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.ids.is_empty()
+    }
+}
+
+impl IntoIterator for Answers {
+    type Item = Answer;
+    type IntoIter = AnswersIter;
+
+    fn into_iter(self) -> AnswersIter {
+        AnswersIter { ids: self.ids.into_iter().enumerate(), refused: self.refused }
+    }
+}
+
+/// The answers one by one.
+#[derive(Debug)]
+pub struct AnswersIter {
+    ids: std::iter::Enumerate<std::vec::IntoIter<OpId>>,
+    refused: BTreeMap<usize, KernelError>,
+}
+
+impl Iterator for AnswersIter {
+    type Item = Answer;
+
+    fn next(&mut self) -> Option<Answer> {
+        let (place, id) = self.ids.next()?;
+        Some((id, self.refused.remove(&place).map_or(Ok(()), Err)))
+    }
+}
+
 /// What comes from the kernel.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Report {
-    /// Answers to operations, in the order in which the kernel did them.
-    Answers(Vec<Answer>),
+    /// Answers to operations.
+    Answers(Answers),
     /// Changes that others made, and the entries of dumps.
     Events(Vec<Event>),
 }
@@ -162,7 +213,7 @@ impl Reports {
     }
 
     /// Sends answers, behind the events that came before them.
-    pub(crate) fn answers(&mut self, answers: Vec<Answer>) {
+    pub(crate) fn answers(&mut self, answers: Answers) {
         self.flush();
         if !answers.is_empty() {
             self.send(Report::Answers(answers));

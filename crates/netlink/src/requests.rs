@@ -12,7 +12,7 @@ use bgp_fib::KernelError;
 use crate::answer::{decode_done, decode_error};
 use crate::batch::Batch;
 use crate::message::{Header, Messages, Writer};
-use crate::report::Answer;
+use crate::report::Answers;
 use crate::socket::{Received, RouteSocket};
 use crate::uapi::{flag, message};
 
@@ -28,9 +28,9 @@ pub(crate) struct Requests {
 /// How a batch ended.
 pub(crate) enum Outcome {
     /// The kernel has worked through all of it.
-    Complete(Vec<Answer>),
+    Complete(Answers),
     /// The last answer was lost; the state of the kernel is not known.
-    Lost(Vec<Answer>),
+    Lost(Answers),
 }
 
 /// How a dump ended.

@@ -26,7 +26,7 @@ use crate::dump::{RouteScope, dump};
 use crate::lane::{Lane, execute};
 use crate::message::Messages;
 use crate::queue::Queue;
-use crate::report::{Bell, Reports};
+use crate::report::{Answers, Bell, Reports};
 use crate::requests::Requests;
 use crate::socket::{Received, RouteSocket};
 
@@ -87,7 +87,7 @@ impl Worker {
                 self.ipv6.settle();
                 self.read_events(usize::MAX, datagram);
                 let result = self.dump(kind);
-                self.reports.answers(vec![(id, result)]);
+                self.reports.answers(Answers::one(id, result));
             }
             Some(&(id, Op::Audit)) => {
                 self.queue.pop();

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use bgp_api::{EventKind, NexthopState};
 use bgp_fib::{Differences, Notice, Reachability};
-use bgp_netlink::{Answer, Report};
+use bgp_netlink::{Answers, Report};
 use metrics::histogram;
 use tracing::{debug, error, info, warn};
 
@@ -25,14 +25,16 @@ impl Routing {
         }
     }
 
-    fn on_answers(&mut self, answers: Vec<Answer>, now: Instant) {
-        let mut wanted_at = BTreeSet::new();
+    fn on_answers(&mut self, answers: Answers, now: Instant) {
+        let (mut wanted_at, mut last) = (BTreeSet::new(), None);
         for (id, result) in answers {
             if let Err(refused) = &result {
                 *self.errors.entry(refused.errno).or_default() += 1;
             }
             if let Some(installed) = self.fib.confirm(id, result, now) {
-                wanted_at.insert(installed.wanted_at);
+                if last.replace(installed.wanted_at) != Some(installed.wanted_at) {
+                    wanted_at.insert(installed.wanted_at);
+                }
                 self.publish_installed(&installed.prefix);
             }
         }

@@ -139,7 +139,7 @@ impl Routing {
             if self.ops.is_empty() {
                 return;
             }
-            self.kernel.submit(std::mem::take(&mut self.ops));
+            self.kernel.submit(std::mem::replace(&mut self.ops, Vec::with_capacity(OPS)));
         }
         self.more = true;
     }

@@ -6,6 +6,8 @@
 
 use std::time::{Duration, Instant};
 
+use bgp_wire::Prefix;
+
 use crate::event::Kind;
 use crate::fib::Fib;
 use crate::fib::flights::What;
@@ -13,7 +15,7 @@ use crate::guard::Trouble;
 use crate::kernel::{KernelError, errno};
 use crate::objects::{Flight, Held};
 use crate::op::OpId;
-use crate::routes::{BodyId, Flag, NONE};
+use crate::routes::{BodyId, Flag, NONE, Stage};
 use crate::view::{Installed, Notice};
 
 /// How often a route that another protocol's route blocks is tried nevertheless.
@@ -42,11 +44,7 @@ impl Fib {
             What::PutHop { id, exclusive } => self.hop_put(id, exclusive, result),
             What::DelHop { id } | What::DelGroup { id } => self.object_deleted(id, result),
             What::PutGroup { id, exclusive } => self.group_put(id, exclusive, result),
-            What::PutRoute { slot } => {
-                let installed = self.route_put(slot, result);
-                self.recount(slot);
-                return installed;
-            }
+            What::PutRoute { slot } => return self.route_put(slot, result),
             What::DelRoute { slot } => return self.route_deleted(slot, result),
             What::DelExtra { slot, body } => self.extra_deleted(slot, body, result),
             What::Probe => {}
@@ -218,19 +216,20 @@ impl Fib {
         let missed = self.proven(slot, result.is_ok());
         match result {
             Ok(()) => {
-                self.routes.get_mut(slot)?.take_flag(Flag::Leftover);
-                let unblocked = self.routes.edit_rare(slot, |rare| {
-                    rare.trouble = None;
-                    rare.blocked.take().is_some()
-                });
-                if unblocked == Some(true) {
-                    let (table, metric) = (self.config.table, self.config.metric);
-                    self.tracker.facts.routes.clear_place(prefix, table, metric);
+                let route = self.routes.get_mut(slot)?;
+                route.take_flag(Flag::Leftover);
+                if route.is(Flag::Rare) {
+                    self.relieve(slot, prefix);
                 }
-                self.set_held(slot, if doubt { Held::Doubt } else { Held::Present(body) });
+                if doubt {
+                    self.set_held(slot, Held::Doubt);
+                    self.unuse(body);
+                } else {
+                    self.hold_what_flew(slot, body);
+                }
             }
             // It is there, as it was acknowledged.
-            Err(error) if missed && !doubt && error.errno == errno::EEXIST => {}
+            Err(error) if missed && !doubt && error.errno == errno::EEXIST => self.unuse(body),
             Err(error) => {
                 if missed {
                     self.set_held(slot, Held::Doubt);
@@ -238,15 +237,43 @@ impl Fib {
                 if !doubt {
                     self.route_refused(slot, body, error);
                 }
+                self.unuse(body);
             }
         }
-        let used = self.bodies.nexthop_id(body);
-        used.into_iter().for_each(|id| self.objects.use_by_route(id, false));
-        if self.is_installed(slot) && !self.routes.has_extra(slot) {
+        self.recount(slot);
+        let is_installed = self.routes.get(slot).is_some_and(|route| route.stage == Stage::Installed);
+        if is_installed && !self.stopping && !self.routes.has_extra(slot) {
             return Some(Installed { prefix, wanted_at: self.clock.instant(wanted_at, self.now) });
         }
         self.enqueue(slot);
         None
+    }
+
+    /// The kernel holds what was on its way; the object counts it as the same user.
+    fn hold_what_flew(&mut self, slot: u32, body: BodyId) {
+        let Some(route) = self.routes.get_mut(slot) else { return };
+        if let Held::Present(before) = route.set_held(&Held::Present(body)) {
+            self.unuse(before);
+        }
+    }
+
+    /// A route no longer points to what is behind a body.
+    fn unuse(&mut self, body: BodyId) {
+        if let Some(id) = self.bodies.nexthop_id(body) {
+            self.objects.use_by_route(id, false);
+        }
+    }
+
+    /// The kernel has taken the route, so nothing is in its way and nothing wrong with it.
+    fn relieve(&mut self, slot: u32, prefix: Prefix) {
+        let unblocked = self.routes.edit_rare(slot, |rare| {
+            rare.trouble = None;
+            rare.blocked.take().is_some()
+        });
+        if unblocked == Some(true) {
+            let (table, metric) = (self.config.table, self.config.metric);
+            self.tracker.facts.routes.clear_place(prefix, table, metric);
+        }
     }
 
     fn route_refused(&mut self, slot: u32, body: BodyId, error: KernelError) {
@@ -296,6 +323,7 @@ impl Fib {
         let news = rare.blocked.replace(protocol) != Some(protocol);
         rare.trouble = Some(Trouble::paused(until));
         self.route_timers.insert((until, slot));
+        self.recount(slot);
         if news {
             self.notice(Notice::Blocked { prefix, protocol });
         }

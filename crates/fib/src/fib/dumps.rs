@@ -12,17 +12,13 @@ use crate::fib::flights::What;
 use crate::kernel::KernelError;
 use crate::objects::Held;
 use crate::op::{Op, OpId};
-use crate::routes::{Flag, LONG_AGO};
+use crate::routes::Flag;
 use crate::view::Notice;
 
 /// Two dumps of one kind are at least this far apart.
 const DUMP_INTERVAL: Duration = Duration::from_secs(1);
 /// No dump takes longer.
 const DUMP_AT_MOST: Duration = Duration::from_secs(60);
-
-/// How old a route is, is not kept longer: the numbers of seconds begin anew after 18 hours, and tables are read much more
-/// often.
-const FORGOTTEN_AFTER: Duration = Duration::from_secs(6 * 3600);
 
 /// State of the dumps of one kind.
 #[derive(Debug, Default)]
@@ -228,6 +224,7 @@ impl Fib {
             Some(slot) => self.missed_by_dump(slot),
             None => {
                 self.dump_walk = None;
+                self.clock.looked_through(self.now);
                 self.compared();
             }
         }
@@ -248,9 +245,7 @@ impl Fib {
         // The counts begin anew some day; an old number must not be taken for a new one.
         route.seen = if seen { scan } else { 0 };
         route.touched = if touched { touch } else { 0 };
-        if self.clock.age(route.born, now).is_none_or(|age| age > FORGOTTEN_AFTER) {
-            route.born = LONG_AGO;
-        }
+        route.born = self.clock.remember(route.born, now);
         let looked = route.take_flag(Flag::Look);
         let missing = !seen && !touched && !route.is_flying() && !matches!(route.held(), Held::Absent);
         if missing {

@@ -33,7 +33,7 @@ impl Fib {
 
     /// Moves a prefix to another set, or to none.
     pub(super) fn move_to_set(&mut self, slot: u32, set: Option<u32>, now: Instant) {
-        let (wanted_at, second) = (self.clock.stamp(now), self.clock.second(now));
+        let stamp = self.clock.stamp(now);
         let now = self.now;
         let Some(route) = self.routes.get_mut(slot) else { return };
         let old = route.set;
@@ -41,13 +41,15 @@ impl Fib {
         if old == new {
             return;
         }
-        route.wanted_at = wanted_at;
+        route.wanted_at = stamp.fine;
         if !route.may_carry() {
-            route.born = second;
+            route.born = stamp.coarse;
         }
         let age = route.may_carry().then(|| self.clock.age(route.born, now).unwrap_or(Duration::MAX));
         self.routes.forgive(slot);
-        self.unlink(slot);
+        if old != NONE {
+            self.unlink(slot);
+        }
         if new != NONE {
             self.link(slot, new);
         }
@@ -55,7 +57,7 @@ impl Fib {
         if old != NONE && new != NONE {
             self.sets.borrow(old, new, age, &mut self.objects, now);
         }
-        if self.sets.get(old).is_some_and(|set| set.first == NONE) {
+        if old != NONE && self.sets.get(old).is_some_and(|set| set.first == NONE) {
             self.end_set(old);
         }
     }
@@ -67,13 +69,15 @@ impl Fib {
         if let Some(route) = self.routes.get_mut(slot) {
             (route.set, route.before, route.after) = (id, NONE, second);
         }
-        if let Some(second) = self.routes.get_mut(second) {
+        if second != NONE
+            && let Some(second) = self.routes.get_mut(second)
+        {
             second.before = slot;
         }
     }
 
     fn unlink(&mut self, slot: u32) {
-        let Some(route) = self.routes.get_mut(slot).filter(|route| route.set != NONE) else { return };
+        let Some(route) = self.routes.get_mut(slot) else { return };
         let (id, before, after) = (route.set, route.before, route.after);
         (route.set, route.before, route.after) = (NONE, NONE, NONE);
         if let Some(after) = self.routes.get_mut(after) {

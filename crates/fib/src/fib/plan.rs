@@ -11,7 +11,7 @@ use crate::groups::Group;
 use crate::kernel::KernelHop;
 use crate::objects::{Flight, Held};
 use crate::op::{GroupSpec, NexthopSpec, Op, OpId, RouteSpec, RouteTarget};
-use crate::routes::{Body, BodyId, Flag, NONE, Routes, Stage, family_of};
+use crate::routes::{Body, BodyId, Flag, NONE, Route, Routes, Stage, family_of};
 use crate::sets::Target;
 use crate::view::Via;
 
@@ -220,7 +220,6 @@ impl Fib {
                 && let Some(slot) = take(&mut self.routes, family)
             {
                 self.plan_route(slot, removal, out);
-                self.recount(slot);
                 planned += 1;
             }
         }
@@ -245,12 +244,23 @@ impl Fib {
     }
 
     fn plan_route(&mut self, slot: u32, removal: When, out: &mut Vec<(OpId, Op)>) {
-        let now = self.now;
-        let desired = self.desired(slot);
         let Some(route) = self.routes.get(slot) else { return };
-        if route.is_flying() || route.is(Flag::Look) || desired == Desired::AsIs {
-            return;
+        let desired = self.desired(route, family_of(slot));
+        let busy = route.is_flying() || route.is(Flag::Look) || desired == Desired::AsIs;
+        if let (Desired::Put(body), false) = (desired, busy || route.is(Flag::Rare) || route.holds_any()) {
+            // A new route about which nothing is odd: nearly all of a table.
+            return self.put_route(slot, body, out);
         }
+        if !busy {
+            self.plan_known(slot, desired, removal, out);
+        }
+        self.recount(slot);
+    }
+
+    /// A route that the kernel has, or that something has happened to.
+    fn plan_known(&mut self, slot: u32, desired: Desired, removal: When, out: &mut Vec<(OpId, Op)>) {
+        let now = self.now;
+        let Some(route) = self.routes.get(slot) else { return };
         let (held, wanted, missed) = (route.held(), route.set != NONE, route.is(Flag::Missed));
         if missed && desired == Desired::Nothing {
             self.proven(slot, false);
@@ -287,11 +297,9 @@ impl Fib {
     fn put_route(&mut self, slot: u32, body: BodyId, out: &mut Vec<(OpId, Op)>) {
         let Some(prefix) = self.routes.prefix(slot) else { return };
         let blocker = self.tracker.facts.routes.blocker(prefix, self.config.table, self.config.metric);
+        let Some(route) = self.routes.get(slot) else { return };
         // One that was not shown is added where nothing must be: nobody else's can be hit.
-        let present = self
-            .routes
-            .get(slot)
-            .is_some_and(|route| matches!(route.held(), Held::Present(_)) && !route.is(Flag::Missed));
+        let present = matches!(route.held(), Held::Present(_)) && !route.is(Flag::Missed);
         let tried_again = self
             .routes
             .edit_rare(slot, |rare| rare.blocked.is_some() && rare.trouble.take().is_some())
@@ -332,14 +340,13 @@ impl Fib {
         self.emit(op, what, out);
     }
 
-    fn desired(&self, slot: u32) -> Desired {
-        let Some(route) = self.routes.get(slot) else { return Desired::AsIs };
+    fn desired(&self, route: &Route, family: Family) -> Desired {
         if self.stopping {
             return Desired::Nothing;
         }
         let left_alone = route.is(Flag::Leftover) && self.startup();
         let set = self.sets.get(route.set);
-        match set.map(|set| (&set.target, set.bodies[family_of(slot)])) {
+        match set.map(|set| (&set.target, set.bodies[family])) {
             None | Some((Target::Unresolved, _)) if left_alone => Desired::AsIs,
             None | Some((Target::Unresolved, _)) => Desired::Nothing,
             Some((Target::Ready(_), Some(body))) => Desired::Put(body),
@@ -349,13 +356,8 @@ impl Fib {
 
     /// Whether this is (still) what the kernel should hold.
     pub(super) fn is_desired(&self, slot: u32, body: BodyId) -> bool {
-        self.desired(slot) == Desired::Put(body)
-    }
-
-    /// Whether the kernel holds what is wanted.
-    pub(super) fn is_installed(&self, slot: u32) -> bool {
-        let Some(route) = self.routes.get(slot) else { return false };
-        matches!(self.desired(slot), Desired::Put(body) if route.holds(body) && !route.is_flying())
+        let route = self.routes.get(slot);
+        route.is_some_and(|route| self.desired(route, family_of(slot)) == Desired::Put(body))
     }
 
     /// How far a route has come.
@@ -364,7 +366,9 @@ impl Fib {
         let Some(set) = self.sets.get(route.set) else {
             return if route.is(Flag::Leftover) { Stage::Leftover } else { Stage::Removing };
         };
-        if let Some(rare) = self.routes.rare(slot) {
+        if route.is(Flag::Rare)
+            && let Some(rare) = self.routes.rare(slot)
+        {
             let failed = rare.trouble.as_ref().is_some_and(|trouble| trouble.error.is_some());
             let paused = rare.trouble.as_ref().is_some_and(|trouble| trouble.holds(self.now));
             if rare.blocked.is_some() {

@@ -23,6 +23,7 @@ const IPV6: u32 = 1 << 31;
 const SLOTS: u32 = IPV6 - 1;
 
 /// The family of a slot's prefix.
+#[inline]
 pub(crate) fn family_of(slot: u32) -> Family {
     if slot & IPV6 == 0 { Family::Ipv4Unicast } else { Family::Ipv6Unicast }
 }
@@ -75,6 +76,7 @@ impl Routes {
         }
     }
 
+    #[inline]
     pub(crate) fn get(&self, slot: u32) -> Option<&Route> {
         let route = match family_of(slot) {
             Family::Ipv4Unicast => self.v4.get(slot),
@@ -83,6 +85,7 @@ impl Routes {
         route.filter(|route| route.is(Flag::Used))
     }
 
+    #[inline]
     pub(crate) fn get_mut(&mut self, slot: u32) -> Option<&mut Route> {
         let route = match family_of(slot) {
             Family::Ipv4Unicast => self.v4.get_mut(slot),
@@ -173,9 +176,9 @@ impl Routes {
         self.slots().filter(|(_, route)| which(route)).map(|(slot, _)| slot).collect()
     }
 
+    #[inline]
     pub(crate) fn rare(&self, slot: u32) -> Option<&Rare> {
-        self.get(slot).filter(|route| route.is(Flag::Rare))?;
-        self.rare.get(&slot)
+        if self.get(slot)?.is(Flag::Rare) { self.rare.get(&slot) } else { None }
     }
 
     /// Made where there is none.
@@ -185,8 +188,11 @@ impl Routes {
     }
 
     /// Changes what a route has that few have; where it has nothing, nothing happens.
+    #[inline]
     pub(crate) fn edit_rare<T>(&mut self, slot: u32, edit: impl FnOnce(&mut Rare) -> T) -> Option<T> {
-        self.rare(slot)?;
+        if !self.get(slot)?.is(Flag::Rare) {
+            return None;
+        }
         let rare = self.rare.get_mut(&slot)?;
         let edited = edit(rare);
         if rare.is_empty() {
@@ -206,6 +212,7 @@ impl Routes {
     }
 
     /// A new reason to try: refusals no longer count.
+    #[inline]
     pub(crate) fn forgive(&mut self, slot: u32) {
         self.edit_rare(slot, |rare| rare.trouble.take_if(|trouble| trouble.error.is_some()));
     }

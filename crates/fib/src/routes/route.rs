@@ -106,6 +106,7 @@ impl Route {
         self.after
     }
 
+    #[inline]
     pub(crate) fn is(&self, flag: Flag) -> bool {
         self.flags & flag as u8 != 0
     }
@@ -141,6 +142,11 @@ impl Route {
         before
     }
 
+    /// The kernel holds something, or may.
+    pub(crate) fn holds_any(&self) -> bool {
+        self.held != ABSENT
+    }
+
     pub(crate) fn holds(&self, body: BodyId) -> bool {
         self.held == body.raw()
     }
@@ -156,7 +162,7 @@ impl Route {
 
     /// Packets may go by it: the kernel has a route of ours, or may have.
     pub(crate) fn may_carry(&self) -> bool {
-        self.held != ABSENT || self.is_flying()
+        self.holds_any() || self.is_flying()
     }
 
     pub(crate) fn is_flying(&self) -> bool {

@@ -174,23 +174,27 @@ impl<K: Key> Table<K> {
 
     /// The slot of a prefix, taken where it has none, and whether that is so. `None` only beyond `limit` slots.
     pub(super) fn find_or_take(&mut self, prefix: K::Prefix, limit: u32) -> Option<(u32, bool)> {
-        if let Some(slot) = self.find(prefix) {
-            return Some((slot, false));
-        }
         let key = K::pack(prefix);
+        let hash = key.hash(&self.seed);
+        let shard = self.shards.get(shard_of(hash))?;
+        if let Some(slot) = shard.find(hash, |slot| self.keys.get(*slot) == Some(&key)) {
+            return Some((*slot, false));
+        }
         let slot = match self.routes.get(self.free) {
-            Some(free) => std::mem::replace(&mut self.free, free.next_free()),
+            Some(free) => {
+                let slot = std::mem::replace(&mut self.free, free.next_free());
+                *self.routes.get_mut(slot)? = Route::new();
+                *self.keys.get_mut(slot)? = key;
+                slot
+            }
             None => {
                 let slot = u32::try_from(self.len()).ok().filter(|slot| *slot < limit)?;
-                self.routes.push(Route::vacant(NONE));
+                self.routes.push(Route::new());
                 self.keys.push(key);
                 slot
             }
         };
-        *self.routes.get_mut(slot)? = Route::new();
-        *self.keys.get_mut(slot)? = key;
         let Self { seed, keys, shards, .. } = self;
-        let hash = key.hash(seed);
         let shard = shards.get_mut(shard_of(hash))?;
         shard.insert_unique(hash, slot, |slot| keys.get(*slot).map_or(0, |key| key.hash(seed)));
         Some((slot, true))

@@ -129,7 +129,7 @@ impl Host {
         let mut answered = 0;
         while let Some(report) = runtime.block_on(reports.next()) {
             if let Report::Answers(answers) = report {
-                answered += answers.iter().filter(|(_, result)| result.is_ok()).count();
+                answered += answers.into_iter().filter(|(_, result)| result.is_ok()).count();
             }
         }
         answered
