@@ -31,10 +31,11 @@ impl Server {
         runtime.block_on(async {
             let supervisor = mpsc::channel(1).0;
             let routing = mpsc::channel(1).0;
+            let bfd = mpsc::channel(1).0;
             let listener = UnixListener::bind(&path).expect("a socket");
             let path = path.clone();
             let (hub, started, rules) = (Hub::default(), Instant::now(), Rules::default());
-            let control = Control { supervisor, routing, hub, started, path, rules, moves: None };
+            let control = Control { supervisor, routing, bfd, hub, started, path, rules, moves: None };
             tokio::spawn(control::serve(listener, Arc::new(control)));
         });
         Self { runtime, path }

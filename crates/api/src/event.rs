@@ -82,6 +82,17 @@ pub enum EventKind {
         /// In words, as in [`crate::Nexthop::resolution`].
         resolution: String,
     },
+    /// A BFD session came up, failed, or was put down.
+    BfdChange {
+        /// The neighbour.
+        peer: String,
+        /// Its state now: `Up`, `Down`, `AdminDown`.
+        state: String,
+        /// Whether it was Up and failed: then its BGP session ends.
+        failed: bool,
+        /// In words; `null` for a session that came up.
+        reason: Option<String>,
+    },
     /// A reload was done or refused.
     ConfigReload {
         /// Whether it was done.

@@ -26,6 +26,7 @@
 )]
 
 pub mod action;
+pub mod bfd;
 pub mod drain;
 pub mod error;
 pub mod event;
@@ -38,6 +39,7 @@ pub mod route;
 pub mod summary;
 
 pub use action::{ActionReply, ActionRequest, ConfigReply, NeighborAction};
+pub use bfd::{BfdFailure, BfdRemote, BfdReply, BfdSession, BfdState};
 pub use drain::{Drain, DrainReply, DrainRequest, DrainState};
 pub use error::{ErrorBody, ErrorCode, ErrorReply};
 pub use event::{Event, EventKind};

@@ -77,6 +77,9 @@ pub struct Neighbor {
     /// How far its node is that is being drained, in words; `null`: it is not.
     #[serde(default)]
     pub drain: Option<String>,
+    /// Its BFD session, where it has one.
+    #[serde(default)]
+    pub bfd: Option<crate::BfdSession>,
     /// Import and export policy in words.
     pub policy: PolicyView,
     /// What an operator should look at, one sentence each; what policy has to say stands in its note, not here.

@@ -22,6 +22,8 @@ pub const NEXTHOPS: &str = "/v1/nexthops";
 /// `GET` -> [`crate::DrainReply`]; `POST` [`crate::DrainRequest`] -> the same, of that node. An unknown node is 404
 /// `neighbor-unknown`, a name that several nodes have is 409 `conflict`.
 pub const DRAIN: &str = "/v1/drain";
+/// `GET` -> [`crate::BfdReply`].
+pub const BFD: &str = "/v1/bfd";
 /// `GET` -> [`crate::DoctorReply`].
 pub const DOCTOR: &str = "/v1/doctor";
 /// `GET` -> [`crate::ConfigReply`].

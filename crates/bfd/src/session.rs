@@ -149,6 +149,10 @@ impl Session {
 
     /// What is due.
     pub fn tick(&mut self, now: Instant, out: &mut Vec<SessionOutput>) {
+        // Who is late finds the time for the last packets over.
+        if let Some(at) = self.quiet_at.filter(|at| *at <= now) {
+            self.next_tx = self.next_tx.max(at);
+        }
         if self.detection.is_some_and(|at| at <= now) {
             self.expire(now, out);
         }
@@ -170,10 +174,10 @@ impl Session {
         self.transmit(now, out);
     }
 
-    /// Says that the next packet may take so long: the other end gives us the time that whoever goes on in our place needs.
-    /// Packets still go as before. [`Session::is_agreed`] tells when the other end has taken it in; zero ends it.
-    pub fn stretch(&mut self, interval: Duration, now: Instant, out: &mut Vec<SessionOutput>) {
-        self.stretched = interval;
+    /// Has the other end wait for so long before it takes our silence for a failure: the time that whoever goes on in our
+    /// place needs. Packets still go as before. [`Session::is_agreed`] tells when the other end has taken it in; zero ends it.
+    pub fn stretch(&mut self, detection_time: Duration, now: Instant, out: &mut Vec<SessionOutput>) {
+        self.stretched = detection_time / u32::from(self.config.multiplier.get());
         self.set_intervals();
         self.transmit(now, out);
     }

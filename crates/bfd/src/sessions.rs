@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::num::NonZeroU32;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::packet::{ControlPacket, Discriminator, PacketFault, TTL};
 use crate::random::Random;
@@ -220,11 +220,11 @@ impl Sessions {
         self.deadlines.first().map(|(at, _)| *at)
     }
 
-    /// Has every session that is Up ask its peer for this much time between two packets: [`Session::stretch`].
-    pub fn stretch(&mut self, interval: std::time::Duration, now: Instant, out: &mut Vec<Output>) {
+    /// Has every session that is Up ask its peer to wait for so long: [`Session::stretch`].
+    pub fn stretch(&mut self, detection_time: Duration, now: Instant, out: &mut Vec<Output>) {
         let all: Vec<IpAddr> = self.entries.keys().copied().collect();
         for address in all {
-            self.with(address, out, |session, out| session.stretch(interval, now, out));
+            self.with(address, out, |session, out| session.stretch(detection_time, now, out));
         }
     }
 
@@ -324,8 +324,6 @@ fn addressed(address: IpAddr, output: SessionOutput) -> Output {
 #[cfg(test)]
 #[expect(clippy::disallowed_methods, reason = "virtual time begins somewhere")]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use crate::state::State;
 
@@ -415,6 +413,17 @@ mod tests {
         }
         assert_eq!(out.last(), Some(&Output::Ended(NODE)));
         assert!(ended.is_some() && sessions.is_empty());
+    }
+
+    /// Found by fuzzing: the last packets were due, and their time over, when somebody looked.
+    #[test]
+    fn one_that_is_removed_ends_also_where_nobody_looked_in_time() {
+        let (mut sessions, now, mut out) = (Sessions::new(1), Instant::now(), Vec::new());
+        sessions.set(peer(NODE), Config::default(), now, &mut out);
+        sessions.remove(NODE, now, &mut out);
+        out.clear();
+        sessions.tick(now + Duration::from_secs(60), &mut out);
+        assert_eq!(out, [Output::Ended(NODE)]);
     }
 
     #[test]

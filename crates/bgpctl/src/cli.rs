@@ -149,6 +149,8 @@ pub(crate) enum Show {
     /// The next hops and how each was resolved
     #[command(visible_alias = "nexthop", aliases = ["next-hops", "next-hop"])]
     Nexthops,
+    /// The BFD sessions: which way to a neighbour is open, and what was found cut
+    Bfd,
     /// The config in force, with defaults written out and passwords hidden
     Config,
 }

@@ -71,6 +71,15 @@ fn sentence(kind: &EventKind) -> (&'static str, Tone, String) {
             };
             ("nexthop", tone, format!("{next_hop} {state}: {resolution}"))
         }
+        EventKind::BfdChange { peer, state, failed, reason } => {
+            let tone = match (failed, state.as_str()) {
+                (true, _) => Tone::Bad,
+                (false, "Up") => Tone::Good,
+                (false, _) => Tone::Warn,
+            };
+            let why = reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
+            ("bfd", tone, format!("{peer} {state}{why}"))
+        }
         EventKind::ConfigReload { applied: true, message } => ("config reload", Tone::Good, message.clone()),
         EventKind::ConfigReload { applied: false, message } => ("config refused", Tone::Bad, message.clone()),
         EventKind::Lost { count } => {

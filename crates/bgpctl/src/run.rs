@@ -1,9 +1,9 @@
 //! From a command to its requests, and from the reply to the output.
 
 use bgp_api::{
-    ActionReply, ActionRequest, CheckState, ConfigReply, ConfirmReply, DoctorReply, FibQuery, FibReply,
-    NeighborsReply, NexthopsReply, ReloadPlan, ReloadReply, ReloadRequest, RouteQuery, RoutesReply, Summary,
-    VersionReply, path,
+    ActionReply, ActionRequest, BfdReply, CheckState, ConfigReply, ConfirmReply, DoctorReply, FibQuery,
+    FibReply, NeighborsReply, NexthopsReply, ReloadPlan, ReloadReply, ReloadRequest, RouteQuery, RoutesReply,
+    Summary, VersionReply, path,
 };
 use serde::Serialize;
 
@@ -80,6 +80,10 @@ impl<'a> Asker<'a> {
             Show::Nexthops => {
                 let reply: NexthopsReply = self.client.get(path::NEXTHOPS).await?;
                 self.put(&reply, || show::nexthops::render(&reply, self.style))
+            }
+            Show::Bfd => {
+                let reply: BfdReply = self.client.get(path::BFD).await?;
+                self.put(&reply, || show::bfd::render(&reply, self.style))
             }
             Show::Config => {
                 let reply: ConfigReply = self.client.get(path::CONFIG).await?;

@@ -28,7 +28,7 @@ use crate::listener::Listeners;
 use crate::routing::{self, Inputs, Order, Routing};
 use crate::sandbox::Fence;
 use crate::supervisor::{self, Parts, Request, Supervisor};
-use crate::{buckets, host, identity, metrics, random, sandbox, service, session_config};
+use crate::{bfd, buckets, host, identity, metrics, random, sandbox, service, session_config};
 
 /// How long the kernel may take to be left as configured.
 const KERNEL_PATIENCE: Duration = Duration::from_secs(20);
@@ -54,6 +54,8 @@ pub struct Start {
 struct Tasks {
     supervisor: JoinHandle<()>,
     routing: JoinHandle<()>,
+    /// Ends with the BFD thread.
+    bfd: oneshot::Receiver<()>,
     requests: mpsc::Sender<Request>,
     orders: mpsc::Sender<Order>,
     control: Arc<Control>,
@@ -174,8 +176,17 @@ fn spawn(start: Start, router_id: RouterId, listeners: Arc<Listeners>) -> anyhow
     let (queries, received_queries) = mpsc::channel(routing::SMALL_QUEUE);
     let (requests, received_requests) = mpsc::channel(supervisor::QUEUE);
 
-    let inputs =
-        Inputs { peers: from_peers, orders: received_orders, queries: received_queries, kernel: events };
+    let (to_routing_of_bfd, news) = mpsc::channel(bfd::NEWS);
+    let (bfd, bfd_ended) =
+        bfd::start(hub.clone(), to_routing_of_bfd).context("the BFD thread cannot be started")?;
+
+    let inputs = Inputs {
+        peers: from_peers,
+        orders: received_orders,
+        queries: received_queries,
+        kernel: events,
+        bfd: news,
+    };
     let (own_restart, own_restart_known) = watch::channel(None);
     let deferral = config.kernel.startup_grace;
     let (wants_buckets, buckets_wanted) = watch::channel(false);
@@ -192,19 +203,21 @@ fn spawn(start: Start, router_id: RouterId, listeners: Arc<Listeners>) -> anyhow
         orders: orders.clone(),
         hub: hub.clone(),
         own_restart: own_restart_known,
+        bfd: bfd.clone(),
         inherited,
     });
     let supervisor = tokio::spawn(supervisor.run(received_requests));
     let control = Arc::new(Control {
         supervisor: requests.clone(),
         routing: queries,
+        bfd: bfd.requests().clone(),
         hub,
         moves: moves(),
         started: Instant::now(),
         path: socket,
         rules,
     });
-    Ok(Tasks { supervisor, routing, requests, orders, control, keep_routes, restart })
+    Ok(Tasks { supervisor, routing, bfd: bfd_ended, requests, orders, control, keep_routes, restart })
 }
 
 /// The largest weight that every kernel takes.
@@ -312,6 +325,9 @@ async fn live(tasks: &mut Tasks, signals: &mut Signals, successors: &Successors)
             ended = &mut tasks.supervisor => {
                 error!(?ended, "the supervisor task has ended by itself");
                 bail!("the supervisor task has ended by itself; the log before this line says why");
+            }
+            _ = &mut tasks.bfd => {
+                bail!("the BFD thread has ended by itself; the log before this line says why");
             }
         };
         if let Some(end) = rest(tasks, to).await? {

@@ -16,6 +16,7 @@
     clippy::indexing_slicing
 )]
 
+pub mod bfd;
 pub mod buckets;
 pub mod cli;
 pub mod config;

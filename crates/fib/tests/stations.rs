@@ -115,3 +115,36 @@ fn peers_on_the_link_are_asked_in_intervals_and_permanent_entries_left_alone() {
     host.pass(interval * 2);
     assert_eq!(asked(&host, address(NODES[0])), 0);
 }
+
+#[test]
+fn a_way_that_is_said_to_be_cut_is_out_of_use_until_it_is_mended() {
+    let mut host = with_ports(FibConfig::default());
+    let node = address(NODES[0]);
+    host.fib.cut(node, BRIDGE + 1, "BFD: elsewhere");
+    host.run();
+    assert_eq!(host.gateways(SERVICE), NODES, "another link is not concerned");
+    host.fib.cut(node, BRIDGE, "BFD: no packet for 150 ms");
+    host.run();
+    assert_eq!(host.gateways(SERVICE), NODES[1..]);
+    // The neighbour entry is as good as before, and an answer alone ends nothing.
+    assert!(matches!(host.fib.presence(node, BRIDGE), Presence::Here(_)));
+    host.fib.ask(node, BRIDGE);
+    assert!(!host.fib.has_answered(node, BRIDGE));
+    host.run();
+    assert!(host.fib.has_answered(node, BRIDGE));
+    assert_eq!(host.gateways(SERVICE), NODES[1..]);
+    host.fib.mend(node, BRIDGE);
+    host.run();
+    assert_eq!(host.gateways(SERVICE), NODES);
+    assert!(!host.fib.has_answered(node, BRIDGE), "it is asked no more");
+}
+
+#[test]
+fn a_node_that_does_not_answer_has_not_answered() {
+    let mut host = with_ports(FibConfig::default());
+    let node = address(NODES[0]);
+    host.kernel.alive.remove(&(BRIDGE, node));
+    host.fib.ask(node, BRIDGE);
+    host.run();
+    assert!(!host.fib.has_answered(node, BRIDGE));
+}

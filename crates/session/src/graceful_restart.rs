@@ -130,6 +130,9 @@ fn survives(restart: &PeerRestart, reason: &DownReason) -> bool {
         | DownReason::Leaving => false,
         // Ours: RFC 4724 keeps the routes of a speaker that may still forward. A node that is not there does not.
         DownReason::NodeGone(_) => false,
+        // RFC 5882 section 4.3: BFD that shares the fate of the control plane says nothing of forwarding; where the node is
+        // seen to be there, it is as with the hold timer.
+        DownReason::BfdDown { forwards, .. } => *forwards && restart.notification,
     }
 }
 

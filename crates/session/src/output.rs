@@ -105,6 +105,13 @@ pub enum DownReason {
     Leaving,
     /// This host sees that the peer's node is not there any more; why, in words.
     NodeGone(String),
+    /// BFD says that the way to the peer is cut.
+    BfdDown {
+        /// Why, in words.
+        why: String,
+        /// The node is there all the same: only what speaks with us has failed.
+        forwards: bool,
+    },
 }
 
 /// More prefixes than maximum-prefix allows.
@@ -139,6 +146,7 @@ impl fmt::Display for DownReason {
             Self::MaximumPrefix(exceeded) => write!(f, "maximum-prefix: {exceeded}"),
             Self::Leaving => f.write_str("this daemon restarts"),
             Self::NodeGone(why) => write!(f, "the node is gone: {why}"),
+            Self::BfdDown { why, .. } => write!(f, "BFD down: {why}"),
         }
     }
 }
@@ -150,6 +158,8 @@ impl DownReason {
             Self::Received(_) | Self::ConnectionClosed(_) | Self::Replaced | Self::Leaving => None,
             // Nobody would hear it.
             Self::NodeGone(_) => None,
+            // RFC 9384 section 3; it reaches a peer whose BFD alone has failed.
+            Self::BfdDown { .. } => Some(Notification::cease(CeaseCode::BfdDown, None)),
             Self::Sent(notification) | Self::Fault { notification, .. } => Some(notification.clone()),
             // RFC 9687 section 5 lets us try, for the peer's log; nobody waits for it to get through.
             Self::SendHoldTimerExpired => Some(Notification::send_hold_timer_expired()),
@@ -162,11 +172,12 @@ impl DownReason {
         }
     }
 
-    /// The operator's doing: there is nothing that graceful restart should bridge, and RFC 8538 section 5 has us say so
-    /// by a Hard Reset.
+    /// The operator's doing, or a way that is cut: there is nothing that graceful restart should bridge, and RFC 8538
+    /// section 5 has us say so by a Hard Reset.
     pub(crate) fn is_hard(&self) -> bool {
         match self {
             Self::Shutdown(_) | Self::Reset(_) | Self::Deconfigured | Self::MaximumPrefix(_) => true,
+            Self::BfdDown { forwards, .. } => !forwards,
             Self::Received(_)
             | Self::Sent(_)
             | Self::Fault { .. }
@@ -191,6 +202,7 @@ impl DownReason {
             | Self::Deconfigured
             | Self::MaximumPrefix(_)
             | Self::NodeGone(_)
+            | Self::BfdDown { .. }
             | Self::Leaving => return None,
         };
         let inner = notification.hard_reset_reason();
@@ -199,7 +211,8 @@ impl DownReason {
     }
 
     /// Every word of [`DownReason::label`].
-    pub const LABELS: [&'static str; 12] = [
+    pub const LABELS: [&'static str; 13] = [
+        "bfd-down",
         "connection-closed",
         "deconfigured",
         "hold-timer-expired",
@@ -231,6 +244,7 @@ impl DownReason {
             Self::MaximumPrefix(_) => "maximum-prefix",
             Self::Leaving => "leaving",
             Self::NodeGone(_) => "node-gone",
+            Self::BfdDown { .. } => "bfd-down",
         }
     }
 }

@@ -39,6 +39,14 @@ pub enum Command {
     Leave,
     /// Down, for the peer's node is not there any more (why, in words); up again as soon as it is back.
     NodeGone(String),
+    /// Down with Cease, BFD Down (RFC 9384), for BFD says that the way to the peer is cut (why, in words); up again as soon
+    /// as the peer can be reached.
+    BfdDown {
+        /// Why, in words.
+        why: String,
+        /// The node is there all the same: only what speaks with us has failed.
+        forwards: bool,
+    },
     /// Down, for the peer has announced too much; up again after the time, where there is one.
     MaximumPrefix {
         /// What was exceeded.
@@ -95,6 +103,7 @@ impl Peer {
             Command::Deconfigure => Stop::Deconfigured,
             Command::Leave => Stop::Leaving,
             Command::NodeGone(why) => Stop::NodeGone(why),
+            Command::BfdDown { why, forwards } => Stop::BfdDown { why, forwards },
             Command::MaximumPrefix { exceeded, restart_after } => {
                 Stop::MaximumPrefix(exceeded, restart_after)
             }

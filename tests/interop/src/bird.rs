@@ -38,6 +38,11 @@ impl Bird {
         Ok(bird)
     }
 
+    /// Sends a signal to it.
+    pub fn signal(&self, signal: nix::sys::signal::Signal) -> Result<()> {
+        self.process.signal(signal)
+    }
+
     /// Runs one command of `birdc`.
     pub fn ask(&self, line: &str) -> Result<String> {
         let mut command = std::process::Command::new("ip");

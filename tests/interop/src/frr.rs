@@ -1,4 +1,4 @@
-//! Debian's FRR (zebra and bgpd) in a namespace, with sockets and files of its own.
+//! Debian's FRR (zebra, bgpd, and bfdd where it is wanted) in a namespace, with sockets and files of its own.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,10 +12,11 @@ use crate::process::Process;
 use crate::programs::installed;
 use crate::wait::{seconds, until};
 
-/// A running pair of zebra and bgpd. Dropping it ends bgpd first.
+/// A running zebra and bgpd. Dropping it ends bgpd first.
 #[derive(Debug)]
 pub struct Frr {
     bgpd: Process,
+    bfdd: Option<Process>,
     zebra: Process,
     namespace: String,
     dir: PathBuf,
@@ -24,17 +25,31 @@ pub struct Frr {
 impl Frr {
     /// Starts both with bgpd's configuration, and waits until `vtysh` gets an answer.
     pub fn start(lab: &Lab, namespace: &Namespace, config: &str) -> Result<Self> {
+        Self::start_with(lab, namespace, config, None)
+    }
+
+    /// The same with bfdd and its configuration.
+    pub fn start_with_bfd(lab: &Lab, namespace: &Namespace, config: &str, bfd: &str) -> Result<Self> {
+        Self::start_with(lab, namespace, config, Some(bfd))
+    }
+
+    fn start_with(lab: &Lab, namespace: &Namespace, config: &str, bfd: Option<&str>) -> Result<Self> {
         installed("/usr/lib/frr/bgpd", "frr")?;
         let dir = lab.dir().join(format!("frr-{}", namespace.name()));
         fs::create_dir_all(&dir).with_context(|| dir.display().to_string())?;
         fs::write(dir.join("zebra.conf"), "log stdout informational\n")?;
         fs::write(dir.join("bgpd.conf"), format!("log stdout informational\n{config}"))?;
         fs::write(dir.join("vtysh.conf"), "no service integrated-vtysh-config\n")?;
+        fs::write(dir.join("bfdd.conf"), format!("log stdout informational\n{}", bfd.unwrap_or_default()))?;
         run(std::process::Command::new("chown").args(["-R", "frr:frr"]).arg(&dir))?;
         let zebra = daemon(namespace, "zebra", &dir, lab.dir())?;
         until("zebra listens for its clients", seconds(10), || Ok(dir.join("zserv.api").exists()))?;
+        let bfdd = bfd.map(|_| daemon(namespace, "bfdd", &dir, lab.dir())).transpose()?;
+        if bfdd.is_some() {
+            until("bfdd takes commands", seconds(10), || Ok(dir.join("bfdd.vty").exists()))?;
+        }
         let bgpd = daemon(namespace, "bgpd", &dir, lab.dir())?;
-        let mut frr = Self { bgpd, zebra, namespace: namespace.name().to_owned(), dir };
+        let mut frr = Self { bgpd, bfdd, zebra, namespace: namespace.name().to_owned(), dir };
         until("FRR's bgpd takes commands", seconds(10), || {
             frr.zebra.must_run()?;
             frr.bgpd.must_run()?;
@@ -45,10 +60,30 @@ impl Frr {
 
     /// Runs one command of `vtysh`.
     pub fn vtysh(&self, line: &str) -> Result<String> {
+        self.vtysh_of("bgpd", &[line])
+    }
+
+    /// Runs commands of `vtysh`, one after the other, with this daemon.
+    pub fn vtysh_of(&self, daemon: &str, lines: &[&str]) -> Result<String> {
         let mut command = std::process::Command::new("ip");
         command.args(["netns", "exec", &self.namespace, "vtysh", "--vty_socket"]).arg(&self.dir);
-        command.arg("--config_dir").arg(&self.dir).args(["-d", "bgpd", "-c", line]);
+        command.arg("--config_dir").arg(&self.dir).args(["-d", daemon]);
+        command.args(lines.iter().flat_map(|line| ["-c", line]));
         run(&mut command)
+    }
+
+    /// What its bfdd says of the session with this peer (`show bfd peer … json`).
+    pub fn bfd_peer(&self, address: &str) -> Result<serde_json::Value> {
+        let printed = self.vtysh_of("bfdd", &["show bfd peers json"])?;
+        let all: serde_json::Value = serde_json::from_str(&printed).with_context(|| printed.clone())?;
+        let all = all.as_array().cloned().unwrap_or_default();
+        Ok(all.into_iter().find(|peer| peer["peer"] == address).unwrap_or_default())
+    }
+
+    /// Sends a signal to bgpd and bfdd.
+    pub fn signal(&self, signal: nix::sys::signal::Signal) -> Result<()> {
+        self.bgpd.signal(signal)?;
+        self.bfdd.as_ref().map_or(Ok(()), |bfdd| bfdd.signal(signal))
     }
 
     /// Runs one command of `vtysh` that answers in JSON.
@@ -76,5 +111,8 @@ fn daemon(namespace: &Namespace, name: &str, dir: &Path, logs: &Path) -> Result<
     command.arg("-z").arg(dir.join("zserv.api"));
     command.arg("--vty_socket").arg(dir);
     command.args(["-u", "frr", "-g", "frr", "-P", "0"]);
+    if name == "bfdd" {
+        command.arg("--bfdctl").arg(dir.join("bfdd.sock"));
+    }
     Process::start(&format!("frr-{name}"), &mut command, logs)
 }

@@ -63,7 +63,7 @@ fn name(event: Event) -> String {
         Event::Enable => "enable".to_owned(),
         Event::ConfigFaster => "configured 100 ms".to_owned(),
         Event::ConfigSlower => "configured 1500 ms".to_owned(),
-        Event::Stretch => "stretch to 5 s".to_owned(),
+        Event::Stretch => "stretch to 15 s".to_owned(),
     }
 }
 
@@ -142,7 +142,7 @@ impl Builder {
             Event::Enable => session.enable(*now, out),
             Event::ConfigFaster => session.set_config(with(100), *now, out),
             Event::ConfigSlower => session.set_config(with(1500), *now, out),
-            Event::Stretch => session.stretch(Duration::from_secs(5), *now, out),
+            Event::Stretch => session.stretch(Duration::from_secs(15), *now, out),
         }
     }
 

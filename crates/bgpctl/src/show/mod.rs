@@ -1,6 +1,7 @@
 //! Replies as text for people. Each function takes a reply and gives the whole output; nothing here asks or prints.
 
 pub(crate) mod actions;
+pub(crate) mod bfd;
 pub(crate) mod doctor;
 pub(crate) mod fib;
 pub(crate) mod neighbor;

@@ -1,8 +1,9 @@
 //! `show neighbors ADDRESS`: everything about one peer, in sections.
 
-use bgp_api::{Endpoint, GracefulRestart, MessageCounts, Neighbor, PeerKind, SessionState};
+use bgp_api::{BfdSession, Endpoint, GracefulRestart, MessageCounts, Neighbor, PeerKind, SessionState};
 
 use crate::output::Style;
+use crate::show::bfd::{last_failure, milliseconds, peer_says, tone};
 use crate::show::neighbors::{state_tone, why_down};
 use crate::table::{Align, Cell, Table, Tone};
 use crate::text::{duration, number_or_dash, or_dash, yes_no};
@@ -17,6 +18,7 @@ pub(crate) fn render(neighbor: &Neighbor, style: Style) -> String {
         Some(messages(neighbor, style)),
         capabilities(neighbor, style),
         neighbor.graceful_restart.as_ref().map(|restart| graceful_restart(restart, style)),
+        neighbor.bfd.as_ref().map(|session| bfd(session, style)),
     ];
     sections.into_iter().flatten().collect::<Vec<_>>().join("\n")
 }
@@ -240,6 +242,22 @@ fn graceful_restart(restart: &GracefulRestart, style: Style) -> String {
     section.line("Forwarding kept", if kept.is_empty() { "none" } else { &kept });
     if let Some(seconds) = restart.stale_removed_in_seconds {
         section.toned("Stale routes", &format!("removed in {}", duration(seconds)), Tone::Warn);
+    }
+    section.text
+}
+
+fn bfd(session: &BfdSession, style: Style) -> String {
+    let mut section = Section::new("BFD", style);
+    let state = format!("{} for {}", session.state, duration(session.since_seconds));
+    section.toned("State", &state, tone(session.state));
+    section.line("Peer says", &peer_says(session));
+    section.line("Sends every", &milliseconds(session.transmit_interval_us));
+    section.line("Detects in", &number_or_dash(session.detection_time_us.map(milliseconds)));
+    let counted = format!("{}, up {} times", session.failures, session.ups);
+    section.line("Failures", &counted);
+    section.optional("Last failure", last_failure(session).as_deref());
+    if let Some(trouble) = &session.trouble {
+        section.toned("Trouble", trouble, Tone::Bad);
     }
     section.text
 }

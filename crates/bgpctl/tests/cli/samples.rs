@@ -97,6 +97,7 @@ pub(crate) fn node() -> Neighbor {
             import: PolicyText { policy: "all".to_owned(), note: None },
             export: PolicyText { policy: "not set".to_owned(), note: text(neighbor::NO_EXPORT_POLICY) },
         },
+        bfd: Some(bfd_session()),
         ..Neighbor::default()
     }
 }
@@ -371,6 +372,64 @@ pub(crate) fn fib() -> FibReply {
     }
 }
 
+fn bfd_session() -> BfdSession {
+    BfdSession {
+        peer: "2001:3200:3200::2".to_owned(),
+        local: text("2001:3200:3200::1"),
+        state: BfdState::Up,
+        since_seconds: 956,
+        diagnostic: "none".to_owned(),
+        remote: Some(BfdRemote {
+            state: BfdState::Up,
+            diagnostic: "none".to_owned(),
+            discriminator: 7,
+            min_tx_us: 300_000,
+            min_rx_us: 300_000,
+            multiplier: 3,
+            control_plane_independent: false,
+        }),
+        local_discriminator: 2_433_363_436,
+        transmit_interval_us: 300_000,
+        detection_time_us: Some(900_000),
+        multiplier: 3,
+        last_failure: Some(BfdFailure { reason: "no packet for 900 ms".to_owned(), seconds_ago: 970 }),
+        ups: 2,
+        failures: 1,
+        sent: 3641,
+        received: 3622,
+        ..BfdSession::default()
+    }
+}
+
+/// One that is Up, one whose peer does not hear us, one whose interface is not there.
+pub(crate) fn bfd() -> BfdReply {
+    let down = BfdSession {
+        peer: "172.50.0.3".to_owned(),
+        state: BfdState::Down,
+        since_seconds: 12,
+        diagnostic: "neighbor signaled session down".to_owned(),
+        remote: Some(BfdRemote {
+            state: BfdState::Down,
+            diagnostic: "detection time expired".to_owned(),
+            ..bfd_session().remote.unwrap()
+        }),
+        transmit_interval_us: 1_000_000,
+        detection_time_us: Some(30_500),
+        last_failure: Some(BfdFailure {
+            reason: "the peer says that it is down: detection time expired".to_owned(),
+            seconds_ago: 12,
+        }),
+        ..bfd_session()
+    };
+    let absent = BfdSession {
+        peer: "fe80::4%eth1".to_owned(),
+        trouble: text("interface eth1: ENODEV: No such device"),
+        ..BfdSession::default()
+    };
+    let dropped = [("unknown-sender".to_owned(), 3), ("ttl".to_owned(), 1)];
+    BfdReply { sessions: vec![down, bfd_session(), absent], dropped: dropped.into() }
+}
+
 pub(crate) fn nexthops() -> NexthopsReply {
     let nexthop = |next_hop: &str, state, kind, resolution: &str, kernel_id| Nexthop {
         next_hop: next_hop.to_owned(),
@@ -533,6 +592,18 @@ pub(crate) fn events() -> Vec<Event> {
         },
         EventKind::BestChange { prefix: service(), next_hops: vec![] },
         EventKind::FibRemove { prefix: service() },
+        EventKind::BfdChange {
+            peer: "172.50.0.2".to_owned(),
+            state: "Down".to_owned(),
+            failed: true,
+            reason: text("no packet for 900 ms"),
+        },
+        EventKind::BfdChange {
+            peer: "172.50.0.2".to_owned(),
+            state: "Up".to_owned(),
+            failed: false,
+            reason: None,
+        },
         EventKind::ConfigReload { applied: true, message: "1 change".to_owned() },
         EventKind::ConfigReload { applied: false, message: "unknown key `asm`".to_owned() },
         EventKind::Lost { count: 17 },

@@ -47,6 +47,14 @@ fn show_one_neighbor() {
 }
 
 #[test]
+fn show_bfd() {
+    let daemon = Answers::default().ok("GET /v1/bfd", &samples::bfd()).start();
+    golden("bfd.txt", &stdout(run(&daemon.socket(), &["show", "bfd"])));
+    let daemon = Answers::default().ok("GET /v1/bfd", &BfdReply::default()).start();
+    assert_eq!(stdout(run(&daemon.socket(), &["show", "bfd"])), "no BFD sessions\n");
+}
+
+#[test]
 fn show_summary() {
     let daemon = Answers::default().ok("GET /v1/summary", &samples::summary()).start();
     golden("summary.txt", &stdout(run(&daemon.socket(), &["show", "summary"])));

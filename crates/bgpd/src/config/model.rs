@@ -121,6 +121,8 @@ pub struct Settings {
     pub next_hop_self: bool,
     /// Its share in multipath routes; `None`: what its routes say, else an equal one.
     pub weight: Option<u16>,
+    /// What its BFD session is made with; `None`: there is none.
+    pub bfd: Option<bgp_bfd::Config>,
 }
 
 /// Which AS a peer must be in.

@@ -126,3 +126,26 @@ fn contradictions_and_wrong_values_are_all_said_at_once() {
         assert!(said.starts_with(expected), "{said}\n{expected}");
     }
 }
+
+#[test]
+fn bfd_comes_from_the_innermost_level_key_by_key() {
+    let group =
+        "[peer-group.a]\nremote-asn = 1\nimport = \"all\"\nbfd = { min-tx = \"100ms\", multiplier = 5 }\n";
+    let of = |peer: &str| {
+        let text = format!("{group}[neighbor.\"192.0.2.1\"]\npeer-group = \"a\"\n{peer}");
+        good(&with_bgp(&text)).config.neighbors.values().next().unwrap().settings.bfd
+    };
+    let times = |peer: &str| {
+        let bfd = of(peer).unwrap();
+        (bfd.min_tx.as_millis(), bfd.min_rx.as_millis(), bfd.multiplier.get(), bfd.passive)
+    };
+    assert_eq!(times(""), (100, 300, 5, false));
+    assert_eq!(times("bfd = true"), (100, 300, 5, false), "on is no other times");
+    assert_eq!(times("bfd = { min-rx = \"1s\", passive = true }"), (100, 1000, 5, true));
+    assert_eq!(times("bfd = { multiplier = 2 }"), (100, 300, 2, false));
+    assert_eq!(of("bfd = false"), None);
+    let alone = good(&with_bgp("[neighbor.\"192.0.2.1\"]\nremote-asn = \"internal\"\nbfd = true")).config;
+    assert_eq!(alone.neighbors.values().next().unwrap().settings.bfd, Some(bgp_bfd::Config::default()));
+    let view = good(&with_bgp(&format!("{group}[neighbor.\"192.0.2.1\"]\npeer-group = \"a\"\n"))).config;
+    assert_eq!(load_str(&view.to_toml(), "view").unwrap().config.neighbors, view.neighbors);
+}

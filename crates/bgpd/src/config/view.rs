@@ -123,6 +123,7 @@ fn settings(settings: &Settings, asn: Asn) -> Value {
         "enforce-first-as": settings.enforce_first_as,
         "next-hop-self": settings.next_hop_self,
         "weight": settings.weight,
+        "bfd": settings.bfd.map_or(json!(false), bfd),
     });
     merged(own, session(&settings.session, settings.remote_asn.is_external(asn)))
 }
@@ -133,6 +134,16 @@ fn policy(policy: &Policy) -> String {
         Policy::None => "none".to_owned(),
         Policy::PrefixList(list) => list.name().to_owned(),
     }
+}
+
+fn bfd(bfd: bgp_bfd::Config) -> Value {
+    let interval = |interval: std::time::Duration| format!("{}ms", interval.as_millis());
+    json!({
+        "min-tx": interval(bfd.min_tx),
+        "min-rx": interval(bfd.min_rx),
+        "multiplier": bfd.multiplier.get(),
+        "passive": bfd.passive,
+    })
 }
 
 fn maximum_prefix(maximum: MaximumPrefix) -> Value {

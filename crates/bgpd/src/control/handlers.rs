@@ -12,7 +12,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use bgp_api::action::MAX_REASON_OCTETS;
 use bgp_api::{
-    ActionReply, ActionRequest, CheckState, ConfigReply, DoctorReply, ErrorCode, ErrorReply, Event,
+    ActionReply, ActionRequest, BfdReply, CheckState, ConfigReply, DoctorReply, ErrorCode, ErrorReply, Event,
     EventKind, FibQuery, FibReply, NeighborAction, NeighborQuery, NeighborsReply, NexthopsReply, RouteQuery,
     RoutesReply, Summary, VersionReply,
 };
@@ -166,6 +166,11 @@ pub(super) async fn nexthops(State(control): State<Arc<Control>>) -> Reply<Nexth
     let moves = control.moves.as_ref().map(|moves| moves.borrow().clone());
     buckets::fill(&mut reply, &moves.unwrap_or_default()).await;
     Ok(Json(reply))
+}
+
+pub(super) async fn bfd(State(control): State<Arc<Control>>) -> Reply<BfdReply> {
+    let overview = ask(&control.bfd, crate::bfd::Request::Overview).await?;
+    Ok(Json(super::bfd::reply(&overview, Instant::now())))
 }
 
 pub(super) async fn doctor(State(control): State<Arc<Control>>) -> Reply<DoctorReply> {

@@ -4,6 +4,7 @@
 //! supervisor's, routes are the routing task's, and each is asked for a reply that is ready to send.
 
 mod auth;
+mod bfd;
 mod buckets;
 mod capabilities;
 mod drain;
@@ -42,6 +43,8 @@ pub struct Control {
     pub supervisor: mpsc::Sender<supervisor::Request>,
     /// Who owns the routes.
     pub routing: mpsc::Sender<routing::Query>,
+    /// Who watches the ways to peers.
+    pub bfd: mpsc::Sender<crate::bfd::Request>,
     /// Where events come from.
     pub hub: Hub,
     /// How many buckets of each next-hop group the last change has moved; `None` where that is not watched.
@@ -65,6 +68,7 @@ fn router(control: Arc<Control>) -> Router {
         .route(path::FIB, get(handlers::fib))
         .route(path::NEXTHOPS, get(handlers::nexthops))
         .route(path::DRAIN, get(drain::status).post(drain::act))
+        .route(path::BFD, get(handlers::bfd))
         .route(path::DOCTOR, get(handlers::doctor))
         .route(path::CONFIG, get(handlers::config))
         .route(path::RELOAD, get(reload::plan).post(reload::reload))

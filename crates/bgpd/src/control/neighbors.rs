@@ -15,8 +15,8 @@ use bgp_session::{Forwarding, StateName, Status, Waiting};
 use bgp_wire::Family;
 use tokio::sync::oneshot;
 
-use super::capabilities;
 use super::handlers::ask;
+use super::{bfd, capabilities};
 use crate::config::{LimitAction, Settings, Ttl};
 use crate::control::Control;
 use crate::peer::{PeerStatus, ToPeer};
@@ -62,10 +62,11 @@ pub struct Seen {
 /// # Errors
 /// The daemon stops, or is too busy.
 pub async fn views(control: &Control, wanted: Option<IpAddr>) -> Result<Vec<Seen>, ErrorReply> {
-    let (peers, summary, counters) = tokio::try_join!(
+    let (peers, summary, counters, overview) = tokio::try_join!(
         ask(&control.supervisor, supervisor::Request::Peers),
         ask(&control.supervisor, supervisor::Request::Summary),
         ask(&control.routing, routing::Query::Counters),
+        ask(&control.bfd, crate::bfd::Request::Overview),
     )?;
     let asked: Vec<_> = peers
         .into_iter()
@@ -81,7 +82,8 @@ pub async fn views(control: &Control, wanted: Option<IpAddr>) -> Result<Vec<Seen
         // A peer that has gone in between is no peer any more.
         if let Some(status) = status {
             let counted = counters.iter().find(|(id, _)| *id == peer.id).map(|(_, counters)| counters);
-            let neighbor = view(&peer, &status, counted, summary.asn.0, now);
+            let bfd = bfd::of_peer(&overview, peer.address, now);
+            let neighbor = Neighbor { bfd, ..view(&peer, &status, counted, summary.asn.0, now) };
             let shut_down = matches!(status.session.waiting, Waiting::Operator(_));
             let drain = counted.and_then(|counters| counters.drain.clone());
             let counters = status.session.counters;
@@ -145,6 +147,7 @@ fn view(
         graceful_restart: graceful_restart(session, counters, now),
         node: counters.and_then(|counters| counters.node.clone()),
         drain: counters.and_then(|counters| Some(counters.drain.as_ref()?.words())),
+        bfd: None,
         warnings: Vec::new(),
         policy,
     }

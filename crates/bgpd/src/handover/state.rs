@@ -11,6 +11,7 @@ use bgp_session::Suspended;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use serde::{Deserialize, Serialize};
 
+use crate::bfd::Resting;
 use crate::routing::DrainState;
 
 const MAGIC: &[u8; 16] = b"bgpd-rs handover";
@@ -41,6 +42,9 @@ pub struct State {
     pub drains: Vec<DrainState>,
     /// The sessions.
     pub peers: Vec<PeerState>,
+    /// BFD sessions that are Up.
+    #[serde(default)]
+    pub bfd: Vec<Resting>,
 }
 
 /// One peer with its session.
@@ -266,6 +270,7 @@ pub(super) mod tests {
                 idle_seconds: Some(2),
             }],
             peers: vec![peer(2, b"\xff\xff"), peer(3, b"")],
+            bfd: Vec::new(),
         }
     }
 

@@ -2,7 +2,9 @@
 
 use std::time::Instant;
 
-use bgp_api::{CheckState, Drain, DrainState, FibSize, HostCheck, Neighbor, SessionState};
+use bgp_api::{
+    BfdSession, BfdState, CheckState, Drain, DrainState, FibSize, HostCheck, Neighbor, SessionState,
+};
 use bgp_fib::{AuditRun, Differences};
 use bgp_session::MessageCounts;
 use bgp_wire::Family;
@@ -48,6 +50,7 @@ const GAUGES: &[(&str, &str)] = &[
         "When the session reached Established, Unix time; 0 while it is down.",
     ),
     ("bgpd_peer_prefixes", "Prefixes of the peer."),
+    ("bgpd_bfd_up", "Whether the BFD session with the peer is Up."),
     ("bgpd_rib_prefixes", "Prefixes with at least one path."),
     ("bgpd_rib_paths", "Paths over all peers."),
     ("bgpd_fib_routes", "Kernel routes that are wanted or still present."),
@@ -84,6 +87,10 @@ const COUNTERS: &[(&str, &str)] = &[
         "bgpd_fib_repairs_total",
         "Times a route or nexthop object was put back after somebody had removed or changed it.",
     ),
+    ("bgpd_bfd_failures_total", "BFD sessions that were Up and failed."),
+    ("bgpd_bfd_packets_total", "BFD control packets."),
+    ("bgpd_bfd_send_errors_total", "BFD control packets that could not be sent."),
+    ("bgpd_bfd_dropped_total", "Datagrams on the BFD port that did nothing, by reason."),
     ("bgpd_netlink_errors_total", "Operations that the kernel refused, by error number."),
     ("bgpd_connections_refused_total", "Connections that were refused before a session, by reason."),
     ("process_cpu_seconds_total", "User and system CPU time of the process."),
@@ -111,6 +118,11 @@ pub(super) async fn collect(control: &Control) {
                 counter!("bgpd_peer_flaps_total", "peer" => seen.neighbor.address.clone(), "reason" => reason)
                     .absolute(count);
             }
+        }
+    }
+    if let Ok(overview) = crate::control::ask(&control.bfd, crate::bfd::Request::Overview).await {
+        for (reason, count) in &overview.dropped {
+            counter!("bgpd_bfd_dropped_total", "reason" => *reason).absolute(*count);
         }
     }
     if let Ok(routes) = crate::control::ask(&control.routing, routing::Query::Summary).await {
@@ -152,6 +164,9 @@ fn peer(neighbor: &Neighbor, now: f64) {
         _ => 0.0,
     };
     gauge!("bgpd_peer_established_timestamp_seconds", "peer" => peer.clone()).set(since);
+    if let Some(session) = &neighbor.bfd {
+        bfd(&peer, session);
+    }
     for family in &neighbor.families {
         for (kind, value) in [
             ("received", family.received),
@@ -174,6 +189,16 @@ fn drain(peer: &str, drain: Option<&Drain>) {
     let in_use =
         drain.filter(|drain| drain.state == DrainState::Draining).and_then(|drain| drain.buckets_in_use);
     gauge!("bgpd_peer_drain_buckets_in_use", "peer" => peer.to_owned()).set(in_use.unwrap_or(0) as f64);
+}
+
+fn bfd(peer: &str, session: &BfdSession) {
+    let peer = || peer.to_owned();
+    gauge!("bgpd_bfd_up", "peer" => peer()).set(flag(session.state == BfdState::Up));
+    counter!("bgpd_bfd_failures_total", "peer" => peer()).absolute(session.failures);
+    counter!("bgpd_bfd_send_errors_total", "peer" => peer()).absolute(session.send_errors);
+    for (direction, count) in [("sent", session.sent), ("received", session.received)] {
+        counter!("bgpd_bfd_packets_total", "peer" => peer(), "direction" => direction).absolute(count);
+    }
 }
 
 fn messages(peer: &str, direction: &'static str, counts: MessageCounts, octets: MessageCounts) {

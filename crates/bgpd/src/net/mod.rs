@@ -1,4 +1,5 @@
-//! TCP as BGP wants it: listening, dialling, and the options of a connection (RFC 4271 section 8.2.1, RFC 2385, RFC 5082).
+//! TCP as BGP wants it: listening, dialling, and the options of a connection (RFC 4271 section 8.2.1, RFC 2385, RFC 5082);
+//! UDP as BFD wants it.
 //!
 //! Owns every socket option that the daemon sets. Who may connect, and what becomes of the connection, is decided
 //! elsewhere. IPv4 and IPv6 have sockets of their own, so an IPv4 peer is never an IPv4-mapped address.
@@ -13,6 +14,7 @@ use tokio::net::TcpStream;
 
 use crate::config::{Password, Session};
 
+mod bfd;
 mod dial;
 mod listen;
 #[expect(unsafe_code, reason = "a struct of the kernel's, given to setsockopt as octets")]
@@ -21,6 +23,7 @@ mod md5;
 mod option;
 mod ttl;
 
+pub use bfd::{Datagram, Receiver as BfdReceiver, Sender as BfdSender};
 pub use dial::{DialOptions, dial};
 pub use listen::{Accepted, Listener};
 

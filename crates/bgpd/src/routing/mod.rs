@@ -4,6 +4,7 @@
 //! kernel, buffers of encoded UPDATEs for peers that have room, replies for views. Waits for nobody: peers and kernel
 //! pull, and what is not pulled yet is a dirty prefix in the RIB or the FIB, not a message.
 
+mod bfd;
 mod drains;
 mod evidence;
 mod handover;
@@ -32,11 +33,13 @@ pub use messages::{
     DrainState, DrainWhat, FromPeer, Frozen, Impacts, Order, PeerCounters, Proposal, Query, Summary,
 };
 
+use self::bfd::Ways;
 use self::evidence::Evidence;
 use self::lanes::Delivery;
 use self::peers::PeerEntry;
 use self::restart::Restart;
 use self::stale::{Due, StaleTimers};
+use crate::bfd::News;
 use crate::events::Hub;
 use crate::tasks::sleep_until;
 
@@ -74,6 +77,7 @@ pub struct Routing {
     ops: Vec<(OpId, bgp_fib::Op)>,
     restart: Restart,
     evidence: Evidence,
+    ways: Ways,
     /// [`Fib::presence_epoch`] when the nodes were looked at last.
     looked_at: u64,
     /// Tells the supervisor what our OPENs are to say of our own restart.
@@ -97,6 +101,8 @@ pub struct Inputs {
     pub queries: mpsc::Receiver<Query>,
     /// Of the kernel.
     pub kernel: KernelEvents,
+    /// Of BFD.
+    pub bfd: mpsc::Receiver<News>,
 }
 
 /// What woke the task.
@@ -105,6 +111,7 @@ enum Wake {
     Order(Order),
     Query(Query),
     Kernel(bgp_netlink::Report),
+    Bfd(News),
     Turn,
     Gone,
 }
@@ -124,6 +131,7 @@ impl Routing {
             own_restart,
             wants_buckets,
             evidence: Evidence::default(),
+            ways: Ways::default(),
             looked_at: 0,
             rib,
             fib,
@@ -176,11 +184,14 @@ impl Routing {
             self.stale.next_deadline(),
             self.restart.next_deadline(),
             self.evidence.next_deadline(),
+            self.ways.next_deadline(),
         ];
         let deadline = deadlines.into_iter().flatten().min();
         let more = self.more;
         tokio::select! {
+            // A way that is cut wants its leg out of the kernel; there are never many of them.
             biased;
+            Some(news) = inputs.bfd.recv() => Wake::Bfd(news),
             report = inputs.kernel.next() => report.map_or_else(kernel_gone, Wake::Kernel),
             order = inputs.orders.recv() => order.map_or(Wake::Gone, Wake::Order),
             Some(query) = inputs.queries.recv() => Wake::Query(query),
@@ -214,6 +225,7 @@ impl Routing {
             Wake::Order(order) => self.on_order(order),
             Wake::Query(query) => self.on_query(query),
             Wake::Kernel(report) => self.on_report(report),
+            Wake::Bfd(news) => self.on_bfd(news, Instant::now()),
             Wake::Turn | Wake::Gone => {}
         }
         0
@@ -222,6 +234,7 @@ impl Routing {
     fn tick(&mut self, now: Instant) {
         self.fib.tick(now);
         self.judge_nodes(now);
+        self.judge_ways(now);
         for (peer, family, due) in self.stale.due(now) {
             match due {
                 Due::Sweep => self.sweep_stale(peer, family, "its time is over"),

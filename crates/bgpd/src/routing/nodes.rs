@@ -67,7 +67,7 @@ impl Routing {
         self.evidence.decide(id, "its agent is gone, its paths stay".to_owned(), now);
     }
 
-    fn command(&self, id: PeerId, command: Command) {
+    pub(super) fn command(&self, id: PeerId, command: Command) {
         let Some(entry) = self.peers.get(&id) else { return };
         let inbox = entry.inbox();
         // The peer task may be waiting for room here: routing never waits for it.

@@ -26,6 +26,8 @@ pub(super) struct PeerEntry {
     pub(super) address: IpAddr,
     pub(super) settings: Arc<Settings>,
     inbox: mpsc::Sender<ToPeer>,
+    /// Its routes outlive a session that ends by an error, as its graceful restart has it: RFC 8538.
+    pub(super) outlives: bool,
     /// Where encoded UPDATEs of the present session go.
     pub(super) chunks: Option<mpsc::Sender<Bytes>>,
 }
@@ -61,6 +63,7 @@ impl Routing {
             FromPeer::Removed { peer } => {
                 self.end_session(peer);
                 self.restart.removed(peer);
+                self.mend_way(peer);
                 if let Some(node) = self.evidence.remove(peer) {
                     self.fib.unwatch_peer(node.address, node.link);
                 }
@@ -93,16 +96,21 @@ impl Routing {
         inbox: mpsc::Sender<ToPeer>,
     ) {
         let chunks = self.peers.get(&id).and_then(|entry| entry.chunks.clone());
+        let outlives = self.peers.get(&id).is_some_and(|entry| entry.outlives);
         if chunks.is_some() {
             self.rib.update_settings(id, |rib| apply_settings(rib, &settings));
         }
         self.restart.knows(id, address, crate::session_config::shutdown(&settings).is_none());
-        self.peers.insert(id, PeerEntry { address, settings, inbox, chunks });
+        self.peers.insert(id, PeerEntry { address, settings, inbox, outlives, chunks });
     }
 
     fn on_up(&mut self, id: PeerId, negotiated: &Negotiated, local: LocalEnd, chunks: mpsc::Sender<Bytes>) {
         let Some(entry) = self.peers.get_mut(&id) else { return };
         entry.chunks = Some(chunks);
+        entry.outlives = negotiated.graceful_restart.as_ref().is_some_and(|peer| {
+            let families = peer.families();
+            peer.notification && (families.ipv4 || families.ipv6)
+        });
         let ends = negotiated.endpoints;
         let mut settings = PeerSettings::new(
             negotiated.kind,
@@ -127,6 +135,8 @@ impl Routing {
             self.evidence.place(id, address, link);
             self.fib.watch_peer(address, link, Instant::now());
         }
+        // Whoever has a session is reached.
+        self.mend_way(id);
         self.stale.back(id, stale_time, Instant::now());
         for family in Family::ALL {
             if self.stale.is_running(id, family)

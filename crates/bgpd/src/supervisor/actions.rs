@@ -44,6 +44,7 @@ impl Supervisor {
             NeighborAction::Reset => entry.shutdown,
         };
         let inbox = entry.handle.inbox.clone();
+        self.set_bfd(address);
         if inbox.send(ToPeer::Command(command)).await.is_err() {
             return Err(ErrorReply::new(
                 ErrorCode::Unavailable,

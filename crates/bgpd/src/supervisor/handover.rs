@@ -51,8 +51,11 @@ impl Supervisor {
                 return ControlFlow::Continue(());
             }
         };
+        // While everybody comes to rest it goes on as ever; what ends last begins first.
+        self.bfd.stretch().await;
         let Some(resting) = self.stop_reading().await else {
             self.listeners.go_on();
+            self.bfd.go_on().await;
             return ControlFlow::Continue(());
         };
         let Some(frozen) = self.freeze_routing().await else {
@@ -70,6 +73,7 @@ impl Supervisor {
                 orphans: frozen.orphans,
                 drains: frozen.drains,
                 peers: Vec::new(),
+                bfd: Vec::new(),
             },
             listeners,
             sessions: Vec::new(),
@@ -93,7 +97,8 @@ impl Supervisor {
                 routes,
             });
         }
-        info!(sessions = handed.sessions.len(), "everything is at rest");
+        handed.state.bfd = self.bfd.rest().await;
+        info!(sessions = handed.sessions.len(), bfd = handed.state.bfd.len(), "everything is at rest");
         answer(reply, handed);
         ControlFlow::Break(())
     }
@@ -134,7 +139,9 @@ impl Supervisor {
     /// Goes on with the sessions of the process before.
     pub(super) async fn take_over(&mut self) {
         let mut inherited = std::mem::take(&mut self.inherited);
-        let Some(state) = inherited.state.take() else { return };
+        let Some(mut state) = inherited.state.take() else { return };
+        let peers: Vec<IpAddr> = state.peers.iter().map(|peer| peer.address).collect();
+        self.resume_bfd(std::mem::take(&mut state.bfd), &peers);
         self.remove_keys(&state.keys);
         let (program, orphans) = (state.program, state.orphans);
         self.order(routing::Order::Drains(state.drains)).await;
@@ -177,7 +184,7 @@ impl Supervisor {
         Some(GoingOn { peer, stream, place, config, fate })
     }
 
-    fn place_of(&self, address: IpAddr) -> Option<Place> {
+    pub(super) fn place_of(&self, address: IpAddr) -> Option<Place> {
         if let Some(neighbor) = self.config.neighbors.get(&address) {
             return Some(Place {
                 settings: Arc::new(neighbor.settings.clone()),
@@ -222,6 +229,7 @@ impl Supervisor {
         let Place { settings, group, interface, range } = place;
         let entry = self.start_peer(address, settings, interface, goes_on);
         self.peers.insert(address, Entry { group, range, ..entry });
+        self.set_bfd(address);
     }
 
     /// Sets what the configuration may have changed on a connection that is up.
@@ -257,10 +265,10 @@ impl Supervisor {
 }
 
 /// Where a peer stands in the configuration.
-struct Place {
-    settings: Arc<Settings>,
+pub(super) struct Place {
+    pub(super) settings: Arc<Settings>,
     group: Option<String>,
-    interface: Option<String>,
+    pub(super) interface: Option<String>,
     range: Option<Prefix>,
 }
 

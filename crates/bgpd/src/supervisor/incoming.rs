@@ -33,6 +33,7 @@ impl Supervisor {
         let settings = Arc::new(neighbor.settings.clone());
         let entry = self.start_peer(neighbor.address, settings, neighbor.interface.clone(), None);
         self.peers.insert(neighbor.address, Entry { group: neighbor.group.clone(), ..entry });
+        self.set_bfd(neighbor.address);
     }
 
     /// A connection: of a known peer, of one that a listen range lets in, or of nobody.
@@ -91,6 +92,7 @@ impl Supervisor {
         info!(peer = %address, group = name, %range, "new peer by listen range");
         let entry = self.start_peer(address, settings, None, None);
         self.peers.insert(address, Entry { group: Some(name), range: Some(range), ..entry });
+        self.set_bfd(address);
         true
     }
 

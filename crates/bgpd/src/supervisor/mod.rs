@@ -5,6 +5,7 @@
 //! address, then the longest listen range); what is done with it is the peer task's.
 
 mod actions;
+mod bfd;
 mod fates;
 mod handover;
 mod incoming;
@@ -132,6 +133,8 @@ pub struct Supervisor {
     orders: mpsc::Sender<routing::Order>,
     hub: Hub,
     own_restart: watch::Receiver<Option<OwnRestart>>,
+    /// Who watches the ways to peers.
+    bfd: crate::bfd::Handle,
     /// Of the process before, until it is taken over.
     inherited: Inherited,
 }
@@ -157,6 +160,8 @@ pub struct Parts {
     pub hub: Hub,
     /// What OPENs say of our own restart, once routing knows it.
     pub own_restart: watch::Receiver<Option<OwnRestart>>,
+    /// Who watches the ways to peers.
+    pub bfd: crate::bfd::Handle,
     /// What the process before has handed over.
     pub inherited: Inherited,
 }
@@ -180,6 +185,7 @@ impl Supervisor {
             orders: parts.orders,
             hub: parts.hub,
             own_restart: parts.own_restart,
+            bfd: parts.bfd,
             inherited: parts.inherited,
         }
     }

@@ -155,6 +155,7 @@ impl Supervisor {
         }
         let dynamic = entry.range.is_some();
         let (inbox, interface) = (entry.handle.inbox.clone(), entry.interface.clone());
+        self.set_bfd(address);
         let config = session_config::session(
             &self.config.bgp,
             self.router_id,

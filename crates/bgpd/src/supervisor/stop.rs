@@ -19,6 +19,7 @@ impl Supervisor {
     /// Ends one peer's session with `command`, and its task.
     pub(super) async fn end_peer(&mut self, address: IpAddr, command: Command) {
         let Some(entry) = self.peers.remove(address) else { return };
+        self.set_bfd(address);
         let (done, ended) = oneshot::channel();
         if entry.handle.inbox.send(ToPeer::End(command, done)).await.is_err() {
             return;
@@ -32,6 +33,8 @@ impl Supervisor {
     pub(super) async fn stop(&mut self) {
         let addresses: Vec<_> = self.peers.iter().map(|(address, _)| address).collect();
         info!(peers = addresses.len(), "closing all sessions");
+        // Before the sessions: what ends in silence would look like a failure.
+        self.bfd.stop().await;
         let mut ends = Vec::new();
         for address in addresses {
             let Some(entry) = self.peers.remove(address) else { continue };

@@ -24,6 +24,28 @@ impl Fib {
         self.peer_probes.remove(&(ifindex, address));
     }
 
+    /// Says that nothing arrives at a node, whatever its link and its neighbour entry look like: next hops at its address
+    /// are out of use until [`Fib::mend`].
+    pub fn cut(&mut self, address: IpAddr, ifindex: u32, why: &str) {
+        self.tracker.set_cut(address, ifindex, Some(why.into()));
+    }
+
+    /// Takes back what [`Fib::cut`] has said.
+    pub fn mend(&mut self, address: IpAddr, ifindex: u32) {
+        self.tracker.set_cut(address, ifindex, None);
+        self.tracker.cuts.forget_question(&(ifindex, address));
+    }
+
+    /// Has a node asked for a sign of life at once, ARP or neighbour discovery.
+    pub fn ask(&mut self, address: IpAddr, ifindex: u32) {
+        self.tracker.question(address, ifindex);
+    }
+
+    /// Whether the node has answered since [`Fib::ask`].
+    pub fn has_answered(&self, address: IpAddr, ifindex: u32) -> bool {
+        self.tracker.cuts.answered(&(ifindex, address)) == Some(true)
+    }
+
     /// Whether a node that was reached at `address` on the link `ifindex` can still be there.
     pub fn presence(&self, address: IpAddr, ifindex: u32) -> Presence {
         self.tracker.presence(address, ifindex)

@@ -3,6 +3,7 @@
 //! Owns the kernel's facts and the next hops that somebody wants to know about. Facts only mark next hops as dirty;
 //! [`Tracker::settle`] resolves the marked ones. Leaves out: what is installed, and recursion through our own routes.
 
+mod cuts;
 pub(crate) mod facts;
 mod failed;
 mod mapped;
@@ -22,6 +23,7 @@ use crate::kernel::{Link, Mac, Neighbor, NeighborState};
 use crate::op::Op;
 use crate::view::{Presence, Reachability, Via};
 
+use cuts::Cuts;
 use facts::{Facts, NeighborKey};
 use failed::Failed;
 use mapped::{Look, Mapped};
@@ -72,6 +74,7 @@ pub(crate) struct Tracker {
     dirty: BTreeSet<ScopedNextHop>,
     failed: Failed,
     stations: Stations,
+    pub(crate) cuts: Cuts,
     /// Counts events that may change what is known of where somebody is.
     moves: u64,
     probes: Probes,
@@ -106,6 +109,7 @@ impl Tracker {
             dirty: BTreeSet::new(),
             failed: Failed::default(),
             stations: Stations::default(),
+            cuts: Cuts::default(),
             moves: 0,
             probes: Probes::default(),
             verify: VecDeque::new(),
@@ -342,6 +346,7 @@ impl Tracker {
         let key = (neighbor.ifindex, neighbor.address);
         self.failed.note(key, neighbor.state);
         self.stations.note(&neighbor, &self.facts);
+        self.cuts.note(key, neighbor.state);
         self.moves += 1;
         self.facts.neighbors.insert(key, neighbor);
         self.neighbor_changed(key, neighbor.mac);
@@ -380,7 +385,12 @@ impl Tracker {
             let look = look(&self.facts, &self.failed, &mut hop.mapped, next_hop, self.resolve_mapped, now);
             hop.gateway = look.way.as_ref().ok().map(|way| way.via);
             let seen = hop.gateway.map(|via| self.stations.look_for((via.ifindex, via.gateway), &self.facts));
-            let state = judge(look.way, &self.facts, &self.failed, seen.as_ref(), &self.refused);
+            let cut = hop.gateway.and_then(|via| self.cuts.of(via, anchor(&next_hop)));
+            let way = match cut {
+                Some(why) => look.way.and(Err(why.to_owned())),
+                None => look.way,
+            };
+            let state = judge(way, &self.facts, &self.failed, seen.as_ref(), &self.refused);
             hop.wake = look.wake;
             hop.searching = look.searching;
             hop.needs = look.needs;
@@ -462,6 +472,23 @@ impl Tracker {
             }
             Some(_) | None => Presence::Unknown,
         }
+    }
+
+    /// Says that the way to a node is cut, or no longer: who goes by it cannot be used.
+    pub(crate) fn set_cut(&mut self, address: IpAddr, ifindex: u32, why: Option<Arc<str>>) {
+        if self.cuts.set((ifindex, address), why) {
+            self.mark_where(|next_hop, hop| {
+                hop.gateway.is_some_and(|via| {
+                    via.ifindex == ifindex && [via.gateway, anchor(next_hop)].contains(&address)
+                })
+            });
+        }
+    }
+
+    /// Has the kernel ask a node for a sign of life; [`Cuts::answered`] tells whether it has given one since.
+    pub(crate) fn question(&mut self, address: IpAddr, ifindex: u32) {
+        self.cuts.ask((ifindex, address));
+        self.verify(address, ifindex);
     }
 
     /// Has the kernel ask a node whose entry it trusts; a permanent entry is left alone.

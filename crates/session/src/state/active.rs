@@ -46,7 +46,7 @@ impl Active {
                 cx.acquire()
             }
             // There is nothing to end, and whoever is back dials or is dialled as before.
-            Stop::NodeGone(_) => State::Active(self),
+            Stop::NodeGone(_) | Stop::BfdDown { .. } => State::Active(self),
             Stop::Shutdown(_) | Stop::Deconfigured | Stop::Leaving | Stop::MaximumPrefix(..) => {
                 cx.stopped(stop)
             }

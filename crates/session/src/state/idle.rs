@@ -58,7 +58,9 @@ impl Idle {
     fn stop(self, stop: &Stop, cx: &mut Context<'_>) -> State {
         match (stop, &self.cause) {
             (Stop::Reset(_), IdleCause::MaximumPrefix(_)) => cx.acquire(),
-            (Stop::Reset(_) | Stop::NodeGone(_) | Stop::MaximumPrefix(..), _) => State::Idle(self),
+            (Stop::Reset(_) | Stop::NodeGone(_) | Stop::BfdDown { .. } | Stop::MaximumPrefix(..), _) => {
+                State::Idle(self)
+            }
             (Stop::Shutdown(_) | Stop::Deconfigured | Stop::Leaving, _) => cx.stopped(stop),
         }
     }

@@ -106,6 +106,12 @@ pub(crate) enum Stop {
     Leaving,
     /// The peer's node is not there any more; back as soon as it is.
     NodeGone(String),
+    /// BFD says that the way to the peer is cut; back as soon as the peer is.
+    BfdDown {
+        why: String,
+        /// The node is there all the same.
+        forwards: bool,
+    },
     /// AutomaticStop: too many prefixes; up again after the time, if there is one.
     MaximumPrefix(Exceeded, Option<Duration>),
 }
@@ -119,6 +125,7 @@ impl Stop {
             Self::Deconfigured => DownReason::Deconfigured,
             Self::Leaving => DownReason::Leaving,
             Self::NodeGone(why) => DownReason::NodeGone(why.clone()),
+            Self::BfdDown { why, forwards } => DownReason::BfdDown { why: why.clone(), forwards: *forwards },
             Self::MaximumPrefix(exceeded, _) => DownReason::MaximumPrefix(*exceeded),
         }
     }
@@ -316,7 +323,7 @@ impl Context<'_> {
     /// Where a stop leads to.
     fn stopped(&mut self, stop: &Stop) -> State {
         let (cause, until) = match stop {
-            Stop::Reset(_) | Stop::NodeGone(_) => {
+            Stop::Reset(_) | Stop::NodeGone(_) | Stop::BfdDown { .. } => {
                 self.pace.forgive();
                 let pause = self.pace.after_dial(self.config);
                 let next_dial = self.in_a(pause);

@@ -3,6 +3,7 @@
 //! Owns `[bgp]` and the small sections, and the order of the work. `peer` resolves the settings of one peer, `session`
 //! those of its session, `peers` goes over neighbours and groups, `policies` makes prefix lists.
 
+mod bfd;
 mod password;
 mod peer;
 mod peers;

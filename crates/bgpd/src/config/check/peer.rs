@@ -13,7 +13,7 @@ use super::super::model::{
     LimitAction, MaximumPrefix, Mode, Password, RemoteAsn, Session, Settings, Shutdown, Ttl,
 };
 use super::policies::PrefixLists;
-use super::{known, password, session};
+use super::{bfd, known, password, session};
 
 /// What all peers share.
 pub(super) struct Context<'a> {
@@ -71,10 +71,15 @@ pub(super) fn settings(
     sink: &mut Sink,
 ) -> Settings {
     let external = remote_asn.is_external(known(cx.asn));
+    let session = session(levels, external, cx, sink);
+    let bfd_levels: Vec<_> =
+        [Some(levels.own), levels.group].into_iter().flatten().filter_map(|peer| peer.bfd.as_ref()).collect();
+    let bfd = bfd::check(&bfd_levels, session.ttl, external, sink);
     Settings {
         description: levels.pick(|peer| &peer.description).map(|text| text.get_ref().0.clone()),
         remote_asn,
-        session: session(levels, external, cx, sink),
+        session,
+        bfd,
         import: policy("import", levels.pick(|peer| &peer.import), cx, sink),
         export: policy("export", levels.pick(|peer| &peer.export), cx, sink),
         maximum_prefix: levels

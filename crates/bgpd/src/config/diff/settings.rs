@@ -46,6 +46,7 @@ impl Change {
         change.add("enforce-first-as", Effect::Policy, old.enforce_first_as != new.enforce_first_as);
         change.add("next-hop-self", Effect::Policy, old.next_hop_self != new.next_hop_self);
         change.add("weight", Effect::Policy, old.weight != new.weight);
+        change.add("bfd", Effect::Soft, old.bfd != new.bfd);
         change.session(&old.session, &new.session);
         change
     }

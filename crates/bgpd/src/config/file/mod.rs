@@ -3,6 +3,7 @@
 //! This is the one list of keys: the reference in `docs/config.md` and the shipped configuration are tested against
 //! it. Types say what a value looks like; what it means beside the others is `check`'s.
 
+mod bfd;
 pub(super) mod read;
 mod recover;
 pub(super) mod section;
@@ -18,6 +19,7 @@ use super::fault::Sink;
 use super::model::{
     GracefulRestartMode, LogLevel, Mode, NexthopGroups, RemoteAsn, Restart, Sandbox, Shutdown,
 };
+pub(super) use bfd::{Bfd, BfdChoice};
 use read::{Key, Raw, Read, word, wrong_word};
 pub(super) use read::{Number, Secret, Text, place};
 use section::section;
@@ -82,6 +84,7 @@ section! {
         "enforce-first-as" enforce_first_as: bool,
         "next-hop-self" next_hop_self: bool,
         "weight" weight: Number<1, 256>,
+        "bfd" bfd: BfdChoice,
         "shutdown" shutdown: Shutdown,
     }
 }
@@ -272,6 +275,7 @@ pub(super) fn tables() -> Vec<(&'static str, Vec<&'static str>)> {
         table::<Process>(),
         table::<GracefulRestart>(),
         table::<MaximumPrefix>(),
+        table::<Bfd>(),
     ]
 }
 

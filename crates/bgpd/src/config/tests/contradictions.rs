@@ -50,6 +50,14 @@ fn keys_of_a_peer() {
     );
     peer_says("graceful-restart = { restart-time = 4096 }", &["graceful-restart.restart-time", "1 to 4095"]);
     peer_says("graceful-restart = \"off\"", &["takes a table such as graceful-restart"]);
+    peer_says("bfd = \"on\"", &["`neighbor.\"192.0.2.1\".bfd`", "true, false or a table", "not \"on\""]);
+    peer_says("bfd = { min-tx = 300 }", &["t:6:18", "\"10ms\" to \"60s\"", "not 300", "write \"300ms\""]);
+    peer_says("bfd = { min-rx = \"5ms\" }", &["bfd.min-rx", "\"10ms\" to \"60s\"", "not \"5ms\""]);
+    peer_says("bfd = { min-rx = \"1m\" }", &["\"10ms\" to \"60s\""]);
+    peer_says("bfd = { multiplier = 0 }", &["bfd.multiplier", "1 to 255, not 0"]);
+    peer_says("bfd = { detect = 3 }", &["unknown key", "bfd takes min-rx, min-tx, multiplier, passive"]);
+    peer_says("bfd = true\nebgp-multihop = 2", &["t:6:7", "error", "2 hops away", "TTL 255"]);
+    peer_says("ttl-security = 3\nbfd = {}", &["t:7:7", "error", "3 hops away"]);
 }
 
 #[test]

@@ -94,8 +94,8 @@ fn every_default_that_is_shown_is_the_default() {
 fn the_peers_of_the_shipped_configuration_load_when_uncommented() {
     let shipped = read("config/bgpd-rs.toml");
     let block = &shipped[shipped.find("# [peer-group.cilium]").unwrap()..shipped.find("[kernel]").unwrap()];
-    // Two keys that exclude each other are both shown.
-    let dropped = ["# password-file", "# ttl-security"];
+    // Keys that exclude each other are all shown.
+    let dropped = ["# password-file", "# ttl-security", "# ebgp-multihop"];
     let text: String = block
         .lines()
         .filter(|line| !dropped.iter().any(|key| line.starts_with(key)))

@@ -1,0 +1,376 @@
+//! BFD with FRR's bfdd and with BIRD 2: a peer that hangs, or that nothing reaches any more, is gone within the detection
+//! time; who puts a session down by hand, restarts or reloads disturbs nobody.
+#![cfg(feature = "labs")]
+
+use std::collections::BTreeSet;
+use std::time::Instant;
+
+use anyhow::{Context, Result};
+use interop::bird::Bird;
+use interop::daemon::{Daemon, Privileges};
+use interop::frr::Frr;
+use interop::lab::{BRIDGE, HOST_V4, HOST_V6, Lab, Node};
+use interop::rtnl::{self, Watcher};
+use interop::wait::seconds;
+use nix::sys::signal::Signal;
+use serde_json::Value;
+
+/// The service that the nodes announce, each with its own next hop.
+const SERVICE: &str = "2004::1/128";
+
+/// The nodes by both families; BFD three times `interval`.
+fn host(interval: &str) -> String {
+    format!(
+        r#"[bgp]
+asn = 64513
+router-id = "172.50.0.1"
+
+[peer-group.nodes]
+remote-asn = 64512
+listen-range = ["172.50.0.0/16", "2001:3200:3200::/64"]
+import = "all"
+export = "none"
+bfd = {{ min-tx = "{interval}", min-rx = "{interval}" }}
+"#
+    )
+}
+
+fn frr(node: &Node) -> String {
+    format!(
+        "router bgp 64512
+ bgp router-id {v4}
+ no bgp ebgp-requires-policy
+ no bgp network import-check
+ neighbor {HOST_V6} remote-as 64513
+ neighbor {HOST_V6} bfd profile lab
+ neighbor {HOST_V4} remote-as 64513
+ neighbor {HOST_V4} bfd profile lab
+ address-family ipv4 unicast
+  no neighbor {HOST_V6} activate
+ exit-address-family
+ address-family ipv6 unicast
+  neighbor {HOST_V6} activate
+  network {SERVICE}
+ exit-address-family
+",
+        v4 = node.v4()
+    )
+}
+
+fn bfdd(interval: &str) -> String {
+    format!("bfd\n profile lab\n  transmit-interval {interval}\n  receive-interval {interval}\n")
+}
+
+/// FRR with bfdd on every node.
+fn start_frr(lab: &Lab, interval: &str) -> Result<Vec<Frr>> {
+    let start = |node: &Node| Frr::start_with_bfd(lab, &node.namespace, &frr(node), &bfdd(interval));
+    lab.nodes.iter().map(|node| start(node).with_context(|| node.name.clone())).collect()
+}
+
+/// What `show bfd` says about a peer.
+fn session(daemon: &Daemon, peer: &str) -> Result<Value> {
+    let reply = daemon.json("show bfd")?;
+    let all = reply["sessions"].as_array().cloned().unwrap_or_default();
+    Ok(all.into_iter().find(|session| session["peer"] == peer).unwrap_or(Value::Null))
+}
+
+fn expect_up(lab: &Lab, daemon: &Daemon, peers: &[String]) -> Result<()> {
+    for peer in peers {
+        lab.until(&format!("BFD with {peer} is up"), seconds(20), || {
+            let session = session(daemon, peer)?;
+            Ok(session["state"] == "up" && session["polling"] == false)
+        })?;
+    }
+    Ok(())
+}
+
+/// The gateway of a node's routes: FRR and BIRD announce the link-local address of an interface, too.
+fn gateway(node: &Node) -> String {
+    format!("fe80::42:acff:fe32:{}", node.name.trim_start_matches("node"))
+}
+
+fn expect_all_legs(lab: &Lab) -> Result<()> {
+    let all: Vec<String> = lab.nodes.iter().map(gateway).collect();
+    lab.expect_gateways("2004::1", &all, seconds(90)).map(drop)
+}
+
+fn both(node: &Node) -> Vec<String> {
+    vec![node.v4(), node.v6()]
+}
+
+/// When only the legs of `others` were left after `break_it`.
+fn leg_leaves(others: &[Node], watcher: &Watcher, break_it: impl FnOnce() -> Result<()>) -> Result<Instant> {
+    let wanted: BTreeSet<_> = others.iter().map(|node| rtnl::v6(&gateway(node))).collect::<Result<_>>()?;
+    watcher.forget();
+    break_it()?;
+    watcher.wait_for(&wanted, seconds(10))
+}
+
+#[test]
+fn a_peer_that_hangs_or_is_cut_off_loses_its_leg_within_the_detection_time() -> Result<()> {
+    let lab = Lab::with_nodes(2)?;
+    lab.add_service("2004::1")?;
+    let watcher = Watcher::start(&lab.host, rtnl::v6("2004::1")?)?;
+    let daemon = Daemon::start_as(&lab, &host("50ms"), Privileges::NetworkOnly)?;
+    let nodes = start_frr(&lab, "50")?;
+    expect_all_legs(&lab)?;
+    for node in &lab.nodes {
+        expect_up(&lab, &daemon, &both(node))?;
+    }
+    let peer = lab.nodes[0].v6();
+    let seen = session(&daemon, &peer)?;
+    assert_eq!(
+        (&seen["transmit_interval_us"], &seen["detection_time_us"]),
+        (&50_000.into(), &150_000.into())
+    );
+    assert_eq!(nodes[0].bfd_peer(HOST_V6)?["status"], "up");
+    assert!(daemon.ctl(&format!("show neighbors {peer}"))?.contains("BFD\n  State:              Up"));
+
+    // Frozen: TCP stays, the link stays, the kernel goes on answering for the node.
+    let before = Instant::now();
+    let gone = leg_leaves(&lab.nodes[1..], &watcher, || nodes[0].signal(Signal::SIGSTOP))?;
+    eprintln!(
+        "frozen: leg gone {:?} after SIGSTOP, detection time 150 ms",
+        gone.saturating_duration_since(before)
+    );
+    lab.until("the session is ended", seconds(5), || Ok(daemon.state(&peer)? != "established"))?;
+    let down = daemon.neighbor(&peer)?;
+    assert_eq!(down["last_down"]["reason"], "BFD down: no packet for 150 ms", "{down}");
+    assert_eq!(daemon.path(SERVICE, &peer)?, Value::Null, "nothing is kept of it");
+    nodes[0].signal(Signal::SIGCONT)?;
+    expect_all_legs(&lab)?;
+    expect_up(&lab, &daemon, &both(&lab.nodes[0]))?;
+
+    // Cut off: the port stays up and forwards nothing any more.
+    let port = lab.nodes[0].port();
+    let before = Instant::now();
+    let gone = leg_leaves(&lab.nodes[1..], &watcher, || {
+        lab.host.run(&format!("bridge link set dev {port} state 0")).map(drop)
+    })?;
+    eprintln!("cut off: leg gone {:?} after the command began", gone.saturating_duration_since(before));
+    assert!(daemon.log().contains("BFD failed: paths are out of use, the session ends"));
+    lab.host.run(&format!("bridge link set dev {port} state 3"))?;
+    expect_all_legs(&lab)?;
+    expect_up(&lab, &daemon, &both(&lab.nodes[0]))?;
+    let metrics = session(&daemon, &peer)?;
+    assert_eq!((&metrics["failures"], &metrics["send_errors"]), (&2.into(), &0.into()), "{metrics}");
+    Ok(())
+}
+
+/// How often bfdd has seen the session with the host fail.
+fn downs(frr: &Frr, peer: &str) -> Result<(i64, String)> {
+    let printed = frr.vtysh_of("bfdd", &["show bfd peers counters json"])?;
+    let all: Value = serde_json::from_str(&printed).with_context(|| printed.clone())?;
+    let all = all.as_array().cloned().unwrap_or_default();
+    let counters = all.into_iter().find(|counters| counters["peer"] == peer).unwrap_or_default();
+    let bgp = frr.json(&format!("show bgp neighbors {peer}"))?;
+    let flaps = bgp[peer]["connectionsDropped"].to_string();
+    Ok((counters["session-down"].as_i64().context("no counter of sessions down")?, flaps))
+}
+
+#[test]
+fn who_puts_a_session_down_by_hand_or_reloads_or_restarts_disturbs_nobody() -> Result<()> {
+    let lab = Lab::with_nodes(1)?;
+    lab.add_service("2004::1")?;
+    let mut daemon = Daemon::start_managed(&lab, &host("100ms"))?;
+    let nodes = start_frr(&lab, "100")?;
+    let (frr, peers) = (&nodes[0], both(&lab.nodes[0]));
+    expect_all_legs(&lab)?;
+    daemon.expect_established(&lab, &peers)?;
+    expect_up(&lab, &daemon, &peers)?;
+    let before = (downs(frr, HOST_V6)?, downs(frr, HOST_V4)?);
+
+    // Another process, twice by itself and once by the service manager.
+    for how in ["replace", "replace", "restart"] {
+        let begun = Instant::now();
+        if how == "restart" {
+            daemon.restart(&lab)?
+        } else {
+            daemon.replace(&lab)?
+        }
+        eprintln!("{how}: {:?}", begun.elapsed());
+        assert!(daemon.log().contains("BFD session goes on"), "{}", daemon.log());
+        expect_up(&lab, &daemon, &peers)?;
+        assert_eq!((downs(frr, HOST_V6)?, downs(frr, HOST_V4)?), before, "{how}\n{}", lab.explain());
+        assert_eq!(session(&daemon, &peers[1])?["failures"], 0);
+    }
+    // Other intervals: agreed on under way.
+    daemon.write_config(&host("200ms"))?;
+    daemon.ctl("reload")?;
+    lab.until("both ends have agreed on 200 ms", seconds(10), || {
+        let ours = session(&daemon, &peers[1])?;
+        let theirs = frr.bfd_peer(HOST_V6)?;
+        Ok(ours["detection_time_us"] == 600_000
+            && ours["polling"] == false
+            && theirs["remote-receive-interval"] == 200)
+    })?;
+    assert_eq!((downs(frr, HOST_V6)?, downs(frr, HOST_V4)?), before);
+
+    // Their hand: AdminDown is no failure.
+    frr.vtysh_of("bfdd", &["configure terminal", "bfd", "profile lab", "shutdown"])?;
+    for peer in &peers {
+        lab.until("our end is down and knows why", seconds(5), || {
+            let session = session(&daemon, peer)?;
+            Ok(session["state"] == "down" && session["remote"]["state"] != "up")
+        })?;
+        assert_eq!(daemon.state(peer)?, "established");
+        assert_eq!(session(&daemon, peer)?["failures"], 0);
+    }
+    frr.vtysh_of("bfdd", &["configure terminal", "bfd", "profile lab", "no shutdown"])?;
+    expect_up(&lab, &daemon, &peers)?;
+
+    let flaps = |peer: &str| Ok::<_, anyhow::Error>(downs(frr, peer)?.1);
+    assert_eq!((flaps(HOST_V6)?, flaps(HOST_V4)?), (before.0.1, before.1.1), "BGP went on throughout");
+    for peer in &peers {
+        assert_eq!(daemon.neighbor(peer)?["flaps"], 0);
+    }
+
+    // Our hand: without BFD, and with it again. FRR 8.4 ends its BGP session for our AdminDown, and comes back.
+    daemon.write_config(&host("200ms").replace("bfd =", "bfd = false #"))?;
+    assert!(daemon.ctl("reload")?.contains("bfd"));
+    lab.until("no session is left", seconds(5), || {
+        let ours = daemon.json("show bfd")?["sessions"] == Value::Array(Vec::new());
+        Ok(ours && frr.bfd_peer(HOST_V6)?["status"] != "up")
+    })?;
+    assert!(!daemon.log().contains("BFD session failed"), "{}", daemon.log());
+    daemon.write_config(&host("200ms"))?;
+    daemon.ctl("reload")?;
+    expect_up(&lab, &daemon, &peers)?;
+    daemon.expect_established(&lab, &peers)?;
+    eprintln!("FRR's sessions that ended by our AdminDown: {} and {}", flaps(HOST_V6)?, flaps(HOST_V4)?);
+    Ok(())
+}
+
+const BIRD: &str = r#"log stderr all;
+router id 172.50.0.2;
+protocol device { scan time 1; }
+protocol direct { ipv4; ipv6; interface "eth0"; }
+protocol bfd { interface "*" { min rx interval 50 ms; min tx interval 50 ms; idle tx interval 1 s; multiplier 3; }; }
+protocol static { ipv6; route 2004::1/128 unreachable; }
+filter own { if source = RTS_STATIC then accept; reject; }
+protocol bgp host6 { local 2001:3200:3200::2 as 64512; neighbor 2001:3200:3200::1 as 64513; bfd on; ipv6 { import all; export filter own; }; }
+protocol bgp host4 { local 172.50.0.2 as 64512; neighbor 172.50.0.1 as 64513; bfd on; ipv4 { import all; export none; }; }
+protocol bgp hostll { local fe80::42:acff:fe32:2 as 64512; neighbor fe80::1%eth0 as 64513; bfd on; ipv6 { import all; export none; }; }
+"#;
+
+#[test]
+fn bird_by_both_families_and_by_link_local_addresses() -> Result<()> {
+    let lab = Lab::with_nodes(1)?;
+    lab.add_service("2004::1")?;
+    let watcher = Watcher::start(&lab.host, rtnl::v6("2004::1")?)?;
+    let config = format!(
+        "{}\n[neighbor.\"fe80::42:acff:fe32:2\"]\npeer-group = \"nodes\"\ninterface = \"{BRIDGE}\"\n",
+        host("50ms")
+    );
+    let daemon = Daemon::start(&lab, &config)?;
+    let bird = Bird::start(&lab, &lab.nodes[0].namespace, BIRD)?;
+    expect_all_legs(&lab)?;
+    let link_local = format!("fe80::42:acff:fe32:2%{BRIDGE}");
+    let peers = [both(&lab.nodes[0]), vec![link_local]].concat();
+    daemon.expect_established(&lab, &peers)?;
+    expect_up(&lab, &daemon, &peers)?;
+    let shown = bird.ask("show bfd sessions")?;
+    assert_eq!(shown.matches("Up").count(), 3, "{shown}");
+    let before = Instant::now();
+    let gone = leg_leaves(&[], &watcher, || bird.signal(Signal::SIGSTOP))?;
+    eprintln!("BIRD frozen: route gone {:?} after SIGSTOP", gone.saturating_duration_since(before));
+    bird.signal(Signal::SIGCONT)?;
+    expect_all_legs(&lab)?;
+    expect_up(&lab, &daemon, &peers)?;
+    // Our hand: BIRD 2.0 ends its BGP sessions for our AdminDown; ours is no failure here.
+    daemon.write_config(&config.replace("bfd =", "bfd = false #"))?;
+    daemon.ctl("reload")?;
+    lab.until("BIRD has no session that is up", seconds(5), || {
+        Ok(!bird.ask("show bfd sessions")?.contains("Up"))
+    })?;
+    eprintln!("BIRD after our AdminDown:\n{}", bird.ask("show protocols")?);
+    Ok(())
+}
+
+/// Full graceful restart at both ends, and BFD.
+fn restarting(own: &str, rest: &str) -> String {
+    format!("[bgp]\n{own}\ngraceful-restart = {{ mode = \"full\" }}\n{rest}")
+}
+
+/// A peer whose agent hangs while its node goes on forwarding keeps its paths, stale, where graceful restart has it so; once
+/// the node is cut off as well, they are out of use.
+#[test]
+fn graceful_restart_bridges_a_hung_agent_but_no_node_that_is_cut_off() -> Result<()> {
+    // The other node keeps the bridge up.
+    let lab = Lab::with_nodes(2)?;
+    lab.add_service("2004::1")?;
+    let node = &lab.nodes[0];
+    let bfd = "bfd = { min-tx = \"50ms\", min-rx = \"50ms\" }";
+    let ours = restarting(
+        "asn = 64513\nrouter-id = \"172.50.0.1\"",
+        &format!("[neighbor.\"{}\"]\nremote-asn = 64512\nimport = \"all\"\n{bfd}\n", node.v6()),
+    );
+    let theirs = restarting(
+        "asn = 64512\nrouter-id = \"172.50.0.2\"\nnetworks = [\"2004::1/128\"]",
+        &format!(
+            "[neighbor.\"{HOST_V6}\"]\nremote-asn = 64513\nimport = \"none\"\nexport = \"all\"\n{bfd}\n[kernel]\ninstall = false\n"
+        ),
+    );
+    let watcher = Watcher::start(&lab.host, rtnl::v6("2004::1")?)?;
+    let daemon = Daemon::start(&lab, &ours)?;
+    let agent = Daemon::start_in(&lab, &node.namespace, "agent", &theirs)?;
+    let peer = node.v6();
+    daemon.expect_established(&lab, std::slice::from_ref(&peer))?;
+    expect_up(&lab, &daemon, std::slice::from_ref(&peer))?;
+    lab.expect_gateways("2004::1", &[gateway(node)], seconds(30))?;
+    signal(&agent, Signal::SIGSTOP)?;
+    lab.until("the session is ended", seconds(5), || Ok(daemon.state(&peer)? != "established"))?;
+    let down = daemon.neighbor(&peer)?;
+    let reason = down["last_down"]["reason"].as_str().unwrap_or_default().to_owned();
+    assert!(reason.starts_with("BFD down: no packet for 150 ms; the node answers"), "{down}");
+    lab.until("its path is stale", seconds(5), || Ok(!daemon.path(SERVICE, &peer)?.is_null()))?;
+    lab.expect_gateways("2004::1", &[gateway(node)], seconds(30))?;
+    signal(&agent, Signal::SIGCONT)?;
+    // It finds its own detection time over, and begins anew as well.
+    lab.until("both sessions are up and stay so", seconds(30), || {
+        let now = daemon.neighbor(&peer)?;
+        let lasts = |of: &Value| of["since_seconds"].as_u64().is_some_and(|seconds| seconds >= 2);
+        Ok(now["state"] == "established" && now["bfd"]["state"] == "up" && lasts(&now) && lasts(&now["bfd"]))
+    })?;
+    lab.expect_gateways("2004::1", &[gateway(node)], seconds(30))?;
+
+    let before = Instant::now();
+    let gone = leg_leaves(&[], &watcher, || {
+        lab.host.run(&format!("bridge link set dev {} state 0", node.port())).map(drop)
+    })?;
+    eprintln!("cut off: leg gone {:?} after the command began", gone.saturating_duration_since(before));
+    lab.until("the decision is shown", seconds(5), || {
+        let node = daemon.neighbor(&peer)?["node"].to_string();
+        Ok(node.contains("the node does not answer")
+            && node.contains("its session was ended and its paths removed"))
+    })?;
+    lab.host.run(&format!("bridge link set dev {} state 3", node.port()))?;
+    lab.expect_gateways("2004::1", &[gateway(node)], seconds(30))?;
+    Ok(())
+}
+
+/// Whoever has no BFD is a peer as ever: nothing waits for it, and nothing is sent to it but an offer a second.
+#[test]
+fn a_peer_without_bfd_is_a_peer_all_the_same() -> Result<()> {
+    let lab = Lab::with_nodes(1)?;
+    lab.add_service("2004::1")?;
+    let daemon = Daemon::start(&lab, &host("50ms"))?;
+    let _bird = Bird::start(&lab, &lab.nodes[0].namespace, &BIRD.replace("bfd on;", ""))?;
+    expect_all_legs(&lab)?;
+    let peer = lab.nodes[0].v6();
+    lab.until("some offers were made", seconds(10), || {
+        Ok(session(&daemon, &peer)?["sent"].as_u64() >= Some(3))
+    })?;
+    let seen = session(&daemon, &peer)?;
+    assert_eq!(
+        (&seen["state"], &seen["failures"], &seen["remote"]),
+        (&"down".into(), &0.into(), &Value::Null)
+    );
+    assert_eq!(seen["transmit_interval_us"], 1_000_000);
+    assert_eq!(daemon.neighbor(&peer)?["flaps"], 0);
+    Ok(())
+}
+
+fn signal(daemon: &Daemon, signal: Signal) -> Result<()> {
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(daemon.pid()), signal).context("a signal to the agent")
+}
