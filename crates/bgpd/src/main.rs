@@ -18,6 +18,8 @@ use tracing::{debug, error, warn};
 /// runtime's own 61 would keep a session with one change waiting for that many.
 const EVENT_INTERVAL: u32 = 2;
 
+/// Huge pages are switched off by its feature `no_thp`, before the first allocation: they are cleared and counted whole, and
+/// would be a third of the memory of a whole table, for nothing.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
@@ -61,11 +63,6 @@ fn run(options: Options) -> anyhow::Result<ExitCode> {
     log::start(&level).map_err(|error| anyhow::anyhow!("the log filter {level:?} does not work: {error}"))?;
     for line in loaded.warnings.lines() {
         warn!("{line}");
-    }
-    // The allocator asks for huge pages, which are cleared and counted whole: a third of the memory of a whole table would
-    // be for nothing. It works as well without.
-    if let Err(error) = nix::sys::prctl::set_thp_disable(true) {
-        warn!(%error, "huge pages stay on; the daemon will take more memory than it needs");
     }
     let socket = options.control_socket.clone().unwrap_or_else(|| loaded.config.control.socket.clone());
     let user = options.user.clone().or_else(|| loaded.config.process.user.clone());
