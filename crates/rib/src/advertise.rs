@@ -15,7 +15,6 @@ use crate::export::{Best, Exports};
 use crate::forwarding::Forwardings;
 use crate::group::Group;
 use crate::handover;
-use crate::interned::NONE;
 use crate::peer::{EndOfRib, PeerOut};
 use crate::refresh;
 use crate::rib::Rib;
@@ -32,9 +31,8 @@ impl Rib {
     /// nothing is written meanwhile, and there is no more. End-of-RIB comes for every family when the first routes are out, also where there are
     /// none.
     pub fn next_update(&mut self, id: PeerId, out: &mut BytesMut, limit: usize) -> bool {
-        let Some(Some(peer)) = self.places.get(&id).and_then(|place| self.peers.get_mut(*place)) else {
-            return false;
-        };
+        let Some(place) = self.places.get(&id).copied() else { return false };
+        let Some(Some(peer)) = self.peers.get_mut(place) else { return false };
         let encode = peer.settings.encode;
         for family in Family::ALL {
             let state = &mut peer.families[family].out;
@@ -45,7 +43,7 @@ impl Rib {
                 continue;
             }
             let mut writer = Writer {
-                peer: id,
+                place,
                 family,
                 encode,
                 state,
@@ -90,7 +88,8 @@ impl Rib {
 
 /// One peer and family while it pulls.
 struct Writer<'a> {
-    peer: PeerId,
+    /// Of the peer.
+    place: usize,
     family: Family,
     encode: EncodeContext,
     state: &'a mut PeerOut,
@@ -141,9 +140,10 @@ impl Writer<'_> {
     /// What the peer is to have for a prefix now; nothing where it came from the peer itself.
     fn desired(&self, id: u32) -> Option<Best> {
         let entry = self.table.entry(id);
-        let set = self.group.as_ref()?.cells.get(id).set();
-        let announced = set != NONE && entry.best_peer != self.peer;
-        announced.then(|| Best { set, source: self.forwardings.source(entry.forwarding) })
+        if entry.best_place.is(self.place) {
+            return None;
+        }
+        self.group.as_ref()?.announced(id, entry.best(self.forwardings)?, self.from)
     }
 
     /// By what a batch is sorted: the same for all that is announced alike.

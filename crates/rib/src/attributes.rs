@@ -1,16 +1,17 @@
 //! Attribute sets as received, each held once with its next hop.
 //!
 //! The key is the canonical octets of the UPDATE, so a set is interned once for each UPDATE and never parsed twice: what
-//! the checks and the selection look at is drawn out when a set is first seen.
+//! the checks and the selection look at most is drawn out when a set is first seen. The octets themselves are in an arena.
 
 use std::hash::BuildHasher;
 
 use bgp_wire::attribute::as_path::{self, SegmentKind};
-use bgp_wire::attribute::{AttributeSlice, Origin, RawAttribute, StoredAttributes, link_bandwidth};
+use bgp_wire::attribute::{AttributeSlice, Origin, RawAttribute, link_bandwidth};
 use bgp_wire::iana::attribute as code;
 use bgp_wire::iana::community::{LLGR_STALE, NO_LLGR};
 use bgp_wire::{Asn, AttributeBytes, RouterId, ScopedNextHop};
 
+use crate::arena::{Arena, Owners, Spot};
 use crate::interned::{Interned, NONE};
 use crate::next_hops::NextHops;
 use crate::seed::Seed;
@@ -32,20 +33,18 @@ pub(crate) enum Scope {
     Nobody,
 }
 
-/// What the checks and the selection look at, drawn out once: 20 octets. What only reflected routes have is read when it
-/// is asked for.
+/// Parts of the index: of a million sets one has a thousand.
+const SHARDS: usize = 1024;
+
+/// What the checks and the selection look at, drawn out once: 12 octets. What few routes have is read when it is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub(crate) struct Summary {
-    /// Zero without.
-    pub(crate) med: u32,
-    /// Meaningless without its flag.
-    local_pref: u32,
     /// Meaningless without its flag.
     neighbor_as: u32,
     /// For selection; the longest that a message can hold fits.
     path_len: u16,
-    /// How often our own AS is in the AS_PATH.
     flags: u16,
+    /// How often our own AS is in the AS_PATH.
     pub(crate) own_as: u8,
     origin: Origin,
 }
@@ -59,6 +58,7 @@ const NOBODY: u16 = 1 << 5;
 const HAS_BANDWIDTH: u16 = 1 << 6;
 const LONG_STALE: u16 = 1 << 7;
 const NOT_FOR_LONG: u16 = 1 << 8;
+const HAS_MED: u16 = 1 << 9;
 
 impl Summary {
     fn new(set: AttributeSlice<'_>, us: Asn) -> Self {
@@ -67,18 +67,14 @@ impl Summary {
     }
 
     fn with(mut self, attribute: &RawAttribute<'_>, us: Asn) -> Self {
-        let number = attribute.value.first_chunk().map_or(0, |octets| u32::from_be_bytes(*octets));
         match attribute.code {
             code::ORIGIN => {
                 let origin = attribute.value.first().copied().and_then(Origin::from_octet);
                 self.origin = origin.unwrap_or_default();
             }
             code::AS_PATH => self.take_path(attribute.value, us),
-            code::MED => self.med = number,
-            code::LOCAL_PREF => {
-                self.local_pref = number;
-                self.flags |= HAS_LOCAL_PREF;
-            }
+            code::MED => self.flags |= HAS_MED,
+            code::LOCAL_PREF => self.flags |= HAS_LOCAL_PREF,
             code::COMMUNITIES => {
                 for community in attribute.value.as_chunks().0 {
                     self.flags |= match u32::from_be_bytes(*community) {
@@ -122,10 +118,6 @@ impl Summary {
 
     fn has(&self, flag: u16) -> bool {
         self.flags & flag != 0
-    }
-
-    pub(crate) fn local_pref(&self) -> Option<u32> {
-        self.has(HAS_LOCAL_PREF).then_some(self.local_pref)
     }
 
     pub(crate) fn neighbor_as(&self) -> Option<Asn> {
@@ -198,17 +190,42 @@ impl Reflection {
     }
 }
 
-/// One set.
-#[derive(Debug)]
-pub(crate) struct AttributeSet {
-    octets: StoredAttributes,
+/// One set; it holds its next hop.
+#[derive(Clone, Copy, Debug)]
+struct Stored {
+    spot: Spot,
+    hop: u32,
+    summary: Summary,
+}
+
+impl Owners for Interned<Stored> {
+    fn spot(&mut self, owner: u32) -> Option<&mut Spot> {
+        self.get_mut(owner).map(|set| &mut set.spot)
+    }
+}
+
+/// One set, borrowed; its octets are not looked at before something of them is asked for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct AttributeSet<'a> {
+    arena: &'a Arena,
+    spot: Spot,
     pub(crate) hop: u32,
     pub(crate) summary: Summary,
 }
 
-impl AttributeSet {
-    pub(crate) fn octets(&self) -> AttributeSlice<'_> {
-        self.octets.as_slice()
+impl<'a> AttributeSet<'a> {
+    pub(crate) fn octets(&self) -> AttributeSlice<'a> {
+        AttributeSlice::of_octets(self.arena.get(self.spot))
+    }
+
+    /// LOCAL_PREF, if it is there.
+    pub(crate) fn local_pref(&self) -> Option<u32> {
+        if self.summary.has(HAS_LOCAL_PREF) { self.number(code::LOCAL_PREF) } else { None }
+    }
+
+    /// MULTI_EXIT_DISC; zero without.
+    pub(crate) fn med(&self) -> u32 {
+        if self.summary.has(HAS_MED) { self.number(code::MED).unwrap_or(0) } else { 0 }
     }
 
     /// What a route reflector has added.
@@ -225,34 +242,39 @@ impl AttributeSet {
         }
     }
 
-    fn as_path(&self) -> &[u8] {
+    fn as_path(&self) -> &'a [u8] {
         self.value(code::AS_PATH)
     }
 
-    fn value(&self, code: u8) -> &[u8] {
+    fn number(&self, code: u8) -> Option<u32> {
+        self.value(code).first_chunk().map(|octets| u32::from_be_bytes(*octets))
+    }
+
+    fn value(&self, code: u8) -> &'a [u8] {
         let found = self.octets().iter().find(|attribute| attribute.code == code);
         found.map_or(&[], |attribute| attribute.value)
     }
 }
 
-/// See the module. A set holds its next hop.
+/// See the module.
 #[derive(Debug)]
 pub(crate) struct AttributeSets {
-    sets: Interned<AttributeSet>,
+    sets: Interned<Stored>,
+    arena: Arena,
     seed: Seed,
     us: Asn,
 }
 
 impl AttributeSets {
     pub(crate) fn new(seed: Seed, us: Asn) -> Self {
-        Self { sets: Interned::default(), seed, us }
+        Self { sets: Interned::new(SHARDS), arena: Arena::default(), seed, us }
     }
 
     pub(crate) fn len(&self) -> usize {
         self.sets.len()
     }
 
-    /// The id of this set, with one more holder.
+    /// The id of this set, with one more holder; [`NONE`] where there is no room for another one.
     pub(crate) fn intern(
         &mut self,
         octets: &AttributeBytes,
@@ -261,28 +283,40 @@ impl AttributeSets {
     ) -> u32 {
         let hop = hops.intern(next_hop);
         let octets = octets.as_slice();
-        let hash = self.seed.hash_one((octets, hop));
-        if let Some(id) = self.sets.hold_same(hash, |set| set.hop == hop && set.octets() == octets) {
+        let (hash, arena) = (hash(self.seed, octets, hop), &self.arena);
+        let same = |set: &Stored| set.hop == hop && arena.get(set.spot) == octets.octets();
+        if let Some(id) = self.sets.hold_same(hash, same) {
             hops.release(hop);
             return id;
         }
-        let summary = Summary::new(octets, self.us);
-        self.sets.add(hash, AttributeSet { octets: octets.to_stored(), hop, summary })
+        let Some(spot) = self.arena.store(self.sets.next_id(), octets.octets()) else {
+            hops.release(hop);
+            return NONE;
+        };
+        self.sets.add(hash, Stored { spot, hop, summary: Summary::new(octets, self.us) })
     }
 
     /// The id of this set with one community more, held once more; the same set where there is none.
     pub(crate) fn with_community(&mut self, id: u32, community: u32, hops: &mut NextHops) -> u32 {
-        let found = self.sets.get(id).and_then(|set| Some((set.octets().parse(), hops.key(set.hop)?)));
+        let found = self.get(id).and_then(|set| Some((set.octets().parse(), hops.key(set.hop)?)));
         let Some((mut attributes, next_hop)) = found else {
             self.hold(id);
             return id;
         };
         attributes.communities.push(community);
-        self.intern(&attributes.to_bytes(), next_hop, hops)
+        match self.intern(&attributes.to_bytes(), next_hop, hops) {
+            NONE => {
+                self.hold(id);
+                id
+            }
+            changed => changed,
+        }
     }
 
-    pub(crate) fn get(&self, id: u32) -> Option<&AttributeSet> {
-        self.sets.get(id)
+    #[inline]
+    pub(crate) fn get(&self, id: u32) -> Option<AttributeSet<'_>> {
+        let Stored { spot, hop, summary } = *self.sets.get(id)?;
+        Some(AttributeSet { arena: &self.arena, spot, hop, summary })
     }
 
     pub(crate) fn life(&self, id: u32) -> u32 {
@@ -293,12 +327,19 @@ impl AttributeSets {
         self.sets.hold(id, 1);
     }
 
+    pub(crate) fn hold_times(&mut self, id: u32, times: u32) {
+        self.sets.hold(id, times);
+    }
+
     #[inline]
     pub(crate) fn release(&mut self, id: u32, hops: &mut NextHops) {
+        let Self { sets, arena, seed, .. } = self;
+        let hash_of = |set: &Stored| hash(*seed, AttributeSlice::of_octets(arena.get(set.spot)), set.hop);
         if id != NONE
-            && let Some(set) = self.sets.release(id)
+            && let Some(set) = sets.release(id, hash_of)
         {
             hops.release(set.hop);
+            arena.drop(set.spot, sets);
         }
     }
 
@@ -312,6 +353,10 @@ impl AttributeSets {
             _ => false,
         }
     }
+}
+
+fn hash(seed: Seed, octets: AttributeSlice<'_>, hop: u32) -> u64 {
+    seed.hash_one((octets.octets(), hop))
 }
 
 #[cfg(test)]

@@ -20,7 +20,7 @@ pub(crate) const DEFAULT_LOCAL_PREF: u32 = 100;
 /// What holds for every prefix of the set.
 pub(crate) fn refusal_of_set(
     settings: &PeerSettings,
-    set: &AttributeSet,
+    set: &AttributeSet<'_>,
     hops: &NextHops,
     us: RouterId,
 ) -> Option<Refusal> {
@@ -59,7 +59,7 @@ fn next_hop_fault(settings: &PeerSettings, hop: u32, hops: &NextHops) -> Option<
 pub(crate) fn refusal_of_policy(
     settings: &PeerSettings,
     prefix: Prefix,
-    set: &AttributeSet,
+    set: &AttributeSet<'_>,
 ) -> Option<Refusal> {
     match (&settings.import, settings.kind) {
         (Some(policy), _) => match policy.evaluate(prefix, set.octets()) {
@@ -74,9 +74,17 @@ pub(crate) fn refusal_of_policy(
 }
 
 /// [`refusal_of_policy`] without the reason.
-pub(crate) fn policy_accepts(settings: &PeerSettings, prefix: Prefix, set: &AttributeSet) -> bool {
+pub(crate) fn policy_accepts(settings: &PeerSettings, prefix: Prefix, set: &AttributeSet<'_>) -> bool {
     match (&settings.import, settings.kind) {
         (Some(policy), _) => policy.accepts(prefix, set.octets()),
+        (None, kind) => kind == PeerKind::Internal,
+    }
+}
+
+/// Whether import policy accepts everything, whatever it is.
+pub(crate) fn accepts_all(settings: &PeerSettings) -> bool {
+    match (&settings.import, settings.kind) {
+        (Some(policy), _) => *policy == Policy::All,
         (None, kind) => kind == PeerKind::Internal,
     }
 }
@@ -95,18 +103,18 @@ pub(crate) fn export_policy(settings: &PeerSettings) -> Option<Policy> {
 
 /// How a path does in the rounds of the selection before MULTI_EXIT_DISC; less is better. There each path stands for itself:
 /// one that does worse than another is out, and nobody else stays or goes for its sake.
-pub(crate) fn standing(kind: PeerKind, set: &AttributeSet) -> impl Ord + use<> {
+pub(crate) fn standing(kind: PeerKind, set: &AttributeSet<'_>) -> impl Ord + use<> {
     let summary = &set.summary;
     (summary.llgr_stale(), Reverse(local_pref(kind, set)), summary.path_len(), summary.origin())
 }
 
 /// The degree of preference, RFC 4271 section 9.1.1.
-pub(crate) fn local_pref(kind: PeerKind, set: &AttributeSet) -> u32 {
+pub(crate) fn local_pref(kind: PeerKind, set: &AttributeSet<'_>) -> u32 {
     match kind {
         // "If the route is learned from an external peer, then the local BGP speaker computes the degree of preference":
         // what LOCAL_PREF it may have sent is not looked at. RFC 8326 section 4.2 wants zero before a shutdown.
         PeerKind::External if set.summary.graceful_shutdown() => 0,
         PeerKind::External => DEFAULT_LOCAL_PREF,
-        PeerKind::Internal => set.summary.local_pref().unwrap_or(DEFAULT_LOCAL_PREF),
+        PeerKind::Internal => set.local_pref().unwrap_or(DEFAULT_LOCAL_PREF),
     }
 }

@@ -18,17 +18,16 @@ use crate::forwarding::{Forwarding, RouteSource};
 use crate::interned::NONE;
 use crate::peer::{Pace, Peer};
 use crate::rib::Rib;
-use crate::table::{Orphan, Places};
+use crate::table::{Orphan, Place, Places};
 
 /// A change of the best path of a prefix.
 #[derive(Clone, Copy, Debug)]
 struct Change {
-    /// Where the former best path came from.
-    was: RouteSource,
+    was: Option<Best>,
     best: Option<Best>,
     /// Two peers between which it moved: for them the same announcement begins or ends to be one that would go back to
     /// where it came from.
-    moved: Option<[PeerId; 2]>,
+    moved: Option<[Place; 2]>,
     pace: Pace,
 }
 
@@ -104,10 +103,10 @@ impl Rib {
         Some(Candidate {
             source: peer.source(),
             llgr_stale: summary.llgr_stale(),
-            local_pref: checks::local_pref(peer.settings.kind, set),
+            local_pref: checks::local_pref(peer.settings.kind, &set),
             path_len: summary.path_len(),
             origin: summary.origin(),
-            med: summary.med,
+            med: set.med(),
             neighbor_as: summary.neighbor_as(),
             interior_cost,
             router_id: reflection.originator.unwrap_or(peer.settings.router_id.bits()),
@@ -154,15 +153,21 @@ impl Rib {
         decision::select(candidates, &multipath)
     }
 
+    /// What the peer in a place has announced.
+    #[inline]
+    fn cell(&self, place: usize, family: Family, id: u32) -> Cell {
+        self.peer(place).map_or(Cell::NONE, |peer| peer.families[family].received.get(id))
+    }
+
     fn decide_prefix(&mut self, family: Family, id: u32, pace: Pace) {
         let (may_have, mut have) = (self.tables[family].entry(id).paths, Places::NOWHERE);
-        let mut paths: SmallVec<[(usize, Cell); 8]> = SmallVec::new();
+        // Of most prefixes there is one path.
+        let (mut single, mut others) = (None, false);
         for place in may_have.iter(self.peers.len()) {
-            let Some(peer) = self.peer(place) else { continue };
-            let cell = peer.families[family].received.get(id);
+            let cell = self.cell(place, family, id);
             if !cell.is_none() {
                 have.add(place);
-                paths.push((place, cell));
+                others = single.replace((place, cell)).is_some() || others;
             }
         }
         if have != may_have
@@ -170,18 +175,19 @@ impl Rib {
         {
             entry.paths = have;
         }
-        if let [(place, cell)] = paths.as_slice()
+        if let (Some((place, cell)), false) = (single, others)
             && self.tables[family].local.len() == 0
         {
-            return self.decide_single(family, id, *place, *cell, pace);
+            return self.decide_single(family, id, place, cell, pace);
         }
         let mut candidates = std::mem::take(&mut self.scratch);
         candidates.clear();
         candidates.extend(self.local_candidate(family, id));
         // Peers whose path is marked as used until now.
         let mut before: SmallVec<[usize; 8]> = SmallVec::new();
-        for (place, cell) in paths {
+        for place in have.iter(self.peers.len()) {
             let Some(peer) = self.peer(place) else { continue };
+            let cell = peer.families[family].received.get(id);
             if cell.used() {
                 before.push(place);
             }
@@ -198,7 +204,8 @@ impl Rib {
         let source = used.first().map_or(RouteSource::Local, |best| best.source);
         let weights = self.weights(used);
         let forwarding = self.forwardings.intern(hops, weights, source, &mut self.hops);
-        let best = used.first().map(|best| (best.peer, Best { set: best.set, source: best.source }));
+        let best =
+            used.first().map(|best| (Place::of(best.place), Best { set: best.set, source: best.source }));
         self.install(family, id, best, forwarding, pace);
         self.scratch = candidates;
     }
@@ -206,13 +213,13 @@ impl Rib {
     /// The decision where there is one path: it is the best, if it is usable.
     fn decide_single(&mut self, family: Family, id: u32, place: usize, cell: Cell, pace: Pace) {
         let Some(peer) = self.peer(place) else { return };
-        let (peer, source) = (peer.id, peer.source());
+        let source = peer.source();
         let hop = self.sets.get(cell.set()).map_or(NONE, |set| set.hop);
         let usable = !cell.refused() && self.hops.metric(hop).is_some();
         if cell.used() != usable {
             self.set_used(family, id, place, usable);
         }
-        let best = usable.then_some((peer, Best { set: cell.set(), source }));
+        let best = usable.then_some((Place::of(place), Best { set: cell.set(), source }));
         let forwarding = if usable { self.forwardings.intern_one(hop, source, &mut self.hops) } else { NONE };
         self.install(family, id, best, forwarding, pace);
     }
@@ -242,23 +249,15 @@ impl Rib {
 
     /// Loc-RIB: takes in the result, one hold of `forwarding` included, and marks the prefix for those downstream for whom
     /// something has changed.
-    fn install(
-        &mut self,
-        family: Family,
-        id: u32,
-        best: Option<(PeerId, Best)>,
-        forwarding: u32,
-        pace: Pace,
-    ) {
-        let (peer, set) = best.map_or((PeerId::LOCAL, NONE), |(peer, best)| (peer, best.set));
+    fn install(&mut self, family: Family, id: u32, best: Option<(Place, Best)>, forwarding: u32, pace: Pace) {
+        let (place, set) = best.map_or((Place::LOCAL, NONE), |(place, best)| (place, best.set));
         let table = &mut self.tables[family];
-        let before = table.entry(id);
-        let was = self.forwardings.source(before.forwarding);
+        let Some(entry) = table.entry_mut(id) else { return };
+        let before = *entry;
+        (entry.best_place, entry.best_set) = (place, set);
+        let was = before.best(&self.forwardings);
         if before.best_set != set {
             self.sets.hold(set);
-        }
-        if let Some(entry) = table.entry_mut(id) {
-            (entry.best_peer, entry.best_set) = (peer, set);
         }
         match (before.best_set == NONE, set == NONE) {
             (true, false) => {
@@ -272,9 +271,9 @@ impl Rib {
             (true, true) | (false, false) => {}
         }
         table.forward(id, forwarding, &mut self.forwardings, &mut self.hops);
-        if (before.best_peer, before.best_set) != (peer, set) {
-            let back = [before.best_peer, peer];
-            let moved = before.best_set != NONE && set != NONE && before.best_peer != peer;
+        if (before.best_place, before.best_set) != (place, set) {
+            let back = [before.best_place, place];
+            let moved = before.best_set != NONE && set != NONE && before.best_place != place;
             let best = best.map(|(_, best)| best);
             let change = Change { was, best, moved: moved.then_some(back), pace };
             self.export(family, id, &change);
@@ -299,21 +298,35 @@ impl Rib {
 
     fn export_to(&mut self, family: Family, at: usize, id: u32, change: &Change) {
         let table = &mut self.tables[family];
-        let Some(prefix) = table.prefixes.prefix(id) else { return };
         let Some(mut group) = table.take_group(Some(at)) else { return };
         let from = Exports { sets: &self.sets, hops: &self.hops, local_asn: self.config.local_asn };
-        let new = change.best.filter(|best| from.announces(&group.profile, prefix, *best));
-        let old = group.cells.get(id).set();
-        let old = (old != NONE).then_some(Best { set: old, source: change.was });
+        let (old, new) = match &group.cells {
+            Some(cells) => {
+                let set = cells.get(id).set();
+                let source = change.was.map_or(RouteSource::Local, |was| was.source);
+                let announces = |best: &Best| {
+                    let prefix = table.prefixes.prefix(id);
+                    prefix.is_some_and(|prefix| from.announces(&group.profile, prefix, *best))
+                };
+                let old = Some(Best { set, source }).filter(|old| old.set != NONE);
+                (old, change.best.filter(announces))
+            }
+            None => {
+                let passes = |best: &Best| from.passes(&group.profile, *best);
+                (change.was.filter(passes), change.best.filter(passes))
+            }
+        };
         let same = match (old, new) {
             (Some(old), Some(new)) => group.same(old, new, from),
             (None, None) => true,
             (Some(_), None) | (None, Some(_)) => false,
         };
         let set = |best: Option<Best>| best.map_or(NONE, |best| best.set);
-        if set(new) != set(old) {
+        if let Some(cells) = &mut group.cells
+            && set(new) != set(old)
+        {
             self.sets.hold(set(new));
-            table.replace(&mut group.cells, id, Cell::new(set(new)));
+            table.replace(cells, id, Cell::new(set(new)));
             self.sets.release(set(old), &mut self.hops);
         }
         if !same || change.moved.is_some() {
@@ -321,7 +334,7 @@ impl Rib {
         }
         for place in &group.members {
             let Some(Some(peer)) = self.peers.get_mut(*place) else { continue };
-            let turned = change.moved.is_some_and(|peers| peers.contains(&peer.id));
+            let turned = change.moved.is_some_and(|places| places.iter().any(|at| at.is(*place)));
             if (!same || turned) && peer.families[family].out.wait(id, change.pace) {
                 table.hold(id);
             }
@@ -341,12 +354,11 @@ impl Rib {
                 let table = &self.tables[family];
                 let entry = table.entry(id);
                 next = id.checked_add(1).filter(|next| (*next as usize) < table.ids());
-                if entry.best_set != NONE {
-                    // Not asked of the peer: it may be gone, and back with the same route before the prefix is decided,
-                    // and then nothing changes that would be exported.
-                    let source = self.forwardings.source(entry.forwarding);
-                    let best = Some(Best { set: entry.best_set, source });
-                    let change = Change { was: source, best, moved: None, pace: Pace::Bulk };
+                // Not asked of the peer: it may be gone, and back with the same route before the prefix is decided, and
+                // then nothing changes that would be exported.
+                let best = entry.best(&self.forwardings);
+                if best.is_some() {
+                    let change = Change { was: best, best, moved: None, pace: Pace::Bulk };
                     self.export_to(family, at, id, &change);
                 }
                 left -= 1;
@@ -372,8 +384,8 @@ impl Rib {
                 let Some(cell) = state.received.get_mut(at) else { continue };
                 let refused = match (table.prefixes.prefix(at), sets.get(cell.set())) {
                     (Some(prefix), Some(set)) => {
-                        !checks::policy_accepts(settings, prefix, set)
-                            || checks::refusal_of_set(settings, set, hops, us).is_some()
+                        !checks::policy_accepts(settings, prefix, &set)
+                            || checks::refusal_of_set(settings, &set, hops, us).is_some()
                     }
                     _ => true,
                 };
@@ -391,14 +403,17 @@ impl Rib {
     /// Finds some of what peers are to be told that are to be told everything.
     fn catch_up(&mut self, family: Family, budget: usize) {
         let table = &mut self.tables[family];
+        let from = Exports { sets: &self.sets, hops: &self.hops, local_asn: self.config.local_asn };
         for out in self.peers.iter_mut().flatten().map(|peer| &mut peer.families[family].out) {
             let Some(first) = out.caught_up_to else { continue };
             let group = table.take_group(out.group);
             let (mut id, mut left) = (first, budget);
             while left > 0 && (id as usize) < table.ids() {
                 left -= 1;
-                let announced = group.as_ref().is_some_and(|group| !group.cells.get(id).is_none());
-                if (announced || out.sent.contains(id)) && out.pending.insert(id) {
+                let best = table.entry(id).best(&self.forwardings);
+                let announced =
+                    group.as_ref().zip(best).and_then(|(group, best)| group.announced(id, best, from));
+                if (announced.is_some() || out.sent.contains(id)) && out.pending.insert(id) {
                     table.hold(id);
                 }
                 id += 1;

@@ -42,6 +42,12 @@ pub(crate) struct Exports<'a> {
 impl Exports<'_> {
     /// Whether peers of `profile` get the route.
     pub(crate) fn announces(&self, profile: &Profile, prefix: Prefix, best: Best) -> bool {
+        let accepts = |set: AttributeSet<'_>| profile.policy.accepts(prefix, set.octets());
+        self.passes(profile, best) && self.sets.get(best.set).is_some_and(accepts)
+    }
+
+    /// Whether they get it if policy does not mind.
+    pub(crate) fn passes(&self, profile: &Profile, best: Best) -> bool {
         let Some(set) = self.sets.get(best.set) else { return false };
         let kept_back = match profile.kind {
             PeerKind::External => set.summary.scope() != Scope::Any,
@@ -52,16 +58,15 @@ impl Exports<'_> {
             }
         };
         let kept_back = kept_back || (set.summary.llgr_stale() && !profile.long_lived);
-        !kept_back
-            && profile.policy.accepts(prefix, set.octets())
-            && self.next_hop(profile, set.hop, best.source).is_some()
+        // Where we have an address of our own, there is something to give in any case.
+        !kept_back && (profile.next_hop.is_some() || self.next_hop(profile, set.hop, best.source).is_some())
     }
 
     /// What peers of `profile` get, as values.
     pub(crate) fn values(&self, profile: &Profile, best: Best) -> Option<(PathAttributes, NextHop)> {
         let set = self.sets.get(best.set)?;
         let next_hop = self.next_hop(profile, set.hop, best.source)?;
-        let preference = preference(profile.kind, set, best.source);
+        let preference = preference(profile.kind, &set, best.source);
         Some((rewrite(set.octets().parse(), preference, self.local_asn), next_hop))
     }
 
@@ -69,7 +74,7 @@ impl Exports<'_> {
     pub(crate) fn write(&self, profile: &Profile, best: Best, out: &mut AttributeBuffer) -> Option<NextHop> {
         let set = self.sets.get(best.set)?;
         let next_hop = self.next_hop(profile, set.hop, best.source)?;
-        write(set.octets(), preference(profile.kind, set, best.source), self.local_asn, out);
+        write(set.octets(), preference(profile.kind, &set, best.source), self.local_asn, out);
         Some(next_hop)
     }
 
@@ -94,12 +99,12 @@ fn next_hop_for(profile: &Profile, received: NextHop, source: RouteSource) -> Op
 
 /// LOCAL_PREF as a peer of that kind gets it; `None` for an external one. "A BGP speaker SHALL include this attribute in
 /// all UPDATE messages that it sends to other internal peers", as what it has computed for an external route.
-fn preference(kind: PeerKind, set: &AttributeSet, source: RouteSource) -> Option<u32> {
+fn preference(kind: PeerKind, set: &AttributeSet<'_>, source: RouteSource) -> Option<u32> {
     (kind == PeerKind::Internal).then(|| match source {
         // RFC 8326 section 4.2: what comes from an external peer that shuts down is the last choice in the whole AS.
         RouteSource::External if set.summary.graceful_shutdown() => 0,
         RouteSource::External => DEFAULT_LOCAL_PREF,
-        RouteSource::Internal | RouteSource::Local => set.summary.local_pref().unwrap_or(DEFAULT_LOCAL_PREF),
+        RouteSource::Internal | RouteSource::Local => set.local_pref().unwrap_or(DEFAULT_LOCAL_PREF),
     })
 }
 

@@ -13,6 +13,9 @@ use crate::interned::{Interned, NONE};
 use crate::next_hops::NextHops;
 use crate::seed::Seed;
 
+/// Parts of the index: most prefixes share a few sets.
+const SHARDS: usize = 16;
+
 /// Where packets to a prefix go.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Forwarding {
@@ -75,7 +78,7 @@ pub(crate) struct Forwardings {
 
 impl Forwardings {
     pub(crate) fn new(seed: Seed) -> Self {
-        Self { sets: Interned::default(), seed, last: (NONE, RouteSource::Local, NONE) }
+        Self { sets: Interned::new(SHARDS), seed, last: (NONE, RouteSource::Local, NONE) }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -116,7 +119,7 @@ impl Forwardings {
         } else {
             (hops, weights) = weighed(&hops, &weights);
         }
-        let hash = self.seed.hash_one((&hops, source));
+        let hash = self.seed.hash_one((hops.as_slice(), source));
         let same = |set: &Set| set.hops == hops && set.weights == weights && set.source == source;
         if let Some(id) = self.sets.hold_same(hash, same) {
             return id;
@@ -128,7 +131,8 @@ impl Forwardings {
     #[inline]
     pub(crate) fn release(&mut self, id: u32, table: &mut NextHops) {
         if id != NONE
-            && let Some(set) = self.sets.release(id)
+            && let Some(set) =
+                self.sets.release(id, |set| self.seed.hash_one((set.hops.as_slice(), set.source)))
         {
             set.hops.iter().for_each(|hop| table.release(*hop));
         }

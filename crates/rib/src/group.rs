@@ -1,7 +1,7 @@
 //! Update groups: peers that are told the same share one Adj-RIB-Out.
 //!
 //! A group holds one id for each prefix, the attribute set of the route that is announced, so policy runs once and not once
-//! for each peer. What a set becomes on the way out is worked out when it is written, and the last of it are kept
+//! for each peer; where the policy lets everything pass, what the Loc-RIB holds says as much. What a set becomes on the way out is worked out when it is written, and the last of it are kept
 //! (`rewritten`). What differs from peer to peer, that a route does not go back to where it came from and what has been
 //! sent already, is found when the peer pulls.
 
@@ -12,6 +12,7 @@ use crate::checks;
 use crate::column::Column;
 use crate::config::PeerSettings;
 use crate::export::{self, Best, Exports};
+use crate::interned::NONE;
 use crate::rewritten::Rewritten;
 use crate::seed::Seed;
 
@@ -55,8 +56,8 @@ impl Profile {
 #[derive(Debug)]
 pub(crate) struct Group {
     pub(crate) profile: Profile,
-    /// For each prefix the attribute set that is announced, held.
-    pub(crate) cells: Column,
+    /// For each prefix the attribute set that is announced, held; nothing of its own where no policy looks at prefixes.
+    pub(crate) cells: Option<Column>,
     /// Places of its peers.
     pub(crate) members: Vec<usize>,
     pub(crate) rewritten: Rewritten,
@@ -68,13 +69,23 @@ pub(crate) struct Group {
 
 impl Group {
     pub(crate) fn new(profile: Profile, seed: Seed) -> Self {
+        let cells = (profile.policy != Policy::All).then(|| Column::new(seed));
         Self {
             profile,
-            cells: Column::new(seed),
+            filling: cells.is_some().then_some(0),
+            cells,
             members: Vec::new(),
             rewritten: Rewritten::new(seed),
             version: 0,
-            filling: Some(0),
+        }
+    }
+
+    /// What is announced of a prefix with this best path.
+    #[inline]
+    pub(crate) fn announced(&self, id: u32, best: Best, from: Exports<'_>) -> Option<Best> {
+        match &self.cells {
+            Some(cells) => Some(Best { set: cells.get(id).set(), ..best }).filter(|best| best.set != NONE),
+            None => Some(best).filter(|best| from.passes(&self.profile, *best)),
         }
     }
 

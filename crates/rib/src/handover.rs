@@ -23,8 +23,6 @@ use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 
 use crate::config::PeerId;
-use crate::export::Best;
-use crate::interned::NONE;
 use crate::peer::{EndOfRib, Peer};
 use crate::rib::Rib;
 use crate::table::Table;
@@ -96,13 +94,14 @@ pub fn read(stream: &[u8], kind: PeerKind) -> Result<Vec<Update>, Damaged> {
 impl Rib {
     /// The Adj-RIBs of a peer that is up; `None` for one that is not known.
     pub fn carry(&self, id: PeerId) -> Option<Carried> {
-        let peer = self.by_id(id)?;
+        let place = *self.places.get(&id)?;
+        let peer = self.peer(place)?;
         let mut carried = Carried::default();
         let (mut received, mut stale, mut sent) = (BytesMut::new(), BytesMut::new(), BytesMut::new());
         for family in Family::ALL {
             carried.lost += self.write_received(peer, family, false, &mut received);
             carried.lost += self.write_received(peer, family, true, &mut stale);
-            carried.lost += self.write_sent(peer, family, &mut sent);
+            carried.lost += self.write_sent(place, family, &mut sent);
             let state = &peer.families[family];
             if state.end_of_rib_received {
                 received.extend_from_slice(&encode::end_of_rib(family));
@@ -128,7 +127,8 @@ impl Rib {
     }
 
     /// What waits to be told may be there in an older form: the peer has something for it, and nobody knows what.
-    fn write_sent(&self, peer: &Peer, family: Family, out: &mut BytesMut) -> u64 {
+    fn write_sent(&self, place: usize, family: Family, out: &mut BytesMut) -> u64 {
+        let Some(peer) = self.peer(place) else { return 0 };
         let (state, table) = (&peer.families[family].out, &self.tables[family]);
         let group = state.group.and_then(|at| table.groups.get(at)?.as_ref());
         let mut waiting = state.pending.clone();
@@ -138,9 +138,8 @@ impl Rib {
         let told = |id: u32| {
             let entry = table.entry(id);
             let seen = state.caught_up_to.is_none_or(|next| id < next);
-            let settled = seen && !waiting.contains(id) && entry.best_peer != peer.id;
-            let set = group.filter(|_| settled)?.cells.get(id).set();
-            (set != NONE).then(|| Best { set, source: self.forwardings.source(entry.forwarding) })
+            let settled = seen && !waiting.contains(id) && !entry.best_place.is(place);
+            group.filter(|_| settled)?.announced(id, entry.best(&self.forwardings)?, self.exports())
         };
         let (mut known, mut unknown, mut inherited) = (Vec::new(), Vec::new(), Vec::new());
         for id in state.sent.iter() {

@@ -29,11 +29,11 @@ impl IdSet {
     }
 
     /// Whether it was not in the set before.
+    #[inline]
     pub(crate) fn insert(&mut self, id: u32) -> bool {
         let index = id as usize / 64;
         if index >= self.words.len() {
-            self.words.resize(index + 1, 0);
-            self.summary.resize(index / 64 + 1, 0);
+            self.grow(index);
         }
         let Some(word) = self.words.get_mut(index) else { return false };
         if *word & bit(id) != 0 {
@@ -47,7 +47,14 @@ impl IdSet {
         true
     }
 
+    #[cold]
+    fn grow(&mut self, index: usize) {
+        self.words.resize(index + 1, 0);
+        self.summary.resize(index / 64 + 1, 0);
+    }
+
     /// Whether it was in the set before.
+    #[inline]
     pub(crate) fn remove(&mut self, id: u32) -> bool {
         let index = id as usize / 64;
         let Some(word) = self.words.get_mut(index) else { return false };
@@ -73,6 +80,7 @@ impl IdSet {
     }
 
     /// The first id that is not below `id`.
+    #[inline]
     pub(crate) fn next_from(&self, id: u32) -> Option<u32> {
         if self.len == 0 {
             return None;

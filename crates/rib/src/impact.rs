@@ -20,10 +20,10 @@ use crate::decision::{self, Multipath};
 use crate::export::Best;
 use crate::forwarding::{RouteSource, weighed};
 use crate::group::Profile;
-use crate::interned::NONE;
 use crate::peer::Peer;
 use crate::reason::Refusal;
 use crate::rib::Rib;
+use crate::table::Place;
 
 /// A configuration that is thought about. What it does not name stays as it is.
 #[derive(Clone, Debug, Default)]
@@ -234,18 +234,17 @@ impl Rib {
 
     fn refusal(&self, settings: &PeerSettings, prefix: Prefix, cell: Cell) -> Option<Refusal> {
         let set = self.sets.get(cell.set())?;
-        checks::refusal_of_policy(settings, prefix, set)
-            .or_else(|| checks::refusal_of_set(settings, set, &self.hops, self.config.router_id))
+        checks::refusal_of_policy(settings, prefix, &set)
+            .or_else(|| checks::refusal_of_set(settings, &set, &self.hops, self.config.router_id))
     }
 
     /// What the Loc-RIB holds.
     fn present(&self, family: Family, id: u32) -> Outcome {
         let entry = self.tables[family].entry(id);
-        let best = (entry.best_set != NONE).then(|| Chosen {
-            peer: entry.best_peer,
-            set: Some(entry.best_set),
-            source: self.forwardings.source(entry.forwarding),
-        });
+        // One whose peer is gone is about to be decided again.
+        let peer = self.announcer(entry.best_place);
+        let best = entry.best(&self.forwardings).zip(peer);
+        let best = best.map(|(best, peer)| Chosen { peer, set: Some(best.set), source: best.source });
         let forwarding = self.forwardings.forwarding(entry.forwarding, &self.hops);
         Outcome {
             best,
@@ -328,8 +327,16 @@ impl Rib {
     /// Whether the peer is to have the prefix as things are.
     fn told(&self, peer: &Peer, family: Family, id: u32) -> bool {
         let table = &self.tables[family];
-        let group = peer.families[family].out.group.and_then(|at| table.groups.get(at)?.as_ref());
-        table.entry(id).best_peer != peer.id && group.is_some_and(|group| !group.cells.get(id).is_none())
+        let (entry, group) = (table.entry(id), peer.families[family].out.group);
+        let best =
+            entry.best(&self.forwardings).filter(|_| self.announcer(entry.best_place) != Some(peer.id));
+        let group = group.and_then(|at| table.groups.get(at)?.as_ref());
+        group.zip(best).is_some_and(|(group, best)| group.announced(id, best, self.exports()).is_some())
+    }
+
+    /// Who announced a best path, if that peer is still there.
+    fn announcer(&self, place: Place) -> Option<PeerId> {
+        place.peer().map_or(Some(PeerId::LOCAL), |place| Some(self.peer(place)?.id))
     }
 
     fn tells(&self, target: &Target<'_>, prefix: Prefix, best: &Chosen) -> bool {

@@ -1,15 +1,10 @@
 //! Values held once, under a dense id, counted.
 //!
 //! Attribute sets, next hops and forwarding sets are shared by many routes: a route holds four octets, equal values have
-//! equal ids, and a value that nobody holds is dropped and its id used again. The index is split into shards so that no
-//! single insert pays for a rehash of everything.
+//! equal ids, and a value that nobody holds is dropped and its id used again.
 
-use hashbrown::HashTable;
-
+use crate::index::Index;
 use crate::paged::Paged;
-
-/// Shards of an index, a power of two.
-pub(crate) const SHARDS: usize = 64;
 
 /// Ids that name nothing.
 pub(crate) const NONE: u32 = 0;
@@ -17,7 +12,7 @@ pub(crate) const NONE: u32 = 0;
 /// See the module. Ids start at 1.
 #[derive(Clone, Debug)]
 pub(crate) struct Interned<V> {
-    index: Box<[HashTable<u32>]>,
+    index: Index,
     slots: Paged<Slot<V>>,
     free: Vec<u32>,
     len: usize,
@@ -25,29 +20,21 @@ pub(crate) struct Interned<V> {
 
 #[derive(Clone, Debug)]
 struct Slot<V> {
-    /// Of its hash; see [`spread`].
-    tag: u32,
     refs: u32,
     /// Counts the lives of the id, so that a cache can tell an id that was used again.
     life: u32,
     value: Option<V>,
 }
 
-impl<V> Default for Interned<V> {
-    fn default() -> Self {
+impl<V> Interned<V> {
+    /// Nothing, with an index in so many parts; see [`Index::new`].
+    pub(crate) fn new(shards: usize) -> Self {
         let mut slots = Paged::default();
         // Nobody has the id that names nothing.
-        slots.push(Slot { tag: 0, refs: 0, life: 0, value: None });
-        Self {
-            index: std::iter::repeat_with(HashTable::new).take(SHARDS).collect(),
-            slots,
-            free: Vec::new(),
-            len: 0,
-        }
+        slots.push(Slot { refs: 0, life: 0, value: None });
+        Self { index: Index::new(shards), slots, free: Vec::new(), len: 0 }
     }
-}
 
-impl<V> Interned<V> {
     /// How many values live.
     pub(crate) fn len(&self) -> usize {
         self.len
@@ -56,33 +43,28 @@ impl<V> Interned<V> {
     /// The id of the value with this hash that is the `same`, with one more holder.
     pub(crate) fn hold_same(&mut self, hash: u64, same: impl Fn(&V) -> bool) -> Option<u32> {
         let slots = &self.slots;
-        let tag = tag(hash);
-        let hash = spread(tag);
-        let shard = self.index.get(shard_of(hash))?;
-        let id = *shard.find(hash, |id| {
-            slots
-                .get(*id as usize)
-                .is_some_and(|slot| slot.tag == tag && slot.value.as_ref().is_some_and(&same))
+        let id = self.index.find(hash, |id| {
+            slots.get(id as usize).is_some_and(|slot| slot.value.as_ref().is_some_and(&same))
         })?;
         self.hold(id, 1);
         Some(id)
     }
 
+    /// The id that the next value gets.
+    pub(crate) fn next_id(&self) -> u32 {
+        self.free.last().copied().unwrap_or_else(|| u32::try_from(self.slots.len()).unwrap_or(u32::MAX))
+    }
+
     /// Takes in a value that [`Interned::hold_same`] did not find, with one holder.
     pub(crate) fn add(&mut self, hash: u64, value: V) -> u32 {
-        let tag = tag(hash);
-        let hash = spread(tag);
         let id = self.free.pop().unwrap_or_else(|| {
-            self.slots.push(Slot { tag, refs: 0, life: 0, value: None });
+            self.slots.push(Slot { refs: 0, life: 0, value: None });
             u32::try_from(self.slots.len() - 1).unwrap_or(u32::MAX)
         });
         if let Some(slot) = self.slots.get_mut(id as usize) {
-            *slot = Slot { tag, refs: 1, life: slot.life.wrapping_add(1), value: Some(value) };
+            *slot = Slot { refs: 1, life: slot.life.wrapping_add(1), value: Some(value) };
         }
-        let slots = &self.slots;
-        if let Some(shard) = self.index.get_mut(shard_of(hash)) {
-            shard.insert_unique(hash, id, |id| slots.get(*id as usize).map_or(0, |slot| spread(slot.tag)));
-        }
+        self.index.insert(hash, id);
         self.len += 1;
         id
     }
@@ -107,20 +89,16 @@ impl<V> Interned<V> {
         }
     }
 
-    /// Gives back one holder; the value where it was the last one.
-    pub(crate) fn release(&mut self, id: u32) -> Option<V> {
+    /// Gives back one holder; the value where it was the last one, which has this `hash`.
+    #[inline]
+    pub(crate) fn release(&mut self, id: u32, hash: impl FnOnce(&V) -> u64) -> Option<V> {
         let slot = self.slots.get_mut(id as usize)?;
         slot.refs = slot.refs.saturating_sub(1);
         if slot.refs > 0 {
             return None;
         }
         let value = slot.value.take()?;
-        let hash = spread(slot.tag);
-        if let Some(shard) = self.index.get_mut(shard_of(hash))
-            && let Ok(entry) = shard.find_entry(hash, |other| *other == id)
-        {
-            entry.remove();
-        }
+        self.index.remove(hash(&value), id);
         self.free.push(id);
         self.len -= 1;
         Some(value)
@@ -140,39 +118,29 @@ impl<V> Interned<V> {
     }
 }
 
-/// The half of a hash that is kept beside the value.
-fn tag(hash: u64) -> u32 {
-    u32::try_from(hash >> 32).unwrap_or(0)
-}
-
-/// The hash by which a tag is found: all of its bits are as good as those of the tag.
-fn spread(tag: u32) -> u64 {
-    u64::from(tag).wrapping_mul(0x9E37_79B9_7F4A_7C15)
-}
-
-/// hashbrown takes the lowest bits for the bucket and the highest seven for the tag; these are neither.
-pub(crate) fn shard_of(hash: u64) -> usize {
-    usize::try_from(hash >> 48).unwrap_or(0) % SHARDS
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    /// Collides on purpose.
+    fn hash(text: &str) -> u64 {
+        text.len() as u64
+    }
+
     fn intern(table: &mut Interned<String>, text: &str) -> u32 {
-        let hash = text.len() as u64; // collides on purpose
+        let hash = hash(text);
         table.hold_same(hash, |known| known == text).unwrap_or_else(|| table.add(hash, text.to_owned()))
     }
 
     #[test]
     fn equal_values_share_an_id_until_the_last_holder_lets_go() {
-        let mut table = Interned::default();
+        let mut table = Interned::new(4);
         let (a, b) = (intern(&mut table, "a"), intern(&mut table, "b"));
         assert_ne!(a, b);
         assert_eq!(intern(&mut table, "a"), a);
         assert_eq!((table.len(), table.refs(a)), (2, 2));
-        assert_eq!(table.release(a), None);
-        assert_eq!(table.release(a), Some("a".to_owned()));
+        assert_eq!(table.release(a, |text| hash(text)), None);
+        assert_eq!(table.release(a, |text| hash(text)), Some("a".to_owned()));
         assert_eq!(table.get(a), None);
         let life = table.life(a);
         let c = intern(&mut table, "c");

@@ -10,12 +10,14 @@
 //! How it is laid out, since this is the hot core:
 //!
 //! - A prefix has a dense id (`prefixes`), an attribute set with its next hop has one (`attributes`), so have next hops and
-//!   sets of them. Equal ids mean equal values, and an id without a holder is used again.
+//!   sets of them. Equal ids mean equal values, and an id without a holder is used again. Ids are found by hash in one cache
+//!   line (`index`); octets of attributes stand in pages (`arena`).
 //! - What a peer announced is a column of attribute-set ids by prefix id (`column`): four octets a route where a peer sends
 //!   most of the table. Three bits of the cell say stale, refused, used.
 //! - The Loc-RIB is one small entry for each prefix (`table`). Selection is one table of rounds (`decision`); reasons are
 //!   worked out again when somebody asks (`view`).
-//! - Peers that are told the same share an update group (`group`), which holds one id for each prefix.
+//! - Peers that are told the same share an update group (`group`), which holds one id for each prefix, or nothing at all
+//!   where its policy lets everything pass.
 //!
 //! A session that another process goes on with takes its routes along (`handover`).
 //!
@@ -32,6 +34,7 @@
 )]
 
 mod advertise;
+mod arena;
 mod attributes;
 mod checks;
 mod column;
@@ -44,6 +47,7 @@ mod group;
 pub mod handover;
 mod ids;
 mod impact;
+mod index;
 mod interned;
 mod long_lived;
 mod next_hops;

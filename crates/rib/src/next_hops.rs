@@ -12,6 +12,9 @@ use crate::interned::Interned;
 use crate::reason::{NextHopFault, Unreachable};
 use crate::seed::Seed;
 
+/// Parts of the index: there are few next hops.
+const SHARDS: usize = 16;
+
 /// Whether a next hop is to be watched from now on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Watch {
@@ -55,7 +58,7 @@ struct Hop {
 
 impl NextHops {
     pub(crate) fn new(seed: Seed) -> Self {
-        Self { hops: Interned::default(), seed, touched: Vec::new() }
+        Self { hops: Interned::new(SHARDS), seed, touched: Vec::new() }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -84,7 +87,11 @@ impl NextHops {
         if self.hops.refs(id) == 1 {
             self.touch(id);
         }
-        self.hops.release(id);
+        self.let_go(id);
+    }
+
+    fn let_go(&mut self, id: u32) {
+        self.hops.release(id, |hop| self.seed.hash_one(hop.key));
     }
 
     fn touch(&mut self, id: u32) {
@@ -145,7 +152,7 @@ impl NextHops {
                 hop.watched = wanted;
                 out.push((hop.key, if wanted { Watch::Start } else { Watch::Stop }));
             }
-            self.hops.release(id);
+            self.let_go(id);
         }
     }
 }

@@ -1,47 +1,47 @@
 //! Prefixes of one family under dense ids.
 //!
 //! An id indexes every column and bit set of the family, so it is small and is used again when nothing refers to it; who
-//! refers to it is counted in `table`. Keys are packed: 8 octets for IPv4, 24 for IPv6. The index is split into shards,
-//! since growing one table over a million prefixes stalls a single insert for 19 ms.
+//! refers to it is counted in `table`. Keys are packed: 5 octets for IPv4, 17 for IPv6.
 
-use std::hash::{BuildHasher, Hash};
+use std::hash::BuildHasher;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use bgp_wire::{Family, Ipv4Prefix, Ipv6Prefix, Prefix};
-use hashbrown::HashTable;
 
+use crate::index::{self, Index};
 use crate::paged::Paged;
 use crate::seed::Seed;
 
-const SHARDS: usize = 256;
+/// Parts of the index: of a million prefixes one has a thousand, which grow in microseconds.
+const SHARDS: usize = 1024;
 
 /// See the module.
 #[derive(Clone, Debug)]
 pub(crate) enum Prefixes {
-    V4(Index<PackedV4>),
-    V6(Index<PackedV6>),
+    V4(Keys<PackedV4>),
+    V6(Keys<PackedV6>),
 }
 
 impl Prefixes {
     pub(crate) fn new(family: Family, seed: Seed) -> Self {
         match family {
-            Family::Ipv4Unicast => Self::V4(Index::new(seed)),
-            Family::Ipv6Unicast => Self::V6(Index::new(seed)),
+            Family::Ipv4Unicast => Self::V4(Keys::new(seed)),
+            Family::Ipv6Unicast => Self::V6(Keys::new(seed)),
         }
     }
 
     /// Ids in use, and those that wait to be used again.
     pub(crate) fn ids(&self) -> usize {
         match self {
-            Self::V4(index) => index.keys.len(),
-            Self::V6(index) => index.keys.len(),
+            Self::V4(keys) => keys.keys.len(),
+            Self::V6(keys) => keys.keys.len(),
         }
     }
 
     pub(crate) fn find(&self, prefix: Prefix) -> Option<u32> {
         match (self, prefix) {
-            (Self::V4(index), Prefix::V4(prefix)) => index.find(prefix.into()),
-            (Self::V6(index), Prefix::V6(prefix)) => index.find(prefix.into()),
+            (Self::V4(keys), Prefix::V4(prefix)) => keys.find(prefix.into()),
+            (Self::V6(keys), Prefix::V6(prefix)) => keys.find(prefix.into()),
             (Self::V4(_), Prefix::V6(_)) | (Self::V6(_), Prefix::V4(_)) => None,
         }
     }
@@ -49,129 +49,149 @@ impl Prefixes {
     /// The id of `prefix`, a new one if it has none; `None` only for a prefix of the other family.
     pub(crate) fn insert(&mut self, prefix: Prefix) -> Option<u32> {
         match (self, prefix) {
-            (Self::V4(index), Prefix::V4(prefix)) => Some(index.insert(prefix.into())),
-            (Self::V6(index), Prefix::V6(prefix)) => Some(index.insert(prefix.into())),
+            (Self::V4(keys), Prefix::V4(prefix)) => Some(keys.insert(prefix.into())),
+            (Self::V6(keys), Prefix::V6(prefix)) => Some(keys.insert(prefix.into())),
             (Self::V4(_), Prefix::V6(_)) | (Self::V6(_), Prefix::V4(_)) => None,
         }
     }
 
     pub(crate) fn prefix(&self, id: u32) -> Option<Prefix> {
         match self {
-            Self::V4(index) => index.keys.get(id as usize)?.prefix().map(Prefix::V4),
-            Self::V6(index) => index.keys.get(id as usize)?.prefix().map(Prefix::V6),
+            Self::V4(keys) => keys.keys.get(id as usize)?.prefix().map(Prefix::V4),
+            Self::V6(keys) => keys.keys.get(id as usize)?.prefix().map(Prefix::V6),
         }
     }
 
     /// Forgets the prefix; its id is used again.
     pub(crate) fn remove(&mut self, id: u32) {
         match self {
-            Self::V4(index) => index.remove(id),
-            Self::V6(index) => index.remove(id),
+            Self::V4(keys) => keys.remove(id),
+            Self::V6(keys) => keys.remove(id),
         }
     }
 }
 
 /// Keys by id, ids by key.
 #[derive(Clone, Debug)]
-pub(crate) struct Index<K> {
+pub(crate) struct Keys<K> {
     seed: Seed,
-    shards: Box<[HashTable<u32>]>,
+    index: Index,
     keys: Paged<K>,
     free: Vec<u32>,
 }
 
-impl<K: Copy + Eq + Hash> Index<K> {
+/// A packed prefix.
+pub(crate) trait Key: Copy + Eq {
+    /// The hash under which it is found. Eight that are next to each other, with one length, have the same but for the
+    /// last three bits of the tag, and so stand in one line: peers tell them together, and then the line is at hand.
+    fn hash(&self, seed: Seed) -> u64;
+}
+
+impl<K: Key> Keys<K> {
     fn new(seed: Seed) -> Self {
-        Self {
-            seed,
-            shards: std::iter::repeat_with(HashTable::new).take(SHARDS).collect(),
-            keys: Paged::default(),
-            free: Vec::new(),
-        }
+        Self { seed, index: Index::new(SHARDS), keys: Paged::default(), free: Vec::new() }
     }
 
+    #[inline]
     fn find(&self, key: K) -> Option<u32> {
-        let hash = self.seed.hash_one(key);
-        let shard = self.shards.get(shard_of(hash))?;
-        shard.find(hash, |id| self.keys.get(*id as usize) == Some(&key)).copied()
+        self.index.find(key.hash(self.seed), |id| self.keys.get(id as usize) == Some(&key))
     }
 
+    #[inline]
     fn insert(&mut self, key: K) -> u32 {
-        let Self { seed, shards, keys, free } = self;
-        let hash = seed.hash_one(key);
-        let Some(shard) = shards.get_mut(shard_of(hash)) else { return u32::MAX };
-        if let Some(id) = shard.find(hash, |id| keys.get(*id as usize) == Some(&key)) {
-            return *id;
+        let hash = key.hash(self.seed);
+        if let Some(id) = self.index.find(hash, |id| self.keys.get(id as usize) == Some(&key)) {
+            return id;
         }
-        let id = match free.pop() {
+        let id = match self.free.pop() {
             Some(id) => {
-                if let Some(place) = keys.get_mut(id as usize) {
+                if let Some(place) = self.keys.get_mut(id as usize) {
                     *place = key;
                 }
                 id
             }
             None => {
-                keys.push(key);
-                u32::try_from(keys.len() - 1).unwrap_or(u32::MAX)
+                self.keys.push(key);
+                u32::try_from(self.keys.len() - 1).unwrap_or(u32::MAX)
             }
         };
-        shard.insert_unique(hash, id, |id| keys.get(*id as usize).map_or(0, |key| seed.hash_one(key)));
+        self.index.insert(hash, id);
         id
     }
 
     fn remove(&mut self, id: u32) {
-        let Some(key) = self.keys.get(id as usize) else { return };
-        let hash = self.seed.hash_one(key);
-        if let Some(shard) = self.shards.get_mut(shard_of(hash))
-            && let Ok(entry) = shard.find_entry(hash, |other| *other == id)
-        {
-            entry.remove();
+        if let Some(key) = self.keys.get(id as usize) {
+            self.index.remove(key.hash(self.seed), id);
             self.free.push(id);
         }
     }
 }
 
-fn shard_of(hash: u64) -> usize {
-    usize::try_from(hash >> 48).unwrap_or(0) % SHARDS
-}
-
-/// Address and length in 8 octets.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct PackedV4(u64);
+/// Address and length in 5 octets, where the aligned integers would take 8.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct PackedV4([u8; 5]);
 
 impl From<Ipv4Prefix> for PackedV4 {
     fn from(prefix: Ipv4Prefix) -> Self {
-        Self(u64::from(prefix.bits()) << 8 | u64::from(prefix.len()))
+        let [a, b, c, d] = prefix.bits().to_be_bytes();
+        Self([a, b, c, d, prefix.len()])
+    }
+}
+
+impl Key for PackedV4 {
+    #[inline]
+    fn hash(&self, seed: Seed) -> u64 {
+        let [a, b, c, d, len] = self.0;
+        let bits = u64::from(u32::from_be_bytes([a, b, c, d]));
+        let shift = 32 - u32::from(len.min(32));
+        let last = bits & SIBLINGS << shift;
+        beside(seed.hash_one((bits ^ last) << 8 | u64::from(len)), last >> shift)
     }
 }
 
 impl PackedV4 {
     fn prefix(self) -> Option<Ipv4Prefix> {
-        let [_, _, _, a, b, c, d, len] = self.0.to_be_bytes();
+        let [a, b, c, d, len] = self.0;
         Ipv4Prefix::new(Ipv4Addr::new(a, b, c, d), len)
     }
 }
 
-/// Address and length in 24 octets, where the aligned integer would take 32.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+/// Length and address in 17 octets, where the aligned integers would take 32.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct PackedV6 {
-    high: u64,
-    low: u64,
     len: u8,
+    address: [u8; 16],
 }
 
 impl From<Ipv6Prefix> for PackedV6 {
     fn from(prefix: Ipv6Prefix) -> Self {
-        let [a, b, c, d, e, f, g, h] = prefix.address().segments();
-        let join = |parts: [u16; 4]| parts.iter().fold(0, |bits, part| bits << 16 | u64::from(*part));
-        Self { high: join([a, b, c, d]), low: join([e, f, g, h]), len: prefix.len() }
+        Self { len: prefix.len(), address: prefix.bits().to_be_bytes() }
     }
+}
+
+impl Key for PackedV6 {
+    #[inline]
+    fn hash(&self, seed: Seed) -> u64 {
+        let bits = u128::from_be_bytes(self.address);
+        let shift = 128 - u32::from(self.len.min(128));
+        let last = bits & u128::from(SIBLINGS).checked_shl(shift).unwrap_or(0);
+        let sibling = u64::try_from(last.checked_shr(shift).unwrap_or(0)).unwrap_or(0);
+        beside(seed.hash_one((bits ^ last, self.len)), sibling)
+    }
+}
+
+/// The last bits of a prefix that do not take part in its hash.
+const SIBLINGS: u64 = 7;
+
+/// The hash with these bits of the tag instead of its own; see [`Key::hash`].
+#[inline]
+fn beside(hash: u64, sibling: u64) -> u64 {
+    hash & !(SIBLINGS << index::TAG_SHIFT) | sibling << index::TAG_SHIFT
 }
 
 impl PackedV6 {
     fn prefix(self) -> Option<Ipv6Prefix> {
-        let bits = u128::from(self.high) << 64 | u128::from(self.low);
-        Ipv6Prefix::new(Ipv6Addr::from(bits), self.len)
+        Ipv6Prefix::new(Ipv6Addr::from(self.address), self.len)
     }
 }
 

@@ -3,13 +3,15 @@
 //! Routes are stored before policy, with one bit that says whether policy and the checks let them through, and prefixes
 //! that change wait for the decision. The attribute set is interned and checked once for each UPDATE.
 
-use bgp_wire::{Announcement, AttributeBytes, Family, Nlri, PeerKind, Prefix, ScopedNextHop, Update};
+use bgp_wire::{
+    Announcement, AttributeBytes, Family, Nlri, NlriEntry, PeerKind, Prefix, ScopedNextHop, Update,
+};
 use smallvec::SmallVec;
 
-use crate::attributes::AttributeSets;
+use crate::attributes::{AttributeSet, AttributeSets};
 use crate::checks;
 use crate::column::Cell;
-use crate::config::{MaximumPrefix, MaximumPrefixAction, PeerId};
+use crate::config::{MaximumPrefix, MaximumPrefixAction, PeerId, PeerSettings};
 use crate::forwarding::Forwardings;
 use crate::interned::NONE;
 use crate::next_hops::NextHops;
@@ -128,11 +130,15 @@ impl Rib {
         peer.credit = peer.credit.in_round(self.round);
         let next_hop = ScopedNextHop { next_hop: announcement.next_hop, interface: peer.settings.interface };
         let set_id = self.sets.intern(attributes, next_hop, &mut self.hops);
+        if set_id == NONE {
+            // Nowhere to keep them: what the peer said before does not hold any more.
+            return self.withdraw(place, &announcement.nlri, received);
+        }
         let (settings, us) = (&peer.settings, self.config.router_id);
         let refused_set = self
             .sets
             .get(set_id)
-            .is_none_or(|set| checks::refusal_of_set(settings, set, &self.hops, us).is_some());
+            .is_none_or(|set| checks::refusal_of_set(settings, &set, &self.hops, us).is_some());
         let room = settings.maximum_prefix[family]
             .filter(|limit| limit.action != MaximumPrefixAction::Warn)
             .map_or(usize::MAX, |limit| usize::try_from(limit.limit).unwrap_or(usize::MAX));
@@ -145,28 +151,8 @@ impl Rib {
             forwardings: &self.forwardings,
             kind: peer.settings.kind,
         };
-        for entry in announcement.nlri.iter() {
-            received.announced += 1;
-            let Some(id) = adj.next(entry.prefix).or_else(|| adj.table.insert(entry.prefix)) else {
-                continue;
-            };
-            adj.state.last = id;
-            let old = adj.state.received.get(id);
-            if old.is_none() && adj.state.received.len() >= room {
-                received.over_limit += 1;
-                // The id may have been made for this route alone.
-                adj.table.hold(id);
-                adj.table.release(id);
-                continue;
-            }
-            let refused = refused_set
-                || adj
-                    .sets
-                    .get(set_id)
-                    .is_none_or(|set| !checks::policy_accepts(settings, entry.prefix, set));
-            received.refused += u64::from(refused);
-            adj.announce(id, old, Cell::new(set_id).with_refused(refused), &mut peer.credit);
-        }
+        let incoming = Incoming { settings, set: set_id, refused: refused_set, room };
+        adj.take_all(&announcement.nlri, &incoming, &mut peer.credit, received);
         self.sets.release(set_id, &mut self.hops);
     }
 
@@ -200,6 +186,18 @@ fn forget_limits(state: &mut PeerFamily, limit: Option<MaximumPrefix>) {
     if count < limit.limit || (count == limit.limit && limit.action == MaximumPrefixAction::Warn) {
         state.exceeded = false;
     }
+}
+
+/// What the prefixes of an UPDATE have in common.
+struct Incoming<'a> {
+    /// Of the peer.
+    settings: &'a PeerSettings,
+    /// The attribute set, held.
+    set: u32,
+    /// A check refuses all of them.
+    refused: bool,
+    /// How many prefixes the peer may have.
+    room: usize,
 }
 
 /// The Adj-RIB-In of one peer and family, with what a change in it touches.
@@ -250,10 +248,53 @@ impl AdjRibIn<'_> {
         match (self.sets.get(entry.best_set), self.sets.get(new.set()), best_kind) {
             _ if new.refused() => true,
             (Some(best), Some(new), Some(best_kind)) => {
-                checks::standing(self.kind, new) > checks::standing(best_kind, best)
+                checks::standing(self.kind, &new) > checks::standing(best_kind, &best)
             }
             _ => false,
         }
+    }
+
+    /// Takes in what an UPDATE announces.
+    fn take_all(
+        &mut self,
+        nlri: &Nlri,
+        incoming: &Incoming<'_>,
+        credit: &mut Credit,
+        received: &mut Received,
+    ) {
+        let Incoming { settings, set, refused: all_refused, room } = *incoming;
+        // Where policy looks neither at prefixes nor at attributes, it is asked once.
+        let open = checks::accepts_all(settings);
+        let (mut first, mut first_refused) = (0, 0);
+        for NlriEntry { prefix, .. } in nlri.iter() {
+            received.announced += 1;
+            let Some(id) = self.next(prefix).or_else(|| self.table.insert(prefix)) else { continue };
+            self.state.last = id;
+            let is_new = self.table.is_new(id);
+            let old = if is_new { Cell::NONE } else { self.state.received.get(id) };
+            if old.is_none() && self.state.received.len() >= room {
+                received.over_limit += 1;
+                // The id may have been made for this route alone.
+                self.table.hold(id);
+                self.table.release(id);
+                continue;
+            }
+            let accepts = |set: AttributeSet<'_>| checks::policy_accepts(settings, prefix, &set);
+            let refused = all_refused || !(open || self.sets.get(set).is_some_and(accepts));
+            received.refused += u64::from(refused);
+            let cell = Cell::new(set).with_refused(refused);
+            if is_new {
+                // Most of a table that is learned goes here: what holds for all such routes is done once.
+                self.table.begin(id, self.place, credit.take());
+                self.state.received.replace(id, cell, self.table.ids());
+                first += 1;
+                first_refused += u32::from(refused);
+            } else {
+                self.announce(id, old, cell, credit);
+            }
+        }
+        self.sets.hold_times(set, first);
+        self.state.accepted = self.state.accepted.saturating_add(u64::from(first - first_refused));
     }
 
     fn announce(&mut self, id: u32, old: Cell, new: Cell, credit: &mut Credit) {

@@ -14,7 +14,7 @@ use crate::group::{Group, Profile};
 use crate::next_hops::{NextHops, Reachability, Watch};
 use crate::peer::{EndOfRib, Pace, Peer};
 use crate::seed::Seed;
-use crate::table::{Orphan, Table};
+use crate::table::{Orphan, Place, Table};
 
 /// All routes of all peers; see the crate.
 #[derive(Debug)]
@@ -53,13 +53,17 @@ impl Rib {
     }
 
     /// A peer's session is up. Routes that were kept over its restart stay, stale, until they are announced again or
-    /// swept. Its End-of-RIB is due for every family that both sides speak.
+    /// swept. Its End-of-RIB is due for every family that both sides speak. More than 65,535 peers at a time are not told
+    /// apart: one above that is not there.
     pub fn add_peer(&mut self, id: PeerId, settings: PeerSettings) {
         let place = match self.places.get(&id) {
             Some(place) => *place,
             None => {
                 let free = self.peers.iter().position(Option::is_none);
                 let place = free.unwrap_or(self.peers.len());
+                if Place::of(place) == Place::LOCAL {
+                    return;
+                }
                 if free.is_none() {
                     self.peers.push(None);
                 }

@@ -1,6 +1,6 @@
 //! One family: its prefixes, the Loc-RIB, and what waits for a decision or for the kernel side.
 //!
-//! The Loc-RIB entry of a prefix is 20 octets. It also counts who refers to the prefix, so that its id is used again when
+//! The Loc-RIB entry of a prefix is 16 octets. It also counts who refers to the prefix, so that its id is used again when
 //! nobody does: each path in an Adj-RIB-In, the entry's own best path, each cell of an update group, each bit of a peer's
 //! Adj-RIB-Out and of every set of waiting ids counts one.
 
@@ -10,7 +10,7 @@ use bgp_wire::{Family, Prefix};
 use hashbrown::HashMap;
 
 use crate::column::{Cell, Column};
-use crate::config::PeerId;
+use crate::export::Best;
 use crate::forwarding::Forwardings;
 use crate::group::Group;
 use crate::ids::IdSet;
@@ -23,9 +23,10 @@ use crate::seed::Seed;
 /// The Loc-RIB entry.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Entry {
-    refs: u32,
-    /// Who announced the best path; meaningless without `best_set`.
-    pub(crate) best_peer: PeerId,
+    /// What is too much to count is never given back.
+    refs: u16,
+    /// Where the peer is that announced the best path; meaningless without `best_set`.
+    pub(crate) best_place: Place,
     /// Its attribute set, held; [`NONE`] where there is no usable path.
     pub(crate) best_set: u32,
     /// Next hops of the best path and those beside it, held; [`NONE`] without one, and for networks of our own.
@@ -35,7 +36,32 @@ pub(crate) struct Entry {
 }
 
 const EMPTY: Entry =
-    Entry { refs: 0, best_peer: PeerId::LOCAL, best_set: NONE, forwarding: NONE, paths: Places::NOWHERE };
+    Entry { refs: 0, best_place: Place::LOCAL, best_set: NONE, forwarding: NONE, paths: Places::NOWHERE };
+
+/// Where the peer is that announced a path. A place is used again when its peer is gone, also while paths of the old one
+/// wait to be decided anew: the new one is then not told what the old one said, until that is decided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Place(u16);
+
+impl Place {
+    /// Ours: of the networks that we announce ourselves.
+    pub(crate) const LOCAL: Self = Self(u16::MAX);
+
+    /// Of the peer that is there.
+    pub(crate) fn of(place: usize) -> Self {
+        u16::try_from(place).map_or(Self::LOCAL, Self)
+    }
+
+    /// Whether it is that of the peer that is there.
+    pub(crate) fn is(self, place: usize) -> bool {
+        usize::from(self.0) == place
+    }
+
+    /// Where the peer is; none for a network of our own.
+    pub(crate) fn peer(self) -> Option<usize> {
+        (self != Self::LOCAL).then_some(usize::from(self.0))
+    }
+}
 
 /// Places of peers, more than there are at times, never fewer: every 32nd place shares a bit. A decision looks only there,
 /// so that a hundred peers do not make it dearer for a prefix that two of them announce.
@@ -61,10 +87,19 @@ impl Places {
     }
 }
 
+impl Entry {
+    /// The best path.
+    #[inline]
+    pub(crate) fn best(&self, forwardings: &Forwardings) -> Option<Best> {
+        let best = || Best { set: self.best_set, source: forwardings.source(self.forwarding) };
+        (self.best_set != NONE).then(best)
+    }
+}
+
 #[cfg(test)]
 impl Entry {
     pub(crate) fn holders(&self) -> u32 {
-        self.refs
+        self.refs.into()
     }
 }
 
@@ -191,14 +226,36 @@ impl Table {
         Some(id)
     }
 
+    /// Whether [`Table::insert`] has made the id just now.
+    #[inline]
+    pub(crate) fn is_new(&self, id: u32) -> bool {
+        self.entries.get(id as usize).is_some_and(|entry| entry.refs == 0)
+    }
+
+    /// Takes in the first path to a new prefix, which the caller puts into its column, and has the decision run.
+    #[inline]
+    pub(crate) fn begin(&mut self, id: u32, place: usize, pace: Pace) {
+        if pace == Pace::Urgent {
+            self.urgent.push_back(id);
+        }
+        let waits = self.undecided.insert(id);
+        if let Some(entry) = self.entries.get_mut(id as usize) {
+            entry.refs = 1 + u16::from(waits);
+            entry.paths.add(place);
+        }
+    }
+
     pub(crate) fn hold(&mut self, id: u32) {
         if let Some(entry) = self.entries.get_mut(id as usize) {
-            entry.refs += 1;
+            entry.refs = entry.refs.saturating_add(1);
         }
     }
 
     pub(crate) fn release(&mut self, id: u32) {
         let Some(entry) = self.entries.get_mut(id as usize) else { return };
+        if entry.refs == u16::MAX {
+            return;
+        }
         entry.refs = entry.refs.saturating_sub(1);
         if entry.refs == 0 {
             *entry = EMPTY;
@@ -339,9 +396,9 @@ impl Table {
         let Some(group) = place else { return };
         group.members.retain(|member| *member != peer);
         if group.members.is_empty()
-            && let Some(group) = place.take()
+            && let Some(cells) = place.take().and_then(|group| group.cells)
         {
-            self.orphans.push(Orphan::Exported(group.cells));
+            self.orphans.push(Orphan::Exported(cells));
         }
     }
 }

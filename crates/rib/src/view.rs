@@ -11,7 +11,7 @@ use bgp_wire::{Family, NextHop, PathAttributes, PeerKind, PerFamily, Prefix, Sco
 use crate::checks;
 use crate::column::Cell;
 use crate::config::PeerId;
-use crate::export::{self, Best};
+use crate::export;
 use crate::interned::NONE;
 use crate::peer::{EndOfRib, Peer};
 use crate::reason::{BestReason, Refusal, Unreachable, Verdict};
@@ -155,8 +155,8 @@ impl Rib {
             let group = out.group.and_then(|at| table.groups.get(at)?.as_ref());
             out.sent.iter().filter_map(move |prefix| {
                 let group = group?;
-                let source = self.forwardings.source(table.entry(prefix).forwarding);
-                let best = Best { set: group.cells.get(prefix).set(), source };
+                let best = table.entry(prefix).best(&self.forwardings)?;
+                let best = group.announced(prefix, best, self.exports())?;
                 let (attributes, next_hop) = self.exports().values(&group.profile, best)?;
                 Some(AdvertisedView { prefix: table.prefixes.prefix(prefix)?, next_hop, attributes })
             })
@@ -260,17 +260,17 @@ impl Rib {
 
     fn unusable(&self, peer: &Peer, prefix: Prefix, cell: Cell) -> Option<RouteView> {
         let set = self.sets.get(cell.set())?;
-        let refusal = match checks::refusal_of_policy(&peer.settings, prefix, set) {
+        let refusal = match checks::refusal_of_policy(&peer.settings, prefix, &set) {
             Some(refusal @ Refusal::NoImportPolicy) => Some(refusal),
             policy => {
-                checks::refusal_of_set(&peer.settings, set, &self.hops, self.config.router_id).or(policy)
+                checks::refusal_of_set(&peer.settings, &set, &self.hops, self.config.router_id).or(policy)
             }
         };
         let verdict = match refusal {
             Some(refusal) => Verdict::Refused(refusal),
             None => Verdict::Unreachable(self.hops.unreachable(set.hop).unwrap_or(Unreachable::Unresolved)),
         };
-        self.view(prefix, peer.id, cell, checks::local_pref(peer.settings.kind, set), verdict)
+        self.view(prefix, peer.id, cell, checks::local_pref(peer.settings.kind, &set), verdict)
     }
 
     fn view(

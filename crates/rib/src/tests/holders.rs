@@ -49,10 +49,10 @@ pub(super) fn check(rib: &Rib) {
             state.out.batch.iter().for_each(|(_, id)| hold(*id));
         }
         for group in table.groups.iter().flatten() {
-            group.cells.iter().for_each(|(id, cell)| {
+            for (id, cell) in group.cells.iter().flat_map(|cells| cells.iter()) {
                 hold(id);
                 *sets.entry(cell.set()).or_default() += 1;
-            });
+            }
         }
         table.undecided.iter().for_each(&mut hold);
         table.untold.iter().for_each(&mut hold);

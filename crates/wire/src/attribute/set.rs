@@ -102,6 +102,12 @@ impl<'a> AttributeSlice<'a> {
         Self(octets)
     }
 
+    /// What [`AttributeSlice::octets`] gave, from wherever it was kept. Other octets are a set as well, of what of them can
+    /// be read as attributes.
+    pub fn of_octets(octets: &'a [u8]) -> Self {
+        Self(octets)
+    }
+
     /// The octets, each attribute with its header.
     pub fn octets(self) -> &'a [u8] {
         self.0
