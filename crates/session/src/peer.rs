@@ -6,14 +6,16 @@
 use std::time::Instant;
 
 use bgp_wire::context::DecodeContext;
-use bgp_wire::framer::{HEADER_LEN, Next};
+use bgp_wire::framer::{Frame, HEADER_LEN, Next};
+use bgp_wire::iana::message as kind;
 use bgp_wire::message::{self, Message, MessageFault};
-use bgp_wire::update::Update;
+use bgp_wire::update::{self, Update};
 use bytes::{Bytes, BytesMut};
 
 use crate::config::{PeerConfig, Takes};
 use crate::connection::{Connection, ConnectionId, Direction, Endpoints};
 use crate::counters::MessageKind;
+use crate::negotiated::Negotiated;
 use crate::output::{Exceeded, Malformed, Note, Output};
 use crate::pace::Pace;
 use crate::state::{Event, Idle, IdleCause, Record, State, Stop};
@@ -185,14 +187,20 @@ impl Peer {
     /// octets given.
     pub fn receive(&mut self, id: ConnectionId, octets: &mut BytesMut, now: Instant, out: &mut Vec<Output>) {
         while let Some(slot) = self.slot(id) {
-            match self.next_event(slot, octets, out) {
-                None => return,
-                Some(Event::Update(update)) if self.is_session(slot) => self.update(update, now, out),
-                Some(event) => {
-                    self.handle(slot, event, now, out);
-                    self.settle(now, out);
+            let event = match self.next_frame(slot, octets) {
+                Next::Wait => return,
+                // The hot road: no event, for nothing but routes can change.
+                Next::Message(frame) if frame.kind == kind::UPDATE && self.is_session(slot) => {
+                    match self.update(&frame, now, out) {
+                        Ok(()) => continue,
+                        Err(fault) => fault_event(fault),
+                    }
                 }
-            }
+                Next::Message(frame) => self.event(slot, &frame, out),
+                Next::Fault(fault) => fault_event(fault.into()),
+            };
+            self.handle(slot, event, now, out);
+            self.settle(now, out);
         }
         // Nobody reads on from a connection that is closed.
         octets.clear();
@@ -218,7 +226,7 @@ impl Peer {
     pub fn send_blocked(&mut self, id: ConnectionId, now: Instant) {
         let send_hold = self.config.send_hold;
         if let Some(machine) = self.machine(id) {
-            let hold = machine.negotiated().and_then(crate::negotiated::Negotiated::hold);
+            let hold = machine.negotiated().and_then(Negotiated::hold);
             if let Some(connection) = machine.connection_mut() {
                 connection.blocked(send_hold.time(hold), now);
             }
@@ -251,35 +259,61 @@ impl Peer {
         machines.into_iter().flatten().flat_map(State::timers).map(|(at, _)| at).min()
     }
 
-    /// The next message as an event; `None` where it is not whole yet.
-    fn next_event(&mut self, slot: Slot, octets: &mut BytesMut, out: &mut Vec<Output>) -> Option<Event> {
-        let machine = self.at(slot)?;
-        let frame = match machine.connection()?.framer.next(octets) {
-            Next::Wait => return None,
-            Next::Message(frame) => frame,
-            Next::Fault(fault) => return Some(fault_event(fault.into())),
+    fn next_frame(&mut self, slot: Slot, octets: &mut BytesMut) -> Next {
+        let connection = self.at(slot).and_then(State::connection);
+        connection.map_or(Next::Wait, |connection| connection.framer.next(octets))
+    }
+
+    /// A message as an event.
+    fn event(&mut self, slot: Slot, frame: &Frame, out: &mut Vec<Output>) -> Event {
+        let negotiated = self.at(slot).and_then(State::negotiated);
+        let cx = negotiated.map_or_else(DecodeContext::default, Negotiated::decode);
+        let decoded = match frame.kind {
+            kind::UPDATE => self.decode_update(frame, &cx, out).map(Message::Update),
+            _ => message::decode(frame, &cx),
         };
-        let cx = machine.negotiated().map_or_else(DecodeContext::default, |negotiated| negotiated.decode());
-        let (kind, event) = match message::decode(&frame, &cx) {
+        let (kind, event) = match decoded {
             Ok(Message::Open(open)) => (MessageKind::Open, Event::Open(open)),
-            Ok(Message::Update(update)) => {
-                if !update.faults.is_empty() {
-                    self.malformed(frame.body.clone(), Some(update.clone()), out);
-                }
-                (MessageKind::Update, Event::Update(update))
-            }
+            Ok(Message::Update(update)) => (MessageKind::Update, Event::Update(update)),
             Ok(Message::Notification(n)) => (MessageKind::Notification, Event::Notification(n)),
             Ok(Message::Keepalive) => (MessageKind::Keepalive, Event::Keepalive),
             Ok(Message::RouteRefresh(refresh)) => (MessageKind::RouteRefresh, Event::RouteRefresh(refresh)),
-            Err(fault) => {
-                if let MessageFault::Update(_) = fault {
-                    self.malformed(frame.body, None, out);
-                }
-                return Some(fault_event(fault));
-            }
+            Err(fault) => return fault_event(fault),
         };
+        self.count(kind, frame);
+        event
+    }
+
+    /// An UPDATE of the session.
+    fn update(&mut self, frame: &Frame, now: Instant, out: &mut Vec<Output>) -> Result<(), MessageFault> {
+        let State::Established(session) = &self.main else { return Ok(()) };
+        let cx = session.negotiated.decode();
+        let update = self.decode_update(frame, &cx, out)?;
+        self.count(MessageKind::Update, frame);
+        if let State::Established(session) = &mut self.main {
+            session.on_update(update, now, out);
+        }
+        Ok(())
+    }
+
+    /// One that is malformed is noted, before what it means.
+    fn decode_update(
+        &mut self,
+        frame: &Frame,
+        cx: &DecodeContext,
+        out: &mut Vec<Output>,
+    ) -> Result<Update, MessageFault> {
+        let decoded = update::decode(&frame.body, cx);
+        match &decoded {
+            Ok(update) if update.faults.is_empty() => {}
+            Ok(update) => self.malformed(frame.body.clone(), Some(update.clone()), out),
+            Err(_) => self.malformed(frame.body.clone(), None, out),
+        }
+        Ok(decoded?)
+    }
+
+    fn count(&mut self, kind: MessageKind, frame: &Frame) {
         self.record.counters.received(kind, frame.body.len().saturating_add(HEADER_LEN));
-        Some(event)
     }
 
     fn malformed(&mut self, body: Bytes, update: Option<Update>, out: &mut Vec<Output>) {
@@ -296,12 +330,6 @@ impl Peer {
             self.shown.1 = now;
         }
         self.step(slot, event, now, out);
-    }
-
-    fn update(&mut self, update: bgp_wire::Update, now: Instant, out: &mut Vec<Output>) {
-        if let State::Established(session) = &mut self.main {
-            session.on_update(update, now, out);
-        }
     }
 
     fn is_session(&self, slot: Slot) -> bool {

@@ -198,13 +198,22 @@ impl<'a> Scan<'a> {
     /// What stays, as one run of octets: of `body` itself where nothing had to be taken out of the middle of `list`.
     pub(crate) fn to_bytes(&self, list: &[u8], body: &Bytes) -> AttributeBytes {
         let runs = self.kept.iter().filter_map(|range| list.get(range.clone()));
-        if let ([_], None) = (self.kept.as_slice(), self.two_octet.as_path) {
-            return AttributeBytes::new(runs.map(|run| share(body, run)).next().unwrap_or_default());
+        match (self.kept.as_slice(), self.two_octet.as_path) {
+            ([_], None) => AttributeBytes::new(runs.map(|run| share(body, run)).next().unwrap_or_default()),
+            (_, None) => {
+                // Exactly as long as it has to be, which makes it one allocation; NEXT_HOP is in the middle more often than
+                // not.
+                let mut out = Vec::with_capacity(self.kept.iter().map(Range::len).sum());
+                runs.for_each(|run| out.extend_from_slice(run));
+                AttributeBytes::new(out.into())
+            }
+            (_, Some(_)) => {
+                let mut out = BytesMut::with_capacity(list.len().saturating_mul(2));
+                runs.for_each(|run| out.extend_from_slice(run));
+                self.two_octet.put_merged(&mut out);
+                AttributeBytes::new(out.freeze())
+            }
         }
-        let mut out = BytesMut::with_capacity(list.len().saturating_mul(2));
-        runs.for_each(|run| out.extend_from_slice(run));
-        self.two_octet.put_merged(&mut out);
-        AttributeBytes::new(out.freeze())
     }
 }
 

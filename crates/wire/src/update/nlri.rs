@@ -35,9 +35,12 @@ impl From<Prefix> for NlriEntry {
 impl Nlri {
     /// Checks `octets`; `None` where a length is over that of the family or a prefix overruns the end.
     pub(crate) fn check(family: Family, with_path_ids: bool, octets: Bytes) -> Option<Self> {
+        // The lengths are all that can be wrong; what the entries say is read when they are used.
+        let (longest, before) = (family.address_bits(), if with_path_ids { 4 } else { 0 });
         let mut rest: &[u8] = &octets;
         while !rest.is_empty() {
-            (rest, _) = entry(family, with_path_ids, rest)?;
+            let len = rest.get(before).copied().filter(|len| *len <= longest)?;
+            rest = rest.get(usize::from(len.div_ceil(8)).saturating_add(before).saturating_add(1)..)?;
         }
         Some(Self { family, with_path_ids, octets })
     }
@@ -106,6 +109,7 @@ pub struct Iter<'a> {
 impl Iterator for Iter<'_> {
     type Item = NlriEntry;
 
+    #[inline(always)]
     fn next(&mut self) -> Option<NlriEntry> {
         let (rest, entry) = entry(self.family, self.with_path_ids, self.rest)?;
         self.rest = rest;
@@ -118,8 +122,9 @@ impl Iterator for Iter<'_> {
 }
 
 /// One entry: path identifier, length in bits, as many octets as these bits need. By hand, since every prefix of a
-/// table passes here twice.
-#[inline]
+/// table passes here; and never a call, for what it returns would be written in small pieces and read back in large ones,
+/// which waits until everything written before has reached the cache.
+#[inline(always)]
 fn entry(family: Family, with_path_id: bool, input: &[u8]) -> Option<(&[u8], NlriEntry)> {
     let (input, path_id) = match with_path_id {
         true => input.split_first_chunk().map(|(id, rest)| (rest, u32::from_be_bytes(*id)))?,
@@ -136,7 +141,7 @@ fn entry(family: Family, with_path_id: bool, input: &[u8]) -> Option<(&[u8], Nlr
 
 /// `octets` at the front of an address; what does not fit belongs to a length that the prefix refuses. `input` is
 /// `octets` and what follows: where that is enough for an address it is taken whole, for the prefix clears the rest.
-#[inline]
+#[inline(always)]
 fn padded<const N: usize>(octets: &[u8], input: &[u8]) -> [u8; N] {
     if let Some(whole) = input.first_chunk() {
         return *whole;
