@@ -21,10 +21,15 @@ impl Default for Hub {
 impl Hub {
     /// Publishes what `make` makes, with the time; it is not even made while nobody listens.
     pub fn publish(&self, make: impl FnOnce() -> EventKind) {
-        if self.0.receiver_count() > 0 {
+        if self.is_heard() {
             // An error means that the last listener has just gone.
             drop(self.0.send(now(make())));
         }
+    }
+
+    /// Whether somebody listens; who has much to publish asks once.
+    pub fn is_heard(&self) -> bool {
+        self.0.receiver_count() > 0
     }
 
     /// Starts to listen.

@@ -6,7 +6,8 @@
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
-use std::task::Poll;
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bgp_session::ConnectionId;
@@ -90,11 +91,14 @@ impl Connection {
     /// One read of up to [`READ_SIZE`] octets.
     pub(super) fn read(&mut self) -> io::Result<Read> {
         self.inbound.reserve(READ_SIZE);
-        match self.stream.try_read_buf(&mut self.inbound) {
-            Ok(0) => Ok(Read::End),
-            Ok(count) => Ok(Read::Octets(count)),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Read::Nothing),
-            Err(error) => Err(error),
+        // Not `try_read_buf`: after that, only a second system call shows that a short read was all there is. Who waits is
+        // woken by [`ready`].
+        let read = pin!(self.stream.read_buf(&mut self.inbound));
+        match read.poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(Ok(0)) => Ok(Read::End),
+            Poll::Ready(Ok(count)) => Ok(Read::Octets(count)),
+            Poll::Pending => Ok(Read::Nothing),
+            Poll::Ready(Err(error)) => Err(error),
         }
     }
 

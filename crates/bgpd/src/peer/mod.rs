@@ -1,7 +1,7 @@
 //! One task a peer: its sockets, its timers, and the one `bgp_session::Peer` that decides.
 //!
-//! Road in: octets from the connections go to the session; what it puts out is carried out here. UPDATEs travel to the
-//! routing task in batches; while a batch waits for room there, nothing more is read, and TCP slows the peer down.
+//! Road in: octets from the connections go to the session; what it puts out is carried out here. The UPDATEs of one read
+//! travel to routing together; while they wait for room there, nothing more is read, and TCP slows the peer down.
 //! Road out: when the connection can take more, routing is told so and answers with one buffer of encoded UPDATEs.
 //! Knows no protocol: no message is looked into here.
 
@@ -40,10 +40,8 @@ use crate::tasks::sleep_until;
 
 /// Messages that may wait for a peer task; senders wait beyond that.
 const INBOX: usize = 32;
-/// UPDATEs that are handed to routing at once, and octets of NLRI in them: about as much as it takes in within a
-/// millisecond.
-const BATCH: usize = 128;
-const BATCH_OCTETS: usize = 4096;
+/// So many outputs of a session are no table.
+const FEW: usize = 4;
 /// Octets of one read that are work for longer than others should wait.
 const LONG_READ: usize = 8 * 1024;
 /// Octets that may wait for the socket before routing is asked for no more. What is urgent waits behind them.
@@ -230,6 +228,9 @@ impl Task {
     fn with_session(&mut self, call: impl FnOnce(&mut Peer, Instant, &mut Vec<Output>)) {
         let mut outputs = std::mem::take(&mut self.outputs);
         call(&mut self.session, Instant::now(), &mut outputs);
+        if outputs.len() > FEW {
+            self.batch.reserve(outputs.len());
+        }
         for output in outputs.drain(..) {
             self.carry_out(output);
         }
@@ -383,7 +384,7 @@ impl Task {
     fn flush_batch(&mut self) {
         let received = self.received_at.take().unwrap_or_else(Instant::now);
         if !self.batch.is_empty() {
-            let updates = std::mem::take(&mut self.batch);
+            let updates = std::mem::take(&mut self.batch).into_iter();
             let octets = std::mem::take(&mut self.batch_octets);
             self.pending.push_back(FromPeer::Updates { peer: self.identity.id, updates, octets, received });
         }

@@ -9,7 +9,7 @@ use bgp_wire::Family;
 use tokio::sync::mpsc;
 use tracing::{debug, info, warn};
 
-use super::{BATCH, BATCH_OCTETS, Configure, Connection, PeerStatus, Task, ToPeer, dial};
+use super::{Configure, Connection, PeerStatus, Task, ToPeer, dial};
 use crate::config::Password;
 use crate::local::local_end;
 use crate::routing::FromPeer;
@@ -45,9 +45,6 @@ impl Task {
             Output::Update(update) => {
                 self.batch_octets += update.nlri_octets();
                 self.batch.push(update);
-                if self.batch.len() >= BATCH || self.batch_octets >= BATCH_OCTETS {
-                    self.flush_batch();
-                }
             }
             Output::Refresh(refresh) => {
                 self.flush_batch();

@@ -14,7 +14,7 @@ use tracing::warn;
 use super::peers::PeerEntry;
 use super::settle::DECISIONS;
 use super::stale::Deadlines;
-use super::{Frozen, Inputs, Routing};
+use super::{Frozen, Inputs, Routing, Wake};
 use crate::peer::handover::Routes;
 use crate::tasks::answer;
 
@@ -64,7 +64,7 @@ impl Routing {
     /// Writes everything down and comes to rest.
     pub(super) async fn freeze(mut self, inputs: &mut Inputs) {
         while let Some(delivery) = inputs.peers.try_next(true) {
-            delivery.work(|message| self.on_peer(message));
+            self.take(inputs, Wake::Peer(delivery));
         }
         self.resolve(Instant::now());
         while !self.restart.defers() && self.rib.decide(DECISIONS) {}

@@ -11,8 +11,8 @@ use tokio::sync::mpsc;
 
 use super::FromPeer;
 
-/// Large messages that may wait. What waits is memory, and time for whoever comes after it.
-const LARGE: usize = 16;
+/// Large messages that may wait, each what one read has brought. What waits is memory, and time for whoever comes after it.
+const LARGE: usize = 4;
 /// Small messages that may wait.
 const SMALL: usize = 256;
 /// Octets of NLRI up to which UPDATEs are a small message: some tens of routes.
@@ -195,6 +195,11 @@ impl Outlet {
         self.take_due()
     }
 
+    /// Has what is left of a message come behind the small ones that are there.
+    pub fn put_back(&mut self, rest: Delivery) {
+        self.taken = Some((rest, self.small.len()));
+    }
+
     /// A large message that was taken, behind the small ones that came before it.
     fn take_due(&mut self) -> Option<Delivery> {
         let (_, before) = self.taken.as_mut()?;
@@ -222,11 +227,10 @@ impl Delivery {
         }
     }
 
-    /// Has `work` done on the message.
-    pub fn work(self, work: impl FnOnce(FromPeer)) {
+    /// Has `work` done on the message; what it leaves of it, for [`Outlet::put_back`].
+    pub fn work(self, work: impl FnOnce(FromPeer) -> Option<FromPeer>) -> Option<Self> {
         let Self { message, ticket } = self;
-        work(message);
-        drop(ticket);
+        work(message).map(|message| Self { message, ticket })
     }
 }
 
@@ -239,7 +243,8 @@ mod tests {
     use super::*;
 
     fn updates(peer: u32, octets: usize) -> FromPeer {
-        FromPeer::Updates { peer: PeerId(peer), updates: Vec::new(), octets, received: Instant::now() }
+        let (peer, updates) = (PeerId(peer), Vec::new().into_iter());
+        FromPeer::Updates { peer, updates, octets, received: Instant::now() }
     }
 
     fn send(lane: &Lane, message: FromPeer) {
@@ -251,6 +256,7 @@ mod tests {
         outlet.try_next(true)?.work(|message| {
             let FromPeer::Updates { peer, octets, .. } = message else { panic!("only UPDATEs were sent") };
             taken = Some((peer.0, octets));
+            None
         });
         taken
     }
@@ -260,14 +266,13 @@ mod tests {
         let (inlet, mut outlet) = lanes();
         let (table, node) = (inlet.lane(), inlet.lane());
         send(&table, updates(1, 5000));
-        send(&table, updates(1, 6000));
         send(&table, updates(1, 1));
         send(&node, updates(2, 2));
         send(&node, updates(2, 7000));
         send(&node, updates(2, 3));
-        assert_eq!(outlet.waiting(), 6);
+        assert_eq!(outlet.waiting(), 5);
         let order: Vec<_> = std::iter::from_fn(|| take(&mut outlet)).collect();
-        assert_eq!(order, [(2, 2), (1, 5000), (1, 6000), (1, 1), (2, 7000), (2, 3)]);
+        assert_eq!(order, [(2, 2), (1, 5000), (1, 1), (2, 7000), (2, 3)]);
         send(&table, updates(1, 4));
         assert_eq!(outlet.small.len(), 1, "with nothing left on the large lane, small ones go ahead again");
     }
@@ -283,6 +288,21 @@ mod tests {
         let large = outlet.large.try_recv().unwrap();
         outlet.taken = Some((large, outlet.small.len()));
         assert_eq!((take(&mut outlet), take(&mut outlet)), (Some((1, 1)), Some((1, 9000))));
+    }
+
+    #[test]
+    fn small_messages_of_others_go_ahead_of_what_is_left_and_those_of_its_sender_do_not() {
+        let (inlet, mut outlet) = lanes();
+        let (table, node) = (inlet.lane(), inlet.lane());
+        send(&table, updates(1, 9000));
+        let rest = outlet.try_next(true).unwrap().work(|_| Some(updates(1, 4000))).unwrap();
+        send(&node, updates(2, 2));
+        send(&table, updates(1, 1));
+        outlet.put_back(rest);
+        let order: Vec<_> = std::iter::from_fn(|| take(&mut outlet)).collect();
+        assert_eq!(order, [(2, 2), (1, 4000), (1, 1)]);
+        send(&table, updates(1, 3));
+        assert_eq!(outlet.small.len(), 1, "all of the large message has been worked on");
     }
 
     #[test]

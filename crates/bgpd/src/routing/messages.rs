@@ -58,8 +58,8 @@ pub enum FromPeer {
     Updates {
         /// Which peer.
         peer: PeerId,
-        /// In the order received.
-        updates: Vec<Update>,
+        /// In the order received, those that are not taken in yet.
+        updates: std::vec::IntoIter<Update>,
         /// Octets of NLRI in them.
         octets: usize,
         /// When the first of them was read.

@@ -5,6 +5,7 @@
 //! pull, and what is not pulled yet is a dirty prefix in the RIB or the FIB, not a message.
 
 mod bfd;
+mod desk;
 mod drains;
 mod evidence;
 mod handover;
@@ -34,6 +35,7 @@ pub use messages::{
 };
 
 use self::bfd::Ways;
+use self::desk::{Desk, Outcome};
 use self::evidence::Evidence;
 use self::lanes::Delivery;
 use self::peers::PeerEntry;
@@ -45,9 +47,10 @@ use crate::tasks::sleep_until;
 
 /// Orders and queries that may wait.
 pub const SMALL_QUEUE: usize = 64;
-/// Octets of NLRI taken in before the RIB is settled again: about a thousand routes, a millisecond's work.
-const TURN: usize = 4096;
-/// Up to so many a turn is too short to be worth a pause.
+/// Octets of NLRI taken in before the RIB is settled again: about five hundred routes, half a millisecond's work with what
+/// follows from them. Who has one change waits for the end of such a turn.
+const TURN: usize = 2048;
+/// Up to so many a turn is no work for the desk.
 const SHORT_TURN: usize = 256;
 
 /// Everything that routing owns.
@@ -105,7 +108,8 @@ pub struct Inputs {
     pub bfd: mpsc::Receiver<News>,
 }
 
-/// What woke the task.
+/// What woke routing.
+#[derive(Debug)]
 enum Wake {
     Peer(Delivery),
     Order(Order),
@@ -152,33 +156,57 @@ impl Routing {
         }
     }
 
-    /// Works until the kernel's thread or the supervisor is gone.
-    pub async fn run(mut self, mut inputs: Inputs) {
+    /// Works until the kernel's thread or the supervisor is gone: here while there is little to do, at the desk while there
+    /// is much.
+    pub async fn run(self, inputs: Inputs) {
+        let (mut routing, mut inputs) = (Box::new(self), inputs);
+        let desk = match Desk::start() {
+            Ok(desk) => desk,
+            Err(error) => return error!(%error, "there is no thread for routing; the daemon stops"),
+        };
         loop {
-            let taken = match self.wait(&mut inputs).await {
-                Wake::Gone => {
-                    info!("routing ends");
-                    return;
-                }
-                wake => self.take(wake),
+            let wake = inputs.next(routing.more, sleep_until(routing.next_deadline())).await;
+            let outcome = if routing.is_much(&wake) {
+                let Some(back) = desk.work(routing, inputs, wake).await else {
+                    return error!("routing's thread has ended; the daemon stops");
+                };
+                (routing, inputs) = (back.routing, back.inputs);
+                back.outcome
+            } else {
+                routing.turn(&mut inputs, wake).0
             };
-            if self.freezing.is_some() {
-                return self.freeze(&mut inputs).await;
-            }
-            let taken = self.take_what_is_there(&mut inputs, taken);
-            self.waiting = inputs.peers.waiting();
-            self.tick(Instant::now());
-            self.settle();
-            self.ask_for_buckets();
-            self.report_stop();
-            // After a long turn others that share the worker have theirs, whatever waits here.
-            if self.more || taken > SHORT_TURN {
-                tokio::task::yield_now().await;
+            match outcome {
+                Outcome::Going => {}
+                Outcome::Frozen => return routing.freeze(&mut inputs).await,
+                Outcome::Gone => return info!("routing ends"),
             }
         }
     }
 
-    async fn wait(&mut self, inputs: &mut Inputs) -> Wake {
+    /// Whether what has come, or is left, is work for longer than a peer should wait for its turn.
+    fn is_much(&self, wake: &Wake) -> bool {
+        self.more || matches!(wake, Wake::Peer(delivery) if delivery.octets() > SHORT_TURN)
+    }
+
+    /// Takes in what woke routing and what else is there, and settles it; whether it was much.
+    fn turn(&mut self, inputs: &mut Inputs, wake: Wake) -> (Outcome, bool) {
+        if matches!(wake, Wake::Gone) {
+            return (Outcome::Gone, false);
+        }
+        let taken = self.take(inputs, wake);
+        if self.freezing.is_some() {
+            return (Outcome::Frozen, false);
+        }
+        let taken = self.take_what_is_there(inputs, taken);
+        self.waiting = inputs.peers.waiting();
+        self.tick(Instant::now());
+        self.settle();
+        self.ask_for_buckets();
+        self.report_stop();
+        (Outcome::Going, self.more || taken > SHORT_TURN)
+    }
+
+    fn next_deadline(&self) -> Option<Instant> {
         let deadlines = [
             self.fib.next_deadline(),
             self.stale.next_deadline(),
@@ -186,41 +214,33 @@ impl Routing {
             self.evidence.next_deadline(),
             self.ways.next_deadline(),
         ];
-        let deadline = deadlines.into_iter().flatten().min();
-        let more = self.more;
-        tokio::select! {
-            // A way that is cut wants its leg out of the kernel; there are never many of them.
-            biased;
-            Some(news) = inputs.bfd.recv() => Wake::Bfd(news),
-            report = inputs.kernel.next() => report.map_or_else(kernel_gone, Wake::Kernel),
-            order = inputs.orders.recv() => order.map_or(Wake::Gone, Wake::Order),
-            Some(query) = inputs.queries.recv() => Wake::Query(query),
-            Some(delivery) = inputs.peers.next() => Wake::Peer(delivery),
-            () = std::future::ready(()), if more => Wake::Turn,
-            () = sleep_until(deadline) => Wake::Turn,
-        }
+        deadlines.into_iter().flatten().min()
     }
 
     /// Takes in what waits already, so that one decision serves many UPDATEs.
     fn take_what_is_there(&mut self, inputs: &mut Inputs, mut taken: usize) -> usize {
         loop {
             if let Some(report) = inputs.kernel.try_next() {
-                self.take(Wake::Kernel(report));
+                self.take(inputs, Wake::Kernel(report));
             } else if let Some(delivery) = inputs.peers.try_next(taken < TURN) {
-                taken += self.take(Wake::Peer(delivery));
+                taken += self.take(inputs, Wake::Peer(delivery));
             } else {
                 return taken;
             }
         }
     }
 
-    /// Takes one thing in; how many octets of NLRI it had.
-    fn take(&mut self, wake: Wake) -> usize {
+    /// Takes one thing in, or a part of it; how many octets of NLRI that had.
+    fn take(&mut self, inputs: &mut Inputs, wake: Wake) -> usize {
         match wake {
             Wake::Peer(delivery) => {
                 let octets = delivery.octets();
-                delivery.work(|message| self.on_peer(message));
-                return octets;
+                let rest = delivery.work(|message| self.on_peer(message));
+                let left = rest.as_ref().map_or(0, Delivery::octets);
+                if let Some(rest) = rest {
+                    inputs.peers.put_back(rest);
+                }
+                return octets.saturating_sub(left);
             }
             Wake::Order(order) => self.on_order(order),
             Wake::Query(query) => self.on_query(query),
@@ -240,6 +260,23 @@ impl Routing {
                 Due::Sweep => self.sweep_stale(peer, family, "its time is over"),
                 Due::LongLived => self.begin_long_lived(peer, family),
             }
+        }
+    }
+}
+
+impl Inputs {
+    /// What comes next; a turn without anything new at the deadline, or at once where there is `more` to do.
+    async fn next(&mut self, more: bool, deadline: impl Future<Output = ()>) -> Wake {
+        tokio::select! {
+            // A way that is cut wants its leg out of the kernel; there are never many of them.
+            biased;
+            Some(news) = self.bfd.recv() => Wake::Bfd(news),
+            report = self.kernel.next() => report.map_or_else(kernel_gone, Wake::Kernel),
+            order = self.orders.recv() => order.map_or(Wake::Gone, Wake::Order),
+            Some(query) = self.queries.recv() => Wake::Query(query),
+            Some(delivery) = self.peers.next() => Wake::Peer(delivery),
+            () = std::future::ready(()), if more => Wake::Turn,
+            () = deadline => Wake::Turn,
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use std::vec::IntoIter;
 
 use bgp_rib::{
     LimitLevel, LimitReached, LongLived, MaximumPrefix, MaximumPrefixAction, PeerId, PeerSettings,
@@ -19,6 +20,9 @@ use super::{FromPeer, Order, Routing};
 use crate::config::{self, LimitAction, Settings};
 use crate::local::LocalEnd;
 use crate::peer::ToPeer;
+
+/// Octets of NLRI that are taken in before small messages of others go ahead: some hundred routes.
+const PORTION: usize = 1024;
 
 /// What routing keeps of a peer.
 #[derive(Debug)]
@@ -40,19 +44,20 @@ impl PeerEntry {
 }
 
 impl Routing {
-    pub(super) fn on_peer(&mut self, message: FromPeer) {
+    /// Takes a message in; what is left of it where it is long and others should have their turn.
+    pub(super) fn on_peer(&mut self, message: FromPeer) -> Option<FromPeer> {
         match message {
             FromPeer::Settings { peer, address, settings, inbox } => {
                 self.on_settings(peer, address, settings, inbox)
             }
             FromPeer::Up { peer, negotiated, local, chunks } => self.on_up(peer, &negotiated, local, chunks),
             FromPeer::Restored { peer, routes } => self.on_restored(peer, &routes),
-            FromPeer::Updates { peer, updates, octets: _, received } => {
+            FromPeer::Updates { peer, updates, octets, received } => {
                 let oldest = self.received.get_or_insert(received);
                 *oldest = received.min(*oldest);
-                for update in &updates {
-                    self.on_update(peer, update);
-                }
+                let (updates, octets) = self.on_updates(peer, updates, octets);
+                let rest = FromPeer::Updates { peer, updates, octets, received };
+                return Some(rest).filter(|_| octets > 0);
             }
             FromPeer::Refresh { peer, refresh } => self.on_refresh(peer, refresh),
             FromPeer::FirstKeepalive { peer } => self.restart.first_keepalive(peer),
@@ -71,6 +76,25 @@ impl Routing {
                 self.peers.remove(&peer);
             }
         }
+        None
+    }
+
+    /// Takes in a portion of the UPDATEs; what is left, and how many octets of NLRI that is.
+    fn on_updates(
+        &mut self,
+        id: PeerId,
+        mut updates: IntoIter<Update>,
+        octets: usize,
+    ) -> (IntoIter<Update>, usize) {
+        let mut taken = 0;
+        while taken < PORTION
+            && let Some(update) = updates.next()
+        {
+            taken += update.nlri_octets();
+            self.on_update(id, &update);
+        }
+        let left = if updates.len() == 0 { 0 } else { octets.saturating_sub(taken).max(1) };
+        (updates, left)
     }
 
     pub(super) fn on_order(&mut self, order: Order) {

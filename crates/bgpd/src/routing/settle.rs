@@ -7,6 +7,7 @@ use bgp_api::EventKind;
 use bgp_fib::{Fib, Presence, Via};
 use bgp_rib::{PeerId, Watch};
 use bgp_session::OwnRestart;
+use bgp_wire::{Prefix, ScopedNextHop};
 use bytes::BytesMut;
 use tracing::{debug, info, warn};
 
@@ -14,9 +15,9 @@ use super::Routing;
 use super::restart::Gateways;
 
 /// Prefixes decided in one turn; more would keep other sessions waiting.
-pub(super) const DECISIONS: usize = 2048;
+pub(super) const DECISIONS: usize = 1024;
 /// Forwarding changes handed to the FIB in one turn.
-const CHANGES: usize = 2048;
+const CHANGES: usize = 1024;
 /// Operations handed to the kernel at once.
 const OPS: usize = 256;
 /// Times that this is done in one turn.
@@ -24,7 +25,7 @@ const SUBMISSIONS: usize = 8;
 /// Octets of UPDATEs made for one peer at a time: more than one turn takes in, or a peer never catches up with a table.
 const CHUNK: usize = 64 * 1024;
 /// Octets of UPDATEs made in one turn for peers that have nothing urgent to hear.
-const TURN_OUT: usize = 128 * 1024;
+const TURN_OUT: usize = 64 * 1024;
 /// What a peer gets in any case that has something urgent to hear.
 const URGENT: usize = 4096;
 
@@ -119,18 +120,26 @@ impl Routing {
     fn feed_fib(&mut self, now: Instant) {
         // The latency that is measured begins on the socket, not here.
         let since = self.received.unwrap_or(now);
+        let heard = self.hub.is_heard();
         for _ in 0..CHANGES {
-            let Some((prefix, forwarding)) = self.rib.next_forwarding_change() else { return };
+            // Looked at where it is: a prefix is written in small pieces, and copying it in large ones waits for them.
+            let Some((prefix, forwarding)) = &self.rib.next_forwarding_change() else { return };
             let next_hops = forwarding.as_ref().map(|forwarding| forwarding.next_hops.as_slice());
             debug!(%prefix, next_hops = next_hops.map_or(0, <[_]>::len), "best paths changed");
-            self.hub.publish(|| EventKind::BestChange {
-                prefix: prefix.to_string(),
-                next_hops: next_hops.unwrap_or_default().iter().map(|hop| hop.next_hop.to_string()).collect(),
-            });
+            if heard {
+                self.publish_best(prefix, next_hops.unwrap_or_default());
+            }
             let shares = forwarding.iter().flat_map(|forwarding| forwarding.shares());
-            self.fib.want_shares(prefix, shares, since);
+            self.fib.want_shares(*prefix, shares, since);
         }
         self.more = true;
+    }
+
+    fn publish_best(&self, prefix: &Prefix, next_hops: &[ScopedNextHop]) {
+        self.hub.publish(|| EventKind::BestChange {
+            prefix: prefix.to_string(),
+            next_hops: next_hops.iter().map(|hop| hop.next_hop.to_string()).collect(),
+        });
     }
 
     fn feed_kernel(&mut self) {
