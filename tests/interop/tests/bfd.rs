@@ -3,6 +3,7 @@
 #![cfg(feature = "labs")]
 
 use std::collections::BTreeSet;
+use std::fmt::Write as _;
 use std::time::Instant;
 
 use anyhow::{Context, Result};
@@ -179,6 +180,15 @@ fn who_puts_a_session_down_by_hand_or_reloads_or_restarts_disturbs_nobody() -> R
     daemon.expect_established(&lab, &peers)?;
     expect_up(&lab, &daemon, &peers)?;
     let before = (downs(frr, HOST_V6)?, downs(frr, HOST_V4)?);
+    // A machine with too much to do may have cost some until here.
+    let ours = |daemon: &Daemon| -> Result<Vec<(Value, Value)>> {
+        let of = |peer: &String| {
+            let shown = daemon.neighbor(peer)?;
+            Ok((shown["bfd"]["failures"].clone(), shown["flaps"].clone()))
+        };
+        peers.iter().map(of).collect()
+    };
+    let ours_before = ours(&daemon)?;
 
     // Another process, twice by itself and once by the service manager.
     for how in ["replace", "replace", "restart"] {
@@ -192,7 +202,7 @@ fn who_puts_a_session_down_by_hand_or_reloads_or_restarts_disturbs_nobody() -> R
         assert!(daemon.log().contains("BFD session goes on"), "{}", daemon.log());
         expect_up(&lab, &daemon, &peers)?;
         assert_eq!((downs(frr, HOST_V6)?, downs(frr, HOST_V4)?), before, "{how}\n{}", lab.explain());
-        assert_eq!(session(&daemon, &peers[1])?["failures"], 0);
+        assert_eq!(ours(&daemon)?, ours_before);
     }
     // Other intervals: agreed on under way.
     daemon.write_config(&host("200ms"))?;
@@ -214,16 +224,14 @@ fn who_puts_a_session_down_by_hand_or_reloads_or_restarts_disturbs_nobody() -> R
             Ok(session["state"] == "down" && session["remote"]["state"] != "up")
         })?;
         assert_eq!(daemon.state(peer)?, "established");
-        assert_eq!(session(&daemon, peer)?["failures"], 0);
     }
+    assert_eq!(ours(&daemon)?, ours_before);
     frr.vtysh_of("bfdd", &["configure terminal", "bfd", "profile lab", "no shutdown"])?;
     expect_up(&lab, &daemon, &peers)?;
 
     let flaps = |peer: &str| Ok::<_, anyhow::Error>(downs(frr, peer)?.1);
     assert_eq!((flaps(HOST_V6)?, flaps(HOST_V4)?), (before.0.1, before.1.1), "BGP went on throughout");
-    for peer in &peers {
-        assert_eq!(daemon.neighbor(peer)?["flaps"], 0);
-    }
+    assert_eq!(ours(&daemon)?, ours_before);
 
     // Our hand: without BFD, and with it again. FRR 8.4 ends its BGP session for our AdminDown, and comes back.
     daemon.write_config(&host("200ms").replace("bfd =", "bfd = false #"))?;
@@ -368,6 +376,36 @@ fn a_peer_without_bfd_is_a_peer_all_the_same() -> Result<()> {
     );
     assert_eq!(seen["transmit_interval_us"], 1_000_000);
     assert_eq!(daemon.neighbor(&peer)?["flaps"], 0);
+    Ok(())
+}
+
+/// A table that comes, and goes, costs no BFD session of anybody else: BFD waits for no other work of the daemon.
+#[test]
+fn a_whole_table_makes_no_session_flap() -> Result<()> {
+    const ROUTES: usize = 50_000;
+    let lab = Lab::with_nodes(2)?;
+    let daemon = Daemon::start(&lab, &host("50ms"))?;
+    let node = &lab.nodes[0];
+    let frr = Frr::start_with_bfd(&lab, &node.namespace, &frr(node), &bfdd("50"))?;
+    daemon.expect_established(&lab, &both(node))?;
+    expect_up(&lab, &daemon, &both(node))?;
+    let before = (downs(&frr, HOST_V6)?, downs(&frr, HOST_V4)?);
+
+    let mut table =
+        BIRD.replace("bfd on;", "").replace("172.50.0.2", "172.50.0.3").replace("::2 as", "::3 as");
+    table.push_str("protocol static { ipv6;\n");
+    for number in 0..ROUTES {
+        writeln!(table, "route 2001:db9:{:x}:{:x}::/64 unreachable;", number >> 16, number & 0xffff)?;
+    }
+    table.push_str("}\n");
+    let routes = || Ok::<_, anyhow::Error>(daemon.json("show summary")?["fib"][1]["installed"].as_u64());
+    let begun = Instant::now();
+    let bird = Bird::start(&lab, &lab.nodes[1].namespace, &table)?;
+    lab.until("the kernel has every route", seconds(120), || Ok(routes()? >= Some(ROUTES as u64)))?;
+    drop(bird);
+    lab.until("every route is gone again", seconds(120), || Ok(routes()? <= Some(1)))?;
+    eprintln!("{ROUTES} routes came and went in {:?}", begun.elapsed());
+    assert_eq!((downs(&frr, HOST_V6)?, downs(&frr, HOST_V4)?), before, "{}", lab.explain());
     Ok(())
 }
 
