@@ -73,6 +73,19 @@ pub enum EventKind {
         /// The kernel's number, if the kernel said no.
         errno: Option<i32>,
     },
+    /// Somebody removed or changed routes or next-hop objects of ours; they are put back.
+    FibUndone {
+        /// What was done: `removed`, `changed` or `replaced`.
+        deed: String,
+        /// How many.
+        count: u64,
+        /// The first of them: prefixes, `nexthop id N`.
+        examples: Vec<String>,
+        /// Who did it, in words.
+        by: String,
+        /// What ends it, where that is known.
+        remedy: Option<String>,
+    },
     /// A next hop became reachable, unreachable, or goes another way.
     NexthopChange {
         /// The next hop.

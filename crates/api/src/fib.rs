@@ -75,9 +75,32 @@ pub struct FibRoute {
     pub error: Option<String>,
     /// The kernel's error number behind `error`, if the kernel said no.
     pub errno: Option<i32>,
+    /// When it is tried again whatever happens.
+    #[serde(default)]
+    pub retry_seconds: Option<u64>,
+    /// When it is tried again before, e.g. `when a link, an address or a next-hop object of this host changes`.
+    #[serde(default)]
+    pub cure: Option<String>,
     /// How often it was put back after somebody removed or changed it.
     #[serde(default)]
     pub repairs: u64,
+    /// Who did so last, as far as the kernel said it, e.g. `zebra (process 812)`.
+    #[serde(default)]
+    pub undone_by: Option<String>,
+}
+
+impl FibRoute {
+    /// What is in its way, and when it is tried again; `None` where nothing is.
+    pub fn trouble(&self) -> Option<String> {
+        let error = self.error.as_ref()?;
+        let after = self.retry_seconds.map(|seconds| format!("within {seconds} s"));
+        let times: Vec<String> = after.into_iter().chain(self.cure.clone()).collect();
+        Some(if times.is_empty() {
+            error.clone()
+        } else {
+            format!("{error}; tried again {}", times.join(", or "))
+        })
+    }
 }
 
 /// One leg of a route.

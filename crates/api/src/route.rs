@@ -7,6 +7,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::fib::FibRoute;
+
 /// Query of `GET /v1/routes`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -74,6 +76,9 @@ pub struct Route {
     pub prefix: String,
     /// Its family.
     pub family: String,
+    /// How it stands in the kernel; `null` where it is installed, or not wanted.
+    #[serde(default)]
+    pub kernel: Option<FibRoute>,
     /// Best first, then the other multipaths, then the rest, each by peer address.
     pub paths: Vec<Path>,
 }

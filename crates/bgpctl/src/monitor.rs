@@ -62,6 +62,9 @@ fn sentence(kind: &EventKind) -> (&'static str, Tone, String) {
             ("fib install", Tone::Good, format!("{prefix}{nhid} via {}", next_hops.join(", ")))
         }
         EventKind::FibRemove { prefix } => ("fib remove", Tone::Plain, prefix.clone()),
+        EventKind::FibUndone { deed, count, examples, by, .. } => {
+            ("fib undone", Tone::Bad, format!("{count} {deed} ({}) by {by}", examples.join(", ")))
+        }
         EventKind::FibError { prefix, error, .. } => ("fib error", Tone::Bad, format!("{prefix}: {error}")),
         EventKind::NexthopChange { next_hop, state, resolution } => {
             let tone = match state {

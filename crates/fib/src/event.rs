@@ -6,7 +6,7 @@
 
 use std::net::IpAddr;
 
-use crate::kernel::{Address, FdbEntry, KernelNexthop, KernelRoute, Link, Neighbor};
+use crate::kernel::{Address, FdbEntry, KernelNexthop, KernelRoute, Link, Neighbor, Requester};
 
 /// Which of the kernel's tables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -87,6 +87,9 @@ pub enum Event {
     AuditEnd,
     /// The kernel does not have this table at all (next-hop objects before Linux 5.3): counts as a complete, empty dump.
     Unsupported(Kind),
+    /// Who asked for the changes of routes and next-hop objects that follow, as far as they are of ours, up to the next of
+    /// these.
+    Requester(Requester),
     /// Reports were lost (`ENOBUFS`): everything is to be read again.
     Overrun,
 }

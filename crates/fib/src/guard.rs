@@ -1,8 +1,9 @@
 //! When something is tried again: after the kernel's refusal, and after somebody keeps undoing what we do.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::kernel::KernelError;
+use crate::kernel::{KernelError, Requester};
 
 const FIRST_RETRY: Duration = Duration::from_millis(100);
 const LAST_RETRY: Duration = Duration::from_secs(30);
@@ -42,6 +43,8 @@ impl Trouble {
 pub(crate) struct Guard {
     /// All repairs so far.
     pub(crate) repairs: u32,
+    /// Who made the last one necessary.
+    pub(crate) by: Option<Arc<Requester>>,
     window: Option<(Instant, u32)>,
     pause: Option<(Duration, Instant)>,
 }

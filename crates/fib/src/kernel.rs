@@ -173,6 +173,43 @@ pub struct KernelNexthop {
     pub kind: GroupKind,
 }
 
+/// Who asked the kernel for a change, as its notification of it tells (`nlmsg_pid`).
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Requester {
+    /// The netlink port; 0 is the kernel itself. A process's first socket has the number of the process, further ones have
+    /// numbers above `i32::MAX`.
+    pub port: u32,
+    /// The name of the process, where it still ran and may be seen.
+    pub process: Option<String>,
+}
+
+impl Requester {
+    /// Whether the port is the number of a process.
+    pub fn is_process(&self) -> bool {
+        self.port > 0 && i32::try_from(self.port).is_ok()
+    }
+
+    /// Whether it is the same program, though it may be another process of it.
+    pub fn is_like(&self, other: &Self) -> bool {
+        match (&self.process, &other.process) {
+            (Some(one), Some(other)) => one == other,
+            (None, None) => self.port == other.port || self.is_process() && other.is_process(),
+            (Some(_), None) | (None, Some(_)) => false,
+        }
+    }
+}
+
+impl fmt::Display for Requester {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.process {
+            Some(name) => write!(f, "{name} (process {})", self.port),
+            None if self.port == 0 => f.write_str("the kernel itself"),
+            None if self.is_process() => write!(f, "process {}, which has ended or is hidden", self.port),
+            None => write!(f, "one of several netlink sockets of a process (port {})", self.port),
+        }
+    }
+}
+
 /// The kernel's refusal of one operation.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub struct KernelError {
@@ -190,8 +227,11 @@ impl fmt::Display for KernelError {
             errno::ESRCH => "no such route",
             errno::ENOMEM => "out of memory",
             errno::EEXIST => "exists already",
+            errno::EACCES => "permission denied",
             errno::ENODEV => "no such interface",
             errno::EINVAL => "invalid argument",
+            errno::ENOSPC => "no room left",
+            errno::EADDRNOTAVAIL => "no such address here",
             errno::EOPNOTSUPP => "not supported by this kernel",
             errno::ENETDOWN => "interface is down",
             errno::ENETUNREACH => "network is unreachable",
@@ -216,9 +256,12 @@ pub(crate) mod errno {
     pub(crate) const EAGAIN: i32 = 11;
     pub(crate) const ENOMEM: i32 = 12;
     pub(crate) const EEXIST: i32 = 17;
+    pub(crate) const EACCES: i32 = 13;
     pub(crate) const ENODEV: i32 = 19;
     pub(crate) const EINVAL: i32 = 22;
+    pub(crate) const ENOSPC: i32 = 28;
     pub(crate) const EOPNOTSUPP: i32 = 95;
+    pub(crate) const EADDRNOTAVAIL: i32 = 99;
     pub(crate) const ENETDOWN: i32 = 100;
     pub(crate) const ENETUNREACH: i32 = 101;
     pub(crate) const ENOBUFS: i32 = 105;

@@ -40,10 +40,10 @@ mod view;
 
 pub use config::{FibConfig, GROUP_IDS, GroupKind, HOP_IDS, MAIN_TABLE, PROTOCOL_BGP, Resilient};
 pub use event::{Event, Kind, Seen};
-pub use fib::{AuditRun, AuditView, Differences, DrainOrder, Fib, Leftovers, Subject};
+pub use fib::{AuditRun, AuditView, Cure, Deed, Differences, DrainOrder, Fib, Leftovers, Meddling, Subject};
 pub use kernel::{
     Address, FdbEntry, KernelError, KernelHop, KernelNexthop, KernelRoute, Link, Mac, Neighbor,
-    NeighborState, RouteKind,
+    NeighborState, Requester, RouteKind,
 };
 pub use op::{GroupSpec, NexthopSpec, Op, OpId, RouteSpec, RouteTarget};
 pub use view::{

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use bgp_wire::{PerFamily, Prefix, ScopedNextHop};
 
 use crate::config::GroupKind;
-use crate::fib::{Differences, Subject};
-use crate::kernel::KernelError;
+use crate::fib::{Differences, Meddling, Subject};
+use crate::kernel::{KernelError, Requester};
 
 /// Whether a next hop can be used, as the RIB wants to know it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -92,6 +92,8 @@ pub struct RouteView {
     pub nexthop_id: Option<u32>,
     /// How often it was put back after somebody removed or changed it.
     pub repairs: u32,
+    /// Who did so last, where the kernel said it.
+    pub undone_by: Option<Arc<Requester>>,
 }
 
 /// Gateways that take their share of a group later, for the kernel cannot tell yet which buckets are in use and a flow could
@@ -240,11 +242,8 @@ pub enum Notice {
         /// What it said.
         error: KernelError,
     },
-    /// Somebody removed or changed our route; it is put back.
-    Repaired {
-        /// Destination.
-        prefix: Prefix,
-    },
+    /// Somebody removed or changed what is ours; it is put back.
+    Undone(Meddling),
     /// Somebody keeps doing so; we pause.
     Paused {
         /// Destination.

@@ -17,7 +17,7 @@ const IN_PLACE: u16 = flag::CREATE | flag::REPLACE;
 
 /// Appends `op` to `out` as one message; `false` for an operation that is no single message.
 pub(crate) fn encode(op: &Op, sequence: u32, out: &mut Vec<u8>) -> bool {
-    let header = |kind, flags| Header { kind, flags: flag::REQUEST | flags, sequence };
+    let header = |kind, flags| Header { kind, flags: flag::REQUEST | flags, sequence, port: 0 };
     match op {
         Op::NexthopAdd(spec) => hop(out, header(message::NEWNEXTHOP, EXCLUSIVE), spec),
         Op::NexthopReplace(spec) => hop(out, header(message::NEWNEXTHOP, IN_PLACE), spec),

@@ -6,13 +6,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::time::Duration;
 
-use bgp_fib::{MAIN_TABLE, Op, OpId};
+use bgp_fib::{MAIN_TABLE, Op, OpId, PROTOCOL_BGP};
 
 use crate::audit::Auditor;
 use crate::dump::RouteScope;
 use crate::lane::Lane;
 use crate::queue::Queue;
 use crate::report::{self, Bell, KernelEvents};
+use crate::requester::Requesters;
 use crate::requests::Requests;
 use crate::socket::RouteSocket;
 use crate::worker::Worker;
@@ -22,6 +23,8 @@ use crate::worker::Worker;
 pub struct KernelConfig {
     /// Table of our routes; beside it only the main table is read.
     pub table: u32,
+    /// Protocol number of our routes and objects: who changes those is looked at.
+    pub protocol: u8,
     /// Requests per system call. Beyond 64 little is gained; each may cost an error of about 800 octets in the receive
     /// buffer.
     pub batch: usize,
@@ -37,6 +40,7 @@ impl Default for KernelConfig {
     fn default() -> Self {
         Self {
             table: MAIN_TABLE,
+            protocol: PROTOCOL_BGP,
             batch: 256,
             receive_buffer: 8 * 1024 * 1024,
             event_limit: 32 * 1024,
@@ -84,6 +88,7 @@ impl Kernel {
             bell: Arc::clone(&bell),
             closing: Arc::clone(&closing),
             scope,
+            requesters: Requesters::new(config.protocol),
             batch_len,
         };
         std::thread::Builder::new().name("netlink".into()).spawn(move || worker.run())?;

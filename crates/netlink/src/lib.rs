@@ -30,6 +30,7 @@ mod message;
 mod moves;
 mod queue;
 mod report;
+mod requester;
 mod requests;
 pub mod rules;
 mod socket;

@@ -17,6 +17,8 @@ pub(crate) struct Header {
     pub(crate) kind: u16,
     pub(crate) flags: u16,
     pub(crate) sequence: u32,
+    /// `nlmsg_pid`: in a notification, the port of whoever asked for the change. Not written: the kernel knows us.
+    pub(crate) port: u32,
 }
 
 /// The messages of one datagram.
@@ -37,6 +39,7 @@ impl<'a> Iterator for Messages<'a> {
             kind: message.message_type(),
             flags: message.flags(),
             sequence: message.sequence_number(),
+            port: message.port_number(),
         };
         let payload = message.payload();
         let whole = usize::try_from(message.length()).ok()?;
@@ -187,7 +190,7 @@ mod tests {
     fn what_is_written_is_read_back_message_by_message() {
         let mut buffer = Vec::new();
         for sequence in [7, 8] {
-            let header = Header { kind: 24, flags: 5, sequence };
+            let header = Header { kind: 24, flags: 5, sequence, port: 0 };
             let mut message = Writer::new(&mut buffer, header, &[2, 24, 0]);
             message.put(1, &[10, 0, 0]);
             message.put_with(22, |inner| inner.put_u32(3, 99));
@@ -195,7 +198,7 @@ mod tests {
         }
         let read: Vec<_> = Messages::new(&buffer).collect();
         assert_eq!(read.len(), 2);
-        assert_eq!(read[1].0, Header { kind: 24, flags: 5, sequence: 8 });
+        assert_eq!(read[1].0, Header { kind: 24, flags: 5, sequence: 8, port: 0 });
         let inside: Vec<_> = attributes(&read[0].1[4..]).collect();
         assert_eq!(inside[0], (1, &[10, 0, 0][..]));
         assert_eq!(attributes(inside[1].1).collect::<Vec<_>>(), [(3, &99u32.to_ne_bytes()[..])]);
@@ -204,7 +207,7 @@ mod tests {
     #[test]
     fn truncated_octets_end_the_reading_and_nothing_else() {
         let mut buffer = Vec::new();
-        let header = Header { kind: 24, flags: 0, sequence: 1 };
+        let header = Header { kind: 24, flags: 0, sequence: 1, port: 0 };
         let mut message = Writer::new(&mut buffer, header, &[0; 4]);
         message.put(1, &[1, 2, 3, 4]);
         message.finish();

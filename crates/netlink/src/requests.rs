@@ -130,7 +130,7 @@ impl Requests {
         let sequence = self.sequence;
         self.sequence = sequence.wrapping_add(1);
         self.request.clear();
-        let header = Header { kind, flags: flag::REQUEST | flags, sequence };
+        let header = Header { kind, flags: flag::REQUEST | flags, sequence, port: 0 };
         let mut request = Writer::new(&mut self.request, header, layout.fixed);
         (layout.attributes)(&mut request);
         request.finish();

@@ -27,6 +27,7 @@ use crate::lane::{Lane, execute};
 use crate::message::Messages;
 use crate::queue::Queue;
 use crate::report::{Answers, Bell, Reports};
+use crate::requester::Requesters;
 use crate::requests::Requests;
 use crate::socket::{Received, RouteSocket};
 
@@ -44,6 +45,7 @@ pub(crate) struct Worker {
     pub(crate) bell: Arc<Bell>,
     pub(crate) closing: Arc<AtomicBool>,
     pub(crate) scope: RouteScope,
+    pub(crate) requesters: Requesters,
     pub(crate) batch_len: usize,
 }
 
@@ -155,6 +157,9 @@ impl Worker {
 
     fn report_events(&mut self, datagram: &[u8]) {
         for (header, payload) in Messages::new(datagram) {
+            if let Some(requester) = self.requesters.news(header, payload) {
+                self.reports.event(Event::Requester(requester));
+            }
             match decode(header, payload, Origin::Watch) {
                 Some(Event::Route(route, _) | Event::RouteGone(route)) if !self.scope.covers(route.table) => {
                 }

@@ -1,10 +1,19 @@
-//! What the kernel holds is what it has acknowledged: what is lost without a word is found by the audit.
+//! What the kernel holds is what it has acknowledged: what somebody undoes is put back at once and he is named, what is lost
+//! without a word is found by the audit.
 #![cfg(feature = "labs")]
 
-use anyhow::Result;
+use std::collections::BTreeSet;
+use std::io::Write;
+use std::process::{Child, Stdio};
+use std::time::Instant;
+
+use anyhow::{Context, Result};
 use interop::daemon::{Daemon, k3d};
+use interop::frr::Frr;
 use interop::gobgp::{Families, Gobgp, Settings};
+use interop::kernel::routes_to;
 use interop::lab::Lab;
+use interop::rtnl::Watcher;
 use interop::wait::seconds;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -66,13 +75,187 @@ fn what_was_done_while_nobody_could_hear_it_is_found_and_undone() -> Result<()> 
     Ok(())
 }
 
-/// More notifications than the daemon's socket holds.
-fn flood(lab: &Lab) -> Result<()> {
-    let route = |index: usize| format!("100.{}.{}.0/24", index / 256, index % 256);
-    let lines = (0..30_000).map(|index| format!("route add {} dev lo proto static\n", route(index)));
-    let path = lab.dir().join("flood");
-    std::fs::write(&path, lines.collect::<String>())?;
-    lab.host.ip(&format!("-batch {}", path.display()))?;
-    lab.host.ip("-4 route flush proto static")?;
+#[test]
+fn what_somebody_undoes_is_back_at_once_and_he_is_named() -> Result<()> {
+    let lab = Lab::with_nodes(3)?;
+    // It learns the objects as they are made.
+    let watcher = Watcher::start(&lab.host, "2004::1".parse()?)?;
+    let daemon = Daemon::start_k3d(&lab)?;
+    let settings = Settings { families: Families::Both, ..Settings::default() };
+    let _nodes = Gobgp::start_all(&lab, &settings, &["2004::1/128", "198.18.0.1/32"])?;
+    lab.expect_all_nodes("2004::1", seconds(30))?;
+    lab.expect_all_nodes("198.18.0.1", seconds(5))?;
+    assert_eq!(check(&daemon, "kernel-meddling")?["state"], "ok");
+    let all = lab.nodes.iter().map(|node| node.v6().parse()).collect::<Result<BTreeSet<_>, _>>()?;
+    let mut person = Person::start(&lab)?;
+    let group = routes_to(&lab.host, "2004::1")?[0].nexthop_id.unwrap_or_default();
+    let deeds = [
+        "route del 2004::1/128 proto bgp".to_owned(),
+        "route replace 2004::1/128 via 2001:3200:3200::2 proto bgp metric 20".to_owned(),
+        format!("nexthop del id {group}"),
+    ];
+    for deed in &deeds {
+        watcher.forget();
+        let before = Instant::now();
+        person.does(deed)?;
+        let back = watcher.wait_for(&all, seconds(10))?;
+        println!("{deed}: back {:?} after the command was given", back.saturating_duration_since(before));
+        lab.expect_all_nodes("2004::1", seconds(5))?;
+    }
+    let name = format!("ip (process {})", person.pid());
+    for (what, deed) in [("removed", "2004::1/128"), ("changed", "2004::1/128"), ("removed", "nexthop id")] {
+        lab.until(&format!("the log names who {what} {deed}"), seconds(10), || {
+            let told = |line: &str| {
+                line.contains(&format!("somebody {what} ours")) && line.contains(&name) && line.contains(deed)
+            };
+            Ok(daemon.log().lines().any(told))
+        })?;
+    }
+    let alarm = check(&daemon, "kernel-meddling")?;
+    assert_eq!(alarm["state"], "warning", "{alarm}");
+    assert!(alarm.to_string().contains(&name) && alarm.to_string().contains("cron"), "{alarm}");
+    assert!(daemon.ctl("show fib")?.contains(&name), "{}", daemon.ctl("show fib")?);
     Ok(())
+}
+
+#[test]
+fn a_fight_is_not_joined() -> Result<()> {
+    let lab = Lab::with_nodes(1)?;
+    let daemon = Daemon::start_k3d(&lab)?;
+    let _nodes = Gobgp::start_all(&lab, &Settings::default(), &["2004::1/128"])?;
+    lab.expect_all_nodes("2004::1", seconds(30))?;
+    let mut person = Person::start(&lab)?;
+    lab.until("the daemon pauses", seconds(20), || {
+        person.does("route del 2004::1/128 proto bgp")?;
+        Ok(check(&daemon, "kernel-meddling")?["state"] == "failed")
+    })?;
+    let route = daemon.fib("2004::1/128")?;
+    assert!(route.to_string().contains("keeps removing it"), "{route}");
+    let lines = daemon.log().lines().filter(|line| line.contains("somebody removed ours")).count();
+    assert!(lines < 10, "{}", daemon.log());
+    // He stops, and it comes back by itself.
+    lab.expect_all_nodes("2004::1", seconds(90))?;
+    Ok(())
+}
+
+#[test]
+fn a_zebra_that_sweeps_our_routes_is_named_with_what_ends_it() -> Result<()> {
+    let lab = Lab::with_nodes(2)?;
+    let daemon = Daemon::start_k3d(&lab)?;
+    let settings = Settings { families: Families::Both, ..Settings::default() };
+    let _nodes = Gobgp::start_all(&lab, &settings, &["2004::1/128", "198.18.0.1/32"])?;
+    lab.expect_all_nodes("2004::1", seconds(30))?;
+    lab.expect_all_nodes("198.18.0.1", seconds(5))?;
+    let _frr = Frr::start(&lab, &lab.host, "")?;
+    lab.until("zebra is named", seconds(60), || {
+        let told =
+            |line: &str| line.contains("in the kernel") && line.contains("zebra") && line.contains("frr");
+        Ok(daemon.log().lines().any(told))
+    })?;
+    lab.expect_all_nodes("2004::1", seconds(20))?;
+    lab.expect_all_nodes("198.18.0.1", seconds(20))?;
+    assert!(daemon.ctl("show summary")?.contains("zebra"));
+    Ok(())
+}
+
+#[test]
+fn what_goes_with_a_link_comes_back_with_it_and_is_nobodys_deed() -> Result<()> {
+    let lab = Lab::with_nodes(2)?;
+    let daemon = Daemon::start_k3d(&lab)?;
+    let settings = Settings { families: Families::Both, ..Settings::default() };
+    let _nodes = Gobgp::start_all(&lab, &settings, &["2004::1/128", "198.18.0.1/32"])?;
+    lab.expect_all_nodes("2004::1", seconds(30))?;
+    let bridge =
+        lab.host.ip_json("link show type bridge")?[0]["ifname"].as_str().unwrap_or_default().to_owned();
+    lab.host.ip(&format!("link set {bridge} down"))?;
+    lab.until("the routes are gone", seconds(5), || Ok(routes_to(&lab.host, "2004::1")?.is_empty()))?;
+    lab.host.ip(&format!("link set {bridge} up"))?;
+    // An interface that is set down loses its IPv6 addresses, global ones too.
+    lab.host.ip(&format!("-6 addr replace 2001:3200:3200::1/64 dev {bridge} nodad"))?;
+    lab.expect_all_nodes("2004::1", seconds(60))?;
+    lab.expect_all_nodes("198.18.0.1", seconds(60))?;
+    assert_eq!(check(&daemon, "kernel-meddling")?["state"], "ok", "{}", daemon.log());
+    Ok(())
+}
+
+#[test]
+fn what_the_kernel_refuses_is_shown_with_its_reason_and_done_when_it_can_be() -> Result<()> {
+    let lab = Lab::with_nodes(1)?;
+    lab.host.ip("addr add 192.0.2.9/32 dev lo")?;
+    let config = std::fs::read_to_string(k3d())? + "preferred-source-ipv4 = \"192.0.2.9\"\n";
+    let daemon = Daemon::start(&lab, &config)?;
+    let settings = Settings { families: Families::Both, ..Settings::default() };
+    let _nodes = Gobgp::start_all(&lab, &settings, &["198.18.0.1/32"])?;
+    lab.expect_all_nodes("198.18.0.1", seconds(30))?;
+    // With the address the kernel removes every IPv4 route that has it as its source, and tells nobody.
+    lab.host.ip("addr del 192.0.2.9/32 dev lo")?;
+    lab.until("bgpctl shows what the kernel says", seconds(20), || {
+        let shown = daemon.ctl("show routes")?;
+        Ok(["kernel: failed", "prefsrc", "tried again within", "an address"]
+            .iter()
+            .all(|it| shown.contains(it)))
+    })?;
+    assert!(daemon.ctl("show routes 198.18.0.1/32")?.contains("kernel: failed"));
+    let alarm = check(&daemon, "kernel-refusals")?;
+    assert_eq!(alarm["state"], "failed", "{alarm}");
+    assert!(alarm.to_string().contains("198.18.0.1/32"), "{alarm}");
+    lab.host.ip("addr add 192.0.2.9/32 dev lo")?;
+    lab.expect_all_nodes("198.18.0.1", seconds(20))?;
+    assert_eq!(check(&daemon, "kernel-refusals")?["state"], "ok");
+    assert!(!daemon.ctl("show routes")?.contains("kernel:"));
+    Ok(())
+}
+
+/// Somebody with `ip` in his hands, who does not go away.
+struct Person(Child);
+
+impl Person {
+    fn start(lab: &Lab) -> Result<Self> {
+        let mut command = lab.host.command("ip");
+        command.args(["-force", "-batch", "-"]).stdin(Stdio::piped());
+        Ok(Self(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn()?))
+    }
+
+    fn does(&mut self, line: &str) -> Result<()> {
+        let stdin = self.0.stdin.as_mut().context("it has a stdin")?;
+        writeln!(stdin, "{line}")?;
+        Ok(stdin.flush()?)
+    }
+
+    fn pid(&self) -> u32 {
+        self.0.id()
+    }
+}
+
+impl Drop for Person {
+    fn drop(&mut self) {
+        // Without more to read it ends.
+        drop(self.0.stdin.take());
+        self.0.wait().ok();
+    }
+}
+
+/// More notifications than the daemon's socket holds, fast: as long as `net.ipv4.nexthop_compat_mode` is 1, each change of a
+/// next-hop object announces all its routes.
+fn flood(lab: &Lab) -> Result<()> {
+    const ROUTES: usize = 2000;
+    const CHANGES: usize = 40;
+    let bridge = bridge(lab)?;
+    let mut lines = format!("nexthop add id 7 via 172.50.0.2 dev {bridge}\n");
+    for index in 0..ROUTES {
+        lines += &format!("route add 100.{}.{}.0/24 nhid 7 proto static\n", index / 256, index % 256);
+    }
+    for index in 0..CHANGES {
+        lines += &format!("nexthop replace id 7 via 172.50.0.{} dev {bridge}\n", 2 + index % 2);
+    }
+    let path = lab.dir().join("flood");
+    std::fs::write(&path, lines)?;
+    lab.host.ip(&format!("-batch {}", path.display()))?;
+    Ok(())
+}
+
+fn bridge(lab: &Lab) -> Result<String> {
+    let bridges = lab.host.ip_json("link show type bridge")?;
+    let name = bridges.first().and_then(|bridge| bridge["ifname"].as_str());
+    Ok(name.context("the lab has a bridge")?.to_owned())
 }

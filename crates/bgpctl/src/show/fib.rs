@@ -57,10 +57,11 @@ fn add(table: &mut Table, route: &FibRoute) {
     }
     if route.repairs > 0 {
         let times = count(route.repairs, "time");
-        table.note(format!("put back {times} after somebody removed or changed it"), Tone::Warn);
+        let by = route.undone_by.as_ref().map(|by| format!(", the last time by {by}")).unwrap_or_default();
+        table.note(format!("put back {times} after somebody removed or changed it{by}"), Tone::Warn);
     }
-    if let Some(error) = &route.error {
-        table.note(error.clone(), Tone::Bad);
+    if let Some(trouble) = route.trouble() {
+        table.note(trouble, Tone::Bad);
     }
 }
 

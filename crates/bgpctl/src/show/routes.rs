@@ -52,8 +52,17 @@ fn list(reply: &RoutesReply, style: Style) -> String {
                 path.reason.clone().into(),
             ]);
         }
+        if let Some(text) = not_in_the_kernel(route) {
+            table.note(text, Tone::Bad);
+        }
     }
     table.render(style.painter)
+}
+
+/// Why a route that is wanted in the kernel is not there, as far as something is in its way.
+fn not_in_the_kernel(route: &Route) -> Option<String> {
+    let kernel = route.kernel.as_ref()?;
+    Some(format!("kernel: {}: {}", kernel.state, kernel.trouble()?))
 }
 
 fn status(path: &Path) -> (String, Tone) {
@@ -79,6 +88,9 @@ fn one(route: &Route, style: Style) -> String {
     let n = u64::try_from(route.paths.len()).unwrap_or(u64::MAX);
     let title = format!("{} ({}), {}", route.prefix, route.family, count(n, "path"));
     let mut text = format!("{}\n", style.painter.paint(&title, Tone::Head));
+    if let Some(trouble) = not_in_the_kernel(route) {
+        text.push_str(&format!("  {}\n", style.painter.paint(&clean(&trouble), Tone::Bad)));
+    }
     for path in &route.paths {
         text.push_str(&one_path(path, style));
     }

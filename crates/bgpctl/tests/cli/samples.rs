@@ -285,9 +285,17 @@ pub(crate) fn service() -> Route {
         },
         ..path("172.50.0.9", PathStatus::Rejected, "refused by import policy: none is set (RFC 8212)")
     };
+    let kernel = FibRoute {
+        state: FibState::Failed,
+        error: text("invalid argument (errno 22): Invalid prefsrc address"),
+        retry_seconds: Some(12),
+        cure: text("when a link, an address or a next-hop object of this host changes"),
+        ..FibRoute::default()
+    };
     Route {
         prefix: "2004::1/128".to_owned(),
         family: "ipv6-unicast".to_owned(),
+        kernel: Some(kernel),
         paths: vec![
             path("2001:3200:3200::2", PathStatus::Best, "lowest peer address of 2 equal paths"),
             path("2001:3200:3200::3", PathStatus::Multipath, "equal to the best up to the router id"),
@@ -306,8 +314,12 @@ pub(crate) fn routes() -> RoutesReply {
         attributes: Attributes { origin: "igp".to_owned(), ..Attributes::default() },
         ..Path::default()
     };
-    let mine =
-        Route { prefix: "192.0.2.0/24".to_owned(), family: "ipv4-unicast".to_owned(), paths: vec![own] };
+    let mine = Route {
+        prefix: "192.0.2.0/24".to_owned(),
+        family: "ipv4-unicast".to_owned(),
+        kernel: None,
+        paths: vec![own],
+    };
     RoutesReply { routes: vec![mine, service()], total: Some(2), more: false }
 }
 
@@ -332,6 +344,10 @@ pub(crate) fn fib() -> FibReply {
         error: error.map(str::to_owned),
         errno,
         repairs: u64::from(state == FibState::Installed),
+        retry_seconds: errno.map(|_: i32| 12),
+        cure: errno
+            .map(|_: i32| "when a link, an address or a next-hop object of this host changes".to_owned()),
+        undone_by: (state == FibState::Installed).then(|| "zebra (process 812)".to_owned()),
     };
     let left_out = FibNextHop {
         next_hop: "::ffff:172.50.0.4".to_owned(),
@@ -584,6 +600,13 @@ pub(crate) fn events() -> Vec<Event> {
             prefix: service(),
             error: "RTM_NEWROUTE: No route to host (errno 113)".to_owned(),
             errno: Some(113),
+        },
+        EventKind::FibUndone {
+            deed: "removed".to_owned(),
+            count: 2,
+            examples: vec![service(), "nexthop id 186500001".to_owned()],
+            by: "zebra (FRR): zebra (process 812)".to_owned(),
+            remedy: text("systemctl disable --now frr"),
         },
         EventKind::SessionDown {
             peer: "2001:3200:3200::2".to_owned(),

@@ -105,6 +105,7 @@ fn show_routes() {
 #[test]
 fn what_was_sent_to_a_neighbor() {
     let mut route = samples::service();
+    route.kernel = None;
     route.paths.truncate(1);
     route.paths[0].status = PathStatus::Advertised;
     route.paths[0].reason = "export policy all".to_owned();

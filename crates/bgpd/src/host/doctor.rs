@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 use bgp_api::{CheckState, HostCheck};
 use bgp_netlink::{Sysctl, groups};
 
+use super::culprit;
+
 /// The well-known port of BGP, RFC 4271 section 8.2.1.
 const BGP_PORT: u16 = 179;
 /// Where systemd-networkd looks for its configuration, the last word first.
@@ -23,8 +25,14 @@ const NETWORKD: [&str; 4] = [
 const HAPROXY: [&str; 2] = ["/etc/haproxy/haproxy.cfg", "/etc/haproxy/conf.d"];
 
 /// What is read here, for the fence round the daemon's files.
-pub const PLACES: [&str; 5] =
-    ["/etc/systemd", "/run/systemd", "/usr/lib/systemd", "/usr/local/lib/systemd", "/etc/haproxy"];
+pub const PLACES: [&str; 6] = [
+    "/etc/systemd",
+    "/run/systemd",
+    "/usr/lib/systemd",
+    "/usr/local/lib/systemd",
+    "/etc/haproxy",
+    culprit::PLACE,
+];
 
 /// What the daemon knows and the host does not tell.
 #[derive(Clone, Copy, Debug)]
@@ -107,10 +115,7 @@ fn networkd(runs: bool, texts: &[String]) -> HostCheck {
             NAME,
             CheckState::Warning,
             "systemd-networkd removes routes that it did not make whenever it configures a link",
-            Some(
-                "ManageForeignRoutes=no under [Network] in /etc/systemd/networkd.conf.d/bgpd-rs.conf (and from systemd \
-                 257 on ManageForeignNextHops=no), then systemctl restart systemd-networkd",
-            ),
+            Some(culprit::NETWORKD_REMEDY),
         ),
     }
 }

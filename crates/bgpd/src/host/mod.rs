@@ -2,6 +2,7 @@
 //!
 //! Owns the findings and their remedies in words. Changes a setting only where the configuration says so.
 
+pub mod culprit;
 pub mod doctor;
 pub mod kernel;
 

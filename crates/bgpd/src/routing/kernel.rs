@@ -9,8 +9,8 @@ use bgp_netlink::{Answers, Report};
 use metrics::histogram;
 use tracing::{debug, error, info, warn};
 
-use super::Routing;
 use super::views::protocol_name;
+use super::{Routing, undone};
 
 impl Routing {
     pub(super) fn on_report(&mut self, report: Report) {
@@ -74,6 +74,11 @@ impl Routing {
         for notice in notices {
             self.publish_notice(&notice);
             log_notice(&notice);
+            if let Notice::Undone(meddling) = notice {
+                let hub = self.hub.clone();
+                // Files are read to find out who it was.
+                tokio::task::spawn_blocking(move || undone::tell(&meddling, &hub));
+            }
         }
     }
 
@@ -100,7 +105,7 @@ impl Routing {
                     Reachability::Unreachable(reason) => reason.to_string(),
                 },
             }),
-            Notice::Repaired { .. }
+            Notice::Undone(_)
             | Notice::NexthopFailed { .. }
             | Notice::Paused { .. }
             | Notice::Mapped { .. }
@@ -129,9 +134,8 @@ fn log_notice(notice: &Notice) {
         Notice::NexthopFailed { id, error } => {
             warn!(id, %error, "the kernel refused the nexthop object; it is tried again")
         }
-        Notice::Repaired { prefix } => {
-            warn!(%prefix, "somebody removed or changed our route; it is put back")
-        }
+        // See `undone`.
+        Notice::Undone(_) => {}
         Notice::Paused { prefix, .. } => {
             error!(%prefix, "somebody keeps removing our route; we pause before the next try")
         }

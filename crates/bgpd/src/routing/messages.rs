@@ -262,6 +262,12 @@ pub struct Summary {
     pub audit: bgp_fib::AuditView,
     /// Times something of ours was put back after somebody had removed or changed it.
     pub repairs: u64,
+    /// Who has done that, the last deeds of each kind.
+    pub meddling: Vec<bgp_fib::Meddling>,
+    /// Of the routes that the kernel refuses one, what it said, and when it is tried again.
+    pub refusal: Option<(Prefix, bgp_fib::KernelError)>,
+    /// Routes that are left alone for a while, for somebody keeps undoing them.
+    pub paused: u64,
 }
 
 /// Counters of one peer.

@@ -17,6 +17,7 @@ mod peers;
 mod restart;
 mod settle;
 mod stale;
+mod undone;
 mod views;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -33,6 +34,7 @@ pub use lanes::{Gone, Inlet, Lane, Outlet, Permit, Unsent, lanes};
 pub use messages::{
     DrainState, DrainWhat, FromPeer, Frozen, Impacts, Order, PeerCounters, Proposal, Query, Summary,
 };
+pub use undone::word as deed_word;
 
 use self::bfd::Ways;
 use self::desk::{Desk, Outcome};

@@ -284,13 +284,6 @@ impl Fib {
         }
     }
 
-    /// Counts a difference of an object, where a dump has shown one.
-    pub(super) fn found_if(&mut self, dumped: bool, id: u32, difference: Option<Difference>) {
-        if let Some(difference) = difference.filter(|_| dumped) {
-            self.found(Subject::Object(id), difference);
-        }
-    }
-
     /// Counts the objects among `ids` that are needed, were acknowledged and have not been shown.
     pub(super) fn objects_missed(&mut self, ids: &[u32]) {
         for id in ids {
@@ -387,6 +380,7 @@ pub(super) fn unlike<T: PartialEq>(held: &Held<T>, shown: &T, is_new: bool) -> O
     }
 }
 
-fn is_relied_on<T>(object: &Object<T>) -> bool {
+/// Whether an object is needed, and was acknowledged.
+pub(super) fn is_relied_on<T>(object: &Object<T>) -> bool {
     object.claims > 0 && matches!(object.held, Held::Present(_))
 }

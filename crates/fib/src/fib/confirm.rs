@@ -79,6 +79,7 @@ impl Fib {
                 hop.held = Held::Present(via);
                 self.objects_work = Some(true);
                 self.refusals.remove(&via);
+                self.host_has_changed();
                 if doubt {
                     let doubtful = self.objects.doubt_hop(id);
                     self.routes_gone_with(&doubtful, &Held::Doubt);
@@ -117,6 +118,7 @@ impl Fib {
             Ok(()) => {
                 group.trouble = None;
                 group.held = Held::Present(put);
+                self.host_has_changed();
             }
             Err(error) if is_congestion(&error) => group.held = Held::Doubt,
             Err(error) if error.errno == errno::EEXIST && exclusive => self.id_taken(id),

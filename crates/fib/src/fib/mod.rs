@@ -7,10 +7,12 @@
 mod audit;
 mod clock;
 mod confirm;
+mod cure;
 mod drain;
 mod dumps;
 mod flights;
 mod leftovers;
+mod meddling;
 mod members;
 mod observe;
 mod plan;
@@ -18,8 +20,10 @@ mod show;
 mod stations;
 
 pub use audit::{AuditRun, AuditView, Differences, Subject};
+pub use cure::Cure;
 pub use drain::DrainOrder;
 pub use leftovers::Leftovers;
+pub use meddling::{Deed, Meddling};
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
@@ -32,9 +36,11 @@ use crate::config::FibConfig;
 use crate::event::Kind;
 use crate::fib::audit::Audit;
 use crate::fib::clock::Clock;
+use crate::fib::cure::Retries;
 use crate::fib::drain::Drains;
 use crate::fib::dumps::{Dump, Epoch};
 use crate::fib::flights::{Flights, What};
+use crate::fib::meddling::Meddlers;
 use crate::groups::Share;
 use crate::guard::Trouble;
 use crate::objects::{Flight, Held, Object, Objects};
@@ -93,6 +99,8 @@ pub struct Fib {
     stopping: bool,
     /// Whether the kernel has next-hop objects; unknown until the first is accepted or refused.
     objects_work: Option<bool>,
+    meddlers: Meddlers,
+    retries: Retries,
     repairs: u64,
     errors: u64,
 }
@@ -130,6 +138,8 @@ impl Fib {
             startup_until: config.startup_grace.map(|grace| now + grace),
             stopping: false,
             objects_work: None,
+            meddlers: Meddlers::default(),
+            retries: Retries::default(),
             repairs: 0,
             errors: 0,
             config,
@@ -218,6 +228,8 @@ impl Fib {
         }
         self.probe_peers(now);
         self.audit_tick();
+        self.tell_of_meddling();
+        self.retry_refused();
         self.sets.tick(now);
         while let Some((_, slot)) = pop_due(&mut self.route_timers, now) {
             self.enqueue(slot);
@@ -252,6 +264,8 @@ impl Fib {
             .chain(dumps)
             .chain(self.startup_until)
             .chain(self.audit_deadline())
+            .chain(self.meddlers.next_deadline())
+            .chain(self.retries.next_deadline())
             .chain(self.route_timers.first().map(|(at, _)| *at))
             .chain(self.object_timers.first().map(|(at, _)| *at))
             .chain(self.tracker.next_deadline())

@@ -8,8 +8,9 @@ use std::time::Instant;
 use crate::config::{GROUP_IDS, HOP_IDS, MAIN_TABLE};
 use crate::event::{Event, Kind, Seen};
 use crate::fib::Fib;
-use crate::fib::audit::{Difference, unlike};
+use crate::fib::audit::{Difference, Subject, is_relied_on, unlike};
 use crate::fib::dumps::Epoch;
+use crate::fib::meddling::Deed;
 use crate::groups::{Group, Members};
 use crate::guard::Trouble;
 use crate::kernel::{KernelNexthop, KernelRoute};
@@ -24,13 +25,22 @@ impl Fib {
         self.now = self.now.max(now);
         match event {
             Event::Link(_) | Event::LinkGone { .. } => {
+                self.host_has_changed();
                 if let Some(change) = self.tracker.observe(event) {
                     self.link_changed(change);
                 }
             }
             Event::Address(address) | Event::AddressGone(address) => {
+                let is_gone = matches!(event, Event::AddressGone(_));
                 self.tracker.observe(event);
                 self.forgive_link(address.ifindex);
+                self.host_has_changed();
+                // The kernel drops IPv4 routes with this source, and the source from IPv6 routes, without a word.
+                let is_source =
+                    self.config.preferred_source.iter().any(|(_, it)| *it == Some(address.address));
+                if is_gone && is_source {
+                    self.ask_dump(Kind::Routes);
+                }
             }
             Event::Neighbor(neighbor) => {
                 let via = Via { gateway: neighbor.address, ifindex: neighbor.ifindex };
@@ -48,6 +58,7 @@ impl Fib {
             Event::NexthopGone { id } => self.nexthop_gone(id),
             Event::DumpStart(kind) => self.dump_start(kind),
             Event::DumpEnd(kind) => self.dump_end(kind),
+            Event::Requester(requester) => self.meddlers.requested_by(requester),
             Event::AuditStart => self.audit_start(),
             Event::AuditEnd => self.audit_end(),
             Event::Unsupported(kind) => {
@@ -143,7 +154,7 @@ impl Fib {
                 Seen::Change | Seen::Replace => self.own_route_changed(slot, body, seen),
             }
         } else if self.is_foreign(&route) {
-            let prefix = route.prefix;
+            let (prefix, route_protocol) = (route.prefix, route.protocol);
             if may_be_old() {
                 return;
             }
@@ -154,7 +165,7 @@ impl Fib {
                 && seen == Seen::Replace
                 && let Some(slot) = self.routes.slot_of(&prefix)
             {
-                self.own_route_gone(slot, None);
+                self.route_replaced(slot, route_protocol);
             }
         }
     }
@@ -229,7 +240,7 @@ impl Fib {
             }
             (Held::Present(_), Seen::Replace) => {
                 self.set_held(slot, Held::Present(body));
-                self.repair(slot);
+                self.repair(slot, Deed::Changed);
             }
             (Held::Absent | Held::Doubt, _) => self.set_held(slot, Held::Present(body)),
         }
@@ -270,28 +281,58 @@ impl Fib {
         if let Some(Some(extra)) = self.routes.edit_rare(slot, |rare| rare.extra.pop()) {
             self.set_held(slot, Held::Present(extra));
         }
-        self.repair(slot);
+        self.repair(slot, Deed::Removed);
         self.enqueue(slot);
     }
 
+    /// A route of another protocol has taken the place of one of ours, which waits from now on.
+    fn route_replaced(&mut self, slot: u32, protocol: u8) {
+        let held = self.routes.get(slot).is_some_and(|route| matches!(route.held(), Held::Present(_)));
+        if held && let Some(prefix) = self.routes.prefix(slot) {
+            self.undone(Subject::Route(prefix), Deed::Replaced { protocol });
+        }
+        self.own_route_gone(slot, None);
+    }
+
     /// Somebody undid what we had done to a route that is wanted: it is put back, unless this has become a fight.
-    fn repair(&mut self, slot: u32) {
+    fn repair(&mut self, slot: u32, deed: Deed) {
         let now = self.now;
-        if self.routes.get(slot).is_none_or(|route| route.set == NONE) {
+        let wanted = self.routes.get(slot).is_some_and(|route| route.set != NONE);
+        if !wanted || self.meddlers.is_kernel() {
             return;
         }
+        let by = self.meddlers.requester();
         let (Some(prefix), Some(rare)) = (self.routes.prefix(slot), self.routes.rare_mut(slot)) else {
             return;
         };
-        let paused = rare.guard.get_or_insert_default().repair(now);
+        let guard = rare.guard.get_or_insert_default();
+        guard.by = by;
+        let paused = guard.repair(now);
+        if let Some(until) = paused {
+            rare.trouble = Some(Trouble::paused(until));
+            self.route_timers.insert((until, slot));
+            self.notice(Notice::Paused { prefix, until });
+        }
         self.repairs += 1;
-        match paused {
-            None => self.notice(Notice::Repaired { prefix }),
-            Some(until) => {
-                rare.trouble = Some(Trouble::paused(until));
-                self.route_timers.insert((until, slot));
-                self.notice(Notice::Paused { prefix, until });
-            }
+        self.undone(Subject::Route(prefix), deed);
+    }
+
+    /// The same for a next-hop object or group.
+    fn object_undone(&mut self, id: u32, deed: Deed) {
+        let now = self.now;
+        if self.meddlers.is_kernel() {
+            return;
+        }
+        let guard = match (self.objects.hops.get_mut(&id), self.objects.groups.get_mut(&id)) {
+            (Some(hop), _) if is_relied_on(hop) => &mut hop.guard,
+            (None, Some(group)) if is_relied_on(group) => &mut group.guard,
+            (Some(_), _) | (None, _) => return,
+        };
+        let paused = guard.repair(now);
+        self.repairs += 1;
+        self.undone(Subject::Object(id), deed);
+        if let Some(until) = paused {
+            self.object_trouble(id, Trouble::paused(until));
         }
     }
 
@@ -344,7 +385,7 @@ impl Fib {
         let difference = unlike(&hop.held, &via, is_new && !startup);
         hop.held = Held::Present(via);
         if !known {
-            self.found_if(seen == Seen::Dump, id, difference);
+            self.object_differs(id, difference, seen);
             self.objects.work.insert(id);
             self.sets.mark_object(id);
         }
@@ -378,9 +419,20 @@ impl Fib {
         let difference = unlike(&group.held, &seen_as, is_new && !startup);
         group.held = Held::Present(seen_as);
         if !known {
-            self.found_if(seen == Seen::Dump, id, difference);
+            self.object_differs(id, difference, seen);
             self.objects.work.insert(id);
             self.sets.mark_object(id);
+        }
+    }
+
+    /// An object is not as it was acknowledged: a dump has found it, or somebody is seen doing it.
+    fn object_differs(&mut self, id: u32, difference: Option<Difference>, seen: Seen) {
+        match (difference, seen) {
+            (Some(difference), Seen::Dump) => self.found(Subject::Object(id), difference),
+            (Some(Difference::Changed), Seen::Change | Seen::Replace) => {
+                self.object_undone(id, Deed::Changed);
+            }
+            (Some(Difference::Missing | Difference::Unexpected) | None, _) => {}
         }
     }
 
@@ -389,22 +441,7 @@ impl Fib {
             self.objects.taken.remove(&id);
             self.tracker.mark_all();
         }
-        let now = self.now;
-        let guard = match (self.objects.hops.get_mut(&id), self.objects.groups.get_mut(&id)) {
-            (Some(hop), _) if hop.claims > 0 && matches!(hop.held, Held::Present(_)) => &mut hop.guard,
-            (None, Some(group)) if group.claims > 0 && matches!(group.held, Held::Present(_)) => {
-                &mut group.guard
-            }
-            (Some(_), _) | (None, _) => {
-                self.vanish(&[id]);
-                return;
-            }
-        };
-        let paused = guard.repair(now);
-        self.repairs += 1;
-        if let Some(until) = paused {
-            self.object_trouble(id, Trouble::paused(until));
-        }
+        self.object_undone(id, Deed::Removed);
         self.vanish(&[id]);
     }
 

@@ -50,6 +50,11 @@ impl Fib {
         })
     }
 
+    /// The kernel refuses some.
+    pub(super) fn has_refused_routes(&self) -> bool {
+        self.route_counts().iter().any(|(_, counts)| counts.failed > 0)
+    }
+
     /// Of both families together.
     pub(super) fn count_leftovers(&self) -> usize {
         let PerFamily { ipv4, ipv6 } = self.route_counts();
@@ -149,6 +154,7 @@ impl Fib {
             state: self.state_of(slot)?,
             nexthop_id,
             repairs: guard.map_or(0, |guard| guard.repairs),
+            undone_by: guard.and_then(|guard| guard.by.clone()),
         })
     }
 

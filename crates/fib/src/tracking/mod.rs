@@ -232,6 +232,7 @@ impl Tracker {
             | Event::DumpEnd(_)
             | Event::AuditStart
             | Event::AuditEnd
+            | Event::Requester(_)
             | Event::Unsupported(_)
             | Event::Overrun => {}
         }

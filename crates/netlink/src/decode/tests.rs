@@ -14,7 +14,7 @@ fn decode_one(kind: u16, flags: u16, fixed: &[u8], write: impl FnOnce(&mut Write
 
 fn message(kind: u16, flags: u16, fixed: &[u8], write: impl FnOnce(&mut Writer<'_>)) -> Vec<u8> {
     let mut octets = Vec::new();
-    let mut message = Writer::new(&mut octets, Header { kind, flags, sequence: 0 }, fixed);
+    let mut message = Writer::new(&mut octets, Header { kind, flags, sequence: 0, port: 0 }, fixed);
     write(&mut message);
     message.finish();
     octets
@@ -128,7 +128,7 @@ fn no_octets_make_the_decoder_fail_otherwise_than_by_none() {
     for kind in kinds {
         for len in 0..64 {
             for fill in [0u8, 1, 2, 4, 10, 255] {
-                let header = Header { kind, flags: 0, sequence: 0 };
+                let header = Header { kind, flags: 0, sequence: 0, port: 0 };
                 let decoded = decode(header, &vec![fill; len], Origin::Dump);
                 assert!(len >= 8 || decoded.is_none(), "{kind} {len} {fill}");
             }

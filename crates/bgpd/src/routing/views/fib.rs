@@ -7,7 +7,7 @@ use bgp_api::{
     ErrorReply, FibNextHop, FibQuery, FibReply, FibRoute, FibState, GroupMember, JoiningMember, Nexthop,
     NexthopGroup, NexthopKind, NexthopState, NexthopsReply, RouteQuery,
 };
-use bgp_fib::{GroupKind, GroupView, HopView, Joining, Reachability, RouteState, RouteView};
+use bgp_fib::{Cure, GroupKind, GroupView, HopView, Joining, Reachability, RouteState, RouteView};
 
 use super::{count, page, parse_prefix};
 use crate::routing::Routing;
@@ -39,6 +39,12 @@ impl Routing {
         })
     }
 
+    /// How a prefix stands in the kernel, where it is wanted there and not installed.
+    pub(super) fn kernel_state(&self, prefix: &bgp_wire::Prefix) -> Option<FibRoute> {
+        let route = self.fib.route(prefix).filter(|route| !route.wanted.is_empty())?;
+        (route.state != RouteState::Installed).then(|| self.fib_route(&route))
+    }
+
     fn fib_route(&self, route: &RouteView) -> FibRoute {
         let (error, errno) = match &route.state {
             RouteState::Blocked { protocol } => {
@@ -53,11 +59,21 @@ impl Routing {
             }
             RouteState::Failed { error, .. } => (Some(error.to_string()), Some(error.errno)),
             RouteState::Unresolved(reason) => (Some(reason.to_string()), None),
-            RouteState::Paused { .. } => {
-                (Some("somebody keeps removing it; tried again soon".to_owned()), None)
-            }
+            RouteState::Paused { .. } => (Some("somebody keeps removing it".to_owned()), None),
             RouteState::Leftover => (Some("left by an earlier run, not announced yet".to_owned()), None),
             RouteState::Installed | RouteState::Pending | RouteState::Removing => (None, None),
+        };
+        let now = Instant::now();
+        let until = |at: Instant| Some(at.saturating_duration_since(now).as_secs() + 1);
+        let (retry_seconds, cure) = match &route.state {
+            RouteState::Failed { error, retry_at } => (until(*retry_at), Some(Cure::of(error).to_string())),
+            RouteState::Blocked { .. } => (None, Some("when it goes".to_owned())),
+            RouteState::Paused { until: at } => (until(*at), None),
+            RouteState::Unresolved(_)
+            | RouteState::Leftover
+            | RouteState::Installed
+            | RouteState::Pending
+            | RouteState::Removing => (None, None),
         };
         let mut used = Vec::new();
         FibRoute {
@@ -69,7 +85,10 @@ impl Routing {
             nhid: route.nexthop_id,
             error,
             errno,
+            retry_seconds,
+            cure,
             repairs: route.repairs.into(),
+            undone_by: route.undone_by.as_ref().map(ToString::to_string),
         }
     }
 

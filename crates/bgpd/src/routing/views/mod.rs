@@ -51,6 +51,9 @@ impl Routing {
             waiting: count(self.waiting),
             audit: self.fib.audit(),
             repairs: stats.repairs,
+            refusal: self.fib.a_refusal(),
+            meddling: self.fib.meddling(),
+            paused: stats.routes.iter().map(|(_, routes)| count(routes.paused)).sum(),
             errors: self.errors.iter().map(|(errno, times)| (errno_name(*errno), *times)).collect(),
         }
     }

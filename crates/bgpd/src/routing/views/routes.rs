@@ -64,6 +64,7 @@ impl Routing {
             .map(|(prefix, path)| Route {
                 prefix: prefix.to_string(),
                 family: prefix.family().to_string(),
+                kernel: None,
                 paths: vec![path],
             })
             .collect();
@@ -98,6 +99,7 @@ impl Routing {
             .map(|(prefix, ())| Route {
                 prefix: prefix.to_string(),
                 family: prefix.family().to_string(),
+                kernel: self.kernel_state(&prefix),
                 paths: self.rib.routes(prefix).iter().map(|route| self.path(route)).collect(),
             })
             .filter(|route| !route.paths.is_empty())
