@@ -99,6 +99,14 @@ impl Objects {
         self.groups.get(&id).map(|group| group.wanted.members.clone()).unwrap_or_default()
     }
 
+    /// Whether routes that are to have these hops may keep a group until it is clear what becomes of it: it leads nowhere
+    /// else, or to hops that everybody is leaving.
+    pub(crate) fn serves(&self, id: u32, hops: &Members) -> bool {
+        let members = self.groups.get(&id).map_or(&[][..], |group| &group.wanted.members);
+        let staying = members.iter().filter(|(hop, _)| !self.leaving.contains(hop));
+        keeps_all(&staying.copied().collect::<Members>(), hops)
+    }
+
     /// Another set points its routes to a group for a while.
     pub(crate) fn lend(&mut self, id: u32) {
         if let Some(group) = self.groups.get_mut(&id) {

@@ -119,6 +119,8 @@ pub(crate) struct Objects {
     users: HashMap<u32, u32, FixedState>,
     /// Objects that a plan has to look at.
     pub(crate) work: BTreeSet<u32>,
+    /// Hops of peers that are lost: whoever points there is about to point elsewhere.
+    pub(crate) leaving: BTreeSet<u32>,
     /// Ids in our ranges that belong to somebody else.
     pub(crate) taken: BTreeSet<u32>,
     next_hop_id: u32,
@@ -136,6 +138,7 @@ impl Objects {
             by_members: BTreeMap::new(),
             users: HashMap::default(),
             work: BTreeSet::new(),
+            leaving: BTreeSet::new(),
             taken: BTreeSet::new(),
             next_hop_id: HOP_IDS.start,
             next_group_id: GROUP_IDS.start,
@@ -190,6 +193,7 @@ impl Objects {
         }
         self.forget_group(id);
         self.work.remove(&id);
+        self.leaving.remove(&id);
     }
 
     /// The id of a gateway's hop, if there is one.

@@ -5,7 +5,7 @@
 //!
 //! When a node joins, its routes come one after another: prefix by prefix moves from the set without it to the set with it.
 //! The new set borrows the old one's group meanwhile, which lacks nothing but the new member, and inherits it when the
-//! last prefix has moved. Where some stay behind, the new set gets a group of its own, with the old members only until the
+//! last prefix has moved. So it is with those of a peer that is lost. Where some stay behind, the new set gets a group of its own, with the old members only until the
 //! kernel can tell which of its buckets are in use: that takes the idle timer, but no longer than its routes have been in
 //! the kernel, for who has been silent since has been silent for longer than he had been there.
 
@@ -23,6 +23,8 @@ use crate::view::Via;
 
 /// How long routes of one burst may be apart.
 const BURST: Duration = Duration::from_millis(200);
+/// How long a burst may take.
+const LONGEST_BURST: Duration = Duration::from_secs(5);
 
 /// Where the routes of a set should point.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,6 +41,7 @@ pub(crate) enum Target {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Loan {
     group: u32,
+    since: Instant,
     until: Instant,
     /// No flow by the routes that have moved is older; none at all where the kernel had none of them yet.
     oldest: Option<Duration>,
@@ -181,11 +184,12 @@ impl Sets {
         let (Some(group), Some(set)) = (from, self.sets.get_mut(new)) else { return };
         if let Some(loan) = &mut set.loan {
             loan.oldest = loan.oldest.max(age);
+            loan.until = (loan.since + LONGEST_BURST).min(now + BURST);
         } else if let (Some(patience), Some(age)) = (&mut set.patience, age) {
             patience.extend(age.min(objects.kind.blind()), now);
         } else if set.group.is_none() && set.hops.is_empty() {
             objects.lend(group);
-            set.loan = Some(Loan { group, until: now + BURST, oldest: age });
+            set.loan = Some(Loan { group, since: now, until: now + BURST, oldest: age });
             self.timers.insert((now + BURST, new));
         }
     }
@@ -216,8 +220,9 @@ impl Sets {
     ) -> Target {
         let Some(set) = self.sets.get_mut(id) else { return Target::Waiting };
         let target = set.claim(vias, objects, now);
-        let patience = set.patience.as_ref().map(|patience| patience.until).filter(|until| *until > now);
-        self.timers.extend(patience.map(|until| (until, id)));
+        let waits = [set.patience.as_ref().map(|patience| patience.until), set.loan.map(|loan| loan.until)];
+        let again = waits.into_iter().flatten().filter(|until| *until > now);
+        self.timers.extend(again.map(|until| (until, id)));
         target
     }
 
@@ -338,7 +343,7 @@ impl Set {
             Some(group) => group,
             None => match self.loan.take() {
                 Some(loan) if objects.inherit(loan.group) => loan.group,
-                Some(loan) if now < loan.until && keeps_all(&objects.members_of(loan.group), &self.hops) => {
+                Some(loan) if now < loan.until && objects.serves(loan.group, &self.hops) => {
                     self.loan = Some(loan);
                     return target_of(loan.group, objects);
                 }
@@ -359,7 +364,7 @@ impl Set {
             && keeps_all(&first, &self.hops)
         {
             let blind = objects.kind.blind();
-            let wait = blind.min(age.saturating_add(BURST));
+            let wait = blind.min(age.saturating_add(now.saturating_duration_since(loan.since)));
             self.patience = Some(Patience { until: now + wait, at_most: now + blind, wait, first });
         }
         let id = objects.claim_group(&self.members_at(now), Some(loan.group));

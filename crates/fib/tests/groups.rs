@@ -294,6 +294,78 @@ fn weights_make_shares_and_change_in_place() {
     assert_eq!(nhid(&host, 1), group);
 }
 
+/// Services by some of the nodes; the first node's peer is lost, and it is not known yet what becomes of its routes.
+fn peer_lost(nodes: &[&str]) -> Host {
+    let mut host = Host::lab();
+    host.fib.watch(hop(NODES[0]), host.now);
+    want_all(&mut host, 1..=50, nodes);
+    host.run();
+    host.take_log();
+    host.fib.give_up(&[hop(NODES[0])], host.now);
+    host.run();
+    host
+}
+
+#[test]
+fn routes_leave_a_lost_peer_by_one_operation_before_they_are_decided_and_are_not_written_after_it() {
+    let mut host = peer_lost(&NODES[..2]);
+    assert!(matches!(host.take_log().as_slice(), [Op::NexthopDel { .. }]));
+    assert_eq!(host.gateways(&service(7)), &NODES[1..2]);
+    for number in 1..=50 {
+        host.want(&service(number), &NODES[1..2]);
+        host.pass(Duration::from_millis(20));
+    }
+    host.pass(Duration::from_secs(1));
+    assert!(host.take_log().is_empty());
+    assert!((1..=50).all(|number| host.gateways(&service(number)) == NODES[1..2]));
+}
+
+#[test]
+fn a_route_without_another_next_hop_stays_with_the_lost_peer_until_all_have_moved() {
+    let mut host = peer_lost(&NODES[..1]);
+    assert!(host.take_log().is_empty());
+    want_all(&mut host, 1..=49, &NODES[1..2]);
+    host.run();
+    assert_eq!(host.gateways(&service(1)), &NODES[..1]);
+    want_all(&mut host, 50..=50, &NODES[1..2]);
+    host.pass(Duration::from_millis(1));
+    assert_eq!(host.gateways(&service(1)), &NODES[1..2]);
+    assert_eq!(routes_written(&mut host), 0);
+    assert_eq!(host.fib.groups().len(), 1);
+}
+
+#[test]
+fn routes_of_a_lost_peer_that_go_different_ways_part() {
+    let mut host = peer_lost(&NODES[..1]);
+    want_all(&mut host, 1..=20, &NODES[1..2]);
+    want_all(&mut host, 21..=40, &NODES[2..]);
+    for number in 41..=50 {
+        host.fib.want(prefix(&service(number)), None, host.now);
+    }
+    host.pass(Duration::from_millis(1));
+    for number in 1..=50 {
+        let by = if number <= 20 { &NODES[1..2] } else { &NODES[2..] };
+        let gateways = host.gateways(&service(number));
+        assert_eq!(gateways, if number <= 40 { by } else { &[] }, "{number}");
+    }
+    assert_eq!(host.fib.groups().len(), 2);
+}
+
+#[test]
+fn what_is_announced_again_is_used_again() {
+    let mut host = peer_lost(&NODES[..2]);
+    host.fib.take_back(&hop(NODES[0]));
+    host.run();
+    assert_eq!(host.gateways(&service(1)), &NODES[..2]);
+    // And what nobody watches any more is forgotten.
+    host.fib.give_up(&[hop(NODES[0])], host.now);
+    host.run();
+    assert_eq!(host.gateways(&service(1)), &NODES[1..2]);
+    host.fib.unwatch(hop(NODES[0]));
+    host.run();
+    assert_eq!(host.gateways(&service(1)), &NODES[..2]);
+}
+
 #[test]
 fn a_node_that_dies_leaves_by_its_object_and_the_rest_keep_theirs() {
     let mut host = Host::lab();

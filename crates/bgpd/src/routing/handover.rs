@@ -32,6 +32,7 @@ impl Routing {
             self.on_update(id, update);
         }
         for update in &routes.stale {
+            self.note_next_hops(id, update);
             self.rib.restore_stale(id, update);
         }
         for update in &routes.sent {

@@ -4,6 +4,7 @@
 //! kernel, buffers of encoded UPDATEs for peers that have room, replies for views. Waits for nobody: peers and kernel
 //! pull, and what is not pulled yet is a dirty prefix in the RIB or the FIB, not a message.
 
+mod announced;
 mod bfd;
 mod desk;
 mod drains;
@@ -36,6 +37,7 @@ pub use messages::{
 };
 pub use undone::word as deed_word;
 
+use self::announced::Announced;
 use self::bfd::Ways;
 use self::desk::{Desk, Outcome};
 use self::evidence::Evidence;
@@ -63,6 +65,7 @@ pub struct Routing {
     kernel: Kernel,
     hub: Hub,
     peers: BTreeMap<PeerId, PeerEntry>,
+    announced: Announced,
     stale: StaleTimers,
     /// Peers that have room for UPDATEs.
     ready: BTreeSet<PeerId>,
@@ -144,6 +147,7 @@ impl Routing {
             kernel,
             hub,
             peers: BTreeMap::new(),
+            announced: Announced::default(),
             stale: StaleTimers::default(),
             ready: BTreeSet::new(),
             served: PeerId(0),

@@ -10,7 +10,7 @@ use bgp_rib::{
 };
 use bgp_session::{Command, Exceeded, Negotiated, RouteRetention};
 use bgp_wire::route_refresh::{RouteRefresh, Subtype};
-use bgp_wire::{Family, PerFamily, Prefix, Update};
+use bgp_wire::{Family, PerFamily, Prefix, ScopedNextHop, Update};
 use bytes::Bytes;
 use tokio::sync::mpsc;
 use tracing::{debug, info, warn};
@@ -32,6 +32,8 @@ pub(super) struct PeerEntry {
     inbox: mpsc::Sender<ToPeer>,
     /// Its routes outlive a session that ends by an error, as its graceful restart has it: RFC 8538.
     pub(super) outlives: bool,
+    /// The link of the present session, or of the last.
+    interface: Option<u32>,
     /// Where encoded UPDATEs of the present session go.
     pub(super) chunks: Option<mpsc::Sender<Bytes>>,
 }
@@ -72,7 +74,7 @@ impl Routing {
                 if let Some(node) = self.evidence.remove(peer) {
                     self.fib.unwatch_peer(node.address, node.link);
                 }
-                self.rib.remove_peer(peer);
+                self.lose_paths(peer);
                 self.peers.remove(&peer);
             }
         }
@@ -119,13 +121,14 @@ impl Routing {
         settings: Arc<Settings>,
         inbox: mpsc::Sender<ToPeer>,
     ) {
-        let chunks = self.peers.get(&id).and_then(|entry| entry.chunks.clone());
-        let outlives = self.peers.get(&id).is_some_and(|entry| entry.outlives);
+        let before = self.peers.get(&id);
+        let chunks = before.and_then(|entry| entry.chunks.clone());
+        let (outlives, interface) = before.map_or((false, None), |entry| (entry.outlives, entry.interface));
         if chunks.is_some() {
             self.rib.update_settings(id, |rib| apply_settings(rib, &settings));
         }
         self.restart.knows(id, address, crate::session_config::shutdown(&settings).is_none());
-        self.peers.insert(id, PeerEntry { address, settings, inbox, outlives, chunks });
+        self.peers.insert(id, PeerEntry { address, settings, inbox, outlives, interface, chunks });
     }
 
     fn on_up(&mut self, id: PeerId, negotiated: &Negotiated, local: LocalEnd, chunks: mpsc::Sender<Bytes>) {
@@ -135,6 +138,7 @@ impl Routing {
             let families = peer.families();
             peer.notification && (families.ipv4 || families.ipv6)
         });
+        entry.interface = local.interface;
         let ends = negotiated.endpoints;
         let mut settings = PeerSettings::new(
             negotiated.kind,
@@ -176,6 +180,7 @@ impl Routing {
     }
 
     pub(super) fn on_update(&mut self, id: PeerId, update: &Update) {
+        self.note_next_hops(id, update);
         let received = self.rib.receive_update(id, update);
         for limit in received.limits {
             self.on_limit(id, limit);
@@ -232,9 +237,30 @@ impl Routing {
         self.end_session(id);
         self.restart.down(id);
         match retention {
-            RouteRetention::Remove => self.rib.remove_peer(id),
+            RouteRetention::Remove => self.lose_paths(id),
             RouteRetention::KeepStale { time, families, long_lived } => {
                 self.keep_stale(id, time, families, long_lived);
+            }
+        }
+    }
+
+    /// The paths of a peer are gone. What only it has announced is left at once, by whatever has another next hop; what
+    /// becomes of each route is decided afterwards.
+    fn lose_paths(&mut self, id: PeerId) {
+        let lost = self.announced.end(id);
+        if !lost.is_empty() {
+            self.fib.give_up(&lost, Instant::now());
+            self.feed_kernel();
+        }
+        self.rib.remove_peer(id);
+    }
+
+    pub(super) fn note_next_hops(&mut self, id: PeerId, update: &Update) {
+        let interface = self.peers.get(&id).and_then(|entry| entry.interface);
+        for announcement in &update.announced {
+            let next_hop = ScopedNextHop { next_hop: announcement.next_hop, interface };
+            if self.announced.note(id, next_hop) {
+                self.fib.take_back(&next_hop);
             }
         }
     }
@@ -292,7 +318,7 @@ impl Routing {
         if let Some(entry) = self.peers.get(&id) {
             info!(peer = %entry.address, %family, "stale routes removed: {why}");
             if entry.chunks.is_none() && self.stale.of(id).is_none() {
-                self.rib.remove_peer(id);
+                self.lose_paths(id);
             }
         }
     }

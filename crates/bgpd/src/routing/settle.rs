@@ -142,7 +142,7 @@ impl Routing {
         });
     }
 
-    fn feed_kernel(&mut self) {
+    pub(super) fn feed_kernel(&mut self) {
         for _ in 0..SUBMISSIONS {
             self.fib.next_ops(OPS, &mut self.ops);
             if self.ops.is_empty() {

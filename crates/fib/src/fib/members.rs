@@ -19,7 +19,7 @@ impl Fib {
         if let Some(set) = self.sets.same_as_last(family, wanted) {
             return set;
         }
-        let share = |(next_hop, weight): &Share| (for_family(prefix, *next_hop), (*weight).min(256));
+        let share = |(next_hop, weight): &Share| (for_family(family, *next_hop), (*weight).min(256));
         let mut shares: Vec<Share> = wanted.iter().map(share).collect();
         shares.sort_unstable();
         once_each(&mut shares);

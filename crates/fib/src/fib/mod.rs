@@ -11,6 +11,7 @@ mod cure;
 mod drain;
 mod dumps;
 mod flights;
+mod given_up;
 mod leftovers;
 mod meddling;
 mod members;
@@ -30,7 +31,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bgp_wire::{NextHop, PerFamily, Prefix, ScopedNextHop};
+use bgp_wire::{Family, NextHop, PerFamily, Prefix, ScopedNextHop};
 
 use crate::config::FibConfig;
 use crate::event::Kind;
@@ -91,6 +92,8 @@ pub struct Fib {
     peer_probes: BTreeMap<(u32, IpAddr), Instant>,
     /// Nodes that are to carry no new flows.
     drains: Drains,
+    /// Next hops of peers that are lost.
+    given_up: BTreeSet<ScopedNextHop>,
     changes: BTreeSet<ScopedNextHop>,
     notices: VecDeque<Notice>,
     /// Leftovers are kept.
@@ -132,6 +135,7 @@ impl Fib {
             watched: BTreeMap::new(),
             peer_probes: BTreeMap::new(),
             drains: Drains::default(),
+            given_up: BTreeSet::new(),
             changes: BTreeSet::new(),
             notices: VecDeque::new(),
             startup: true,
@@ -202,6 +206,7 @@ impl Fib {
         if *count == 0 {
             self.watched.remove(&next_hop);
             self.changes.remove(&next_hop);
+            self.take_back(&next_hop);
             self.tracker.untrack(&canonical(next_hop));
         }
     }
@@ -367,7 +372,7 @@ impl Fib {
 
     /// Works out where the routes of a set should point; queues them where that has changed.
     fn evaluate(&mut self, id: u32) {
-        let Some(shares) = self.sets.get(id).map(|set| set.shares.clone()) else { return };
+        let Some(shares) = self.sets.get(id).map(|set| self.shares_in_use(&set.shares)) else { return };
         let (vias, draining) = self.legs_of(&shares);
         let Some(set) = self.sets.get_mut(id) else { return };
         set.draining = draining;
@@ -475,10 +480,10 @@ impl Fib {
 
 /// The next hop as this family's routes can use it: an IPv6 route has no IPv4 gateway (the node's IPv6 address is looked
 /// for), an IPv4 route does not need the mapped form.
-fn for_family(prefix: Prefix, next_hop: ScopedNextHop) -> ScopedNextHop {
-    let adapted = match (prefix, next_hop.next_hop) {
-        (Prefix::V6(_), NextHop::V4(v4)) => NextHop::V6(v4.to_ipv6_mapped()),
-        (Prefix::V4(_), NextHop::V6(v6)) => match v6.to_ipv4_mapped() {
+fn for_family(family: Family, next_hop: ScopedNextHop) -> ScopedNextHop {
+    let adapted = match (family, next_hop.next_hop) {
+        (Family::Ipv6Unicast, NextHop::V4(v4)) => NextHop::V6(v4.to_ipv6_mapped()),
+        (Family::Ipv4Unicast, NextHop::V6(v6)) => match v6.to_ipv4_mapped() {
             Some(v4) => NextHop::V4(v4),
             None => NextHop::V6(v6),
         },
