@@ -146,6 +146,12 @@ impl Summary {
         self.has(NOT_FOR_LONG)
     }
 
+    /// Whether neither communities nor age keep it from anybody.
+    #[inline]
+    pub(crate) fn goes_anywhere(&self) -> bool {
+        !self.has(NOBODY | OWN_AS_ONLY | LONG_STALE)
+    }
+
     /// How far communities let it go.
     pub(crate) fn scope(&self) -> Scope {
         if self.has(NOBODY) {
@@ -317,6 +323,12 @@ impl AttributeSets {
     pub(crate) fn get(&self, id: u32) -> Option<AttributeSet<'_>> {
         let Stored { spot, hop, summary } = *self.sets.get(id)?;
         Some(AttributeSet { arena: &self.arena, spot, hop, summary })
+    }
+
+    /// What is looked at most of a set.
+    #[inline]
+    pub(crate) fn summary(&self, id: u32) -> Option<&Summary> {
+        self.sets.get(id).map(|set| &set.summary)
     }
 
     pub(crate) fn life(&self, id: u32) -> u32 {

@@ -162,12 +162,15 @@ impl Rib {
     fn decide_prefix(&mut self, family: Family, id: u32, pace: Pace) {
         let (may_have, mut have) = (self.tables[family].entry(id).paths, Places::NOWHERE);
         // Of most prefixes there is one path.
-        let (mut single, mut others) = (None, false);
+        let mut single = None;
+        let mut paths: SmallVec<[(usize, Cell); 8]> = SmallVec::new();
         for place in may_have.iter(self.peers.len()) {
             let cell = self.cell(place, family, id);
             if !cell.is_none() {
                 have.add(place);
-                others = single.replace((place, cell)).is_some() || others;
+                if let Some(before) = single.replace((place, cell)) {
+                    paths.push(before);
+                }
             }
         }
         if have != may_have
@@ -175,7 +178,8 @@ impl Rib {
         {
             entry.paths = have;
         }
-        if let (Some((place, cell)), false) = (single, others)
+        if let Some((place, cell)) = single
+            && paths.is_empty()
             && self.tables[family].local.len() == 0
         {
             return self.decide_single(family, id, place, cell, pace);
@@ -185,9 +189,8 @@ impl Rib {
         candidates.extend(self.local_candidate(family, id));
         // Peers whose path is marked as used until now.
         let mut before: SmallVec<[usize; 8]> = SmallVec::new();
-        for place in have.iter(self.peers.len()) {
+        for (place, cell) in paths.into_iter().chain(single) {
             let Some(peer) = self.peer(place) else { continue };
-            let cell = peer.families[family].received.get(id);
             if cell.used() {
                 before.push(place);
             }

@@ -10,7 +10,7 @@ use bgp_wire::attribute::{AttributeBuffer, AttributeSlice, LargeCommunity};
 use bgp_wire::iana::attribute as code;
 use bgp_wire::{Asn, Family, NextHop, PathAttributes, PeerKind, Prefix};
 
-use crate::attributes::{AttributeSet, AttributeSets, Scope};
+use crate::attributes::{AttributeSet, AttributeSets, Scope, Summary};
 use crate::checks::DEFAULT_LOCAL_PREF;
 use crate::config::PeerSettings;
 use crate::forwarding::RouteSource;
@@ -47,7 +47,15 @@ impl Exports<'_> {
     }
 
     /// Whether they get it if policy does not mind.
+    #[inline]
     pub(crate) fn passes(&self, profile: &Profile, best: Best) -> bool {
+        // Nearly all do, for reasons that are quickly found.
+        let inside = profile.kind == PeerKind::Internal && best.source == RouteSource::Internal;
+        let anywhere = self.sets.summary(best.set).is_some_and(Summary::goes_anywhere);
+        (anywhere && !inside && profile.next_hop.is_some()) || self.passes_all_checks(profile, best)
+    }
+
+    fn passes_all_checks(&self, profile: &Profile, best: Best) -> bool {
         let Some(set) = self.sets.get(best.set) else { return false };
         let kept_back = match profile.kind {
             PeerKind::External => set.summary.scope() != Scope::Any,
@@ -58,8 +66,7 @@ impl Exports<'_> {
             }
         };
         let kept_back = kept_back || (set.summary.llgr_stale() && !profile.long_lived);
-        // Where we have an address of our own, there is something to give in any case.
-        !kept_back && (profile.next_hop.is_some() || self.next_hop(profile, set.hop, best.source).is_some())
+        !kept_back && self.next_hop(profile, set.hop, best.source).is_some()
     }
 
     /// What peers of `profile` get, as values.

@@ -27,12 +27,21 @@ struct Line {
 const EMPTY: Line = Line { ids: [0; PLACES], tags: [0; PLACES], len: 0, passed: 0 };
 
 impl Line {
-    /// A bit for each place with this tag.
+    /// A bit for each place with this tag, and perhaps for others; see [`place_of`]. Four tags are compared at a time.
     #[inline]
-    fn with_tag(&self, tag: u16) -> u32 {
-        let places = self.tags.iter().enumerate();
-        let hits = places.fold(0, |hits, (at, other)| hits | u32::from(*other == tag) << at);
-        hits & ((1 << self.len) - 1)
+    fn with_tag(&self, tag: u16) -> u64 {
+        const LANES: u64 = 0x0001_0001_0001_0001;
+        let [a, b, c, d, e, f, g, h, i, j] = self.tags.map(u64::from);
+        let equal = |four: u64| {
+            let different = four ^ (LANES * u64::from(tag));
+            // The highest bit of each lane that is zero; one above it may seem so as well, by what it lends.
+            (different.wrapping_sub(LANES) & !different) >> 15 & LANES
+        };
+        let tag = u64::from(tag);
+        equal(a | b << 16 | c << 32 | d << 48)
+            | equal(e | f << 16 | g << 32 | h << 48) << 1
+            | u64::from(i == tag) << 2
+            | u64::from(j == tag) << 18
     }
 
     /// Whether there was room.
@@ -64,6 +73,13 @@ impl Line {
     }
 }
 
+/// The place that the lowest of the bits of [`Line::with_tag`] stands for.
+#[inline]
+fn place_of(hits: u64) -> usize {
+    let bit = hits.trailing_zeros() as usize;
+    bit % 16 * 4 + bit / 16
+}
+
 /// A part of the hashes.
 #[derive(Clone, Debug, Default)]
 struct Shard {
@@ -78,13 +94,27 @@ fn home(tag: u16, lines: usize) -> usize {
     (usize::from(tag) * lines) >> 16
 }
 
-impl Shard {
-    /// The next line, round the end.
-    #[inline]
-    fn behind(&self, at: usize) -> usize {
-        if at + 1 == self.lines.len() { 0 } else { at + 1 }
-    }
+/// The next line, round the end.
+#[inline]
+fn behind(at: usize, lines: usize) -> usize {
+    if at + 1 == lines { 0 } else { at + 1 }
+}
 
+/// Puts an id into the first line that has room, where it belongs or behind.
+#[inline]
+fn put(lines: &mut [Line], tag: u16, id: u32) {
+    let count = lines.len();
+    let mut at = home(tag, count);
+    while let Some(line) = lines.get_mut(at) {
+        if line.push(tag, id) {
+            return;
+        }
+        line.passed = line.passed.saturating_add(1);
+        at = behind(at, count);
+    }
+}
+
+impl Shard {
     #[inline]
     fn find(&self, tag: u16, mut same: impl FnMut(u32) -> bool) -> Option<u32> {
         let mut at = home(tag, self.lines.len());
@@ -92,51 +122,45 @@ impl Shard {
             let line = self.lines.get(at)?;
             let mut hits = line.with_tag(tag);
             while let Some(rest) = hits.checked_sub(1) {
-                let id = *line.ids.get(hits.trailing_zeros() as usize)?;
-                if same(id) {
+                let place = place_of(hits);
+                hits &= rest;
+                // What is behind the last is left over.
+                if place < usize::from(line.len)
+                    && let Some(id) = line.ids.get(place).copied()
+                    && same(id)
+                {
                     return Some(id);
                 }
-                hits &= rest;
             }
             if line.passed == 0 {
                 return None;
             }
-            at = self.behind(at);
+            at = behind(at, self.lines.len());
         }
         None
     }
 
     #[inline]
     fn insert(&mut self, tag: u16, id: u32) {
-        // Nine tenths full at most: then hardly anything stands far from where it belongs.
+        // Nine tenths full at most: then little stands far from where it belongs.
         if self.len >= self.lines.len() * (PLACES - 1) {
             self.grow();
         }
         self.len += 1;
-        self.put(tag, id);
-    }
-
-    fn put(&mut self, tag: u16, id: u32) {
-        let mut at = home(tag, self.lines.len());
-        while let Some(line) = self.lines.get_mut(at) {
-            if line.push(tag, id) {
-                return;
-            }
-            line.passed = line.passed.saturating_add(1);
-            at = self.behind(at);
-        }
+        put(&mut self.lines, tag, id);
     }
 
     #[cold]
     #[inline(never)]
     fn grow(&mut self) {
         let lines = self.lines.len();
-        let more = vec![EMPTY; lines + lines / 4 + 1].into_boxed_slice();
-        for line in std::mem::replace(&mut self.lines, more) {
-            for (tag, id) in line.tags.into_iter().zip(line.ids).take(usize::from(line.len)) {
-                self.put(tag, id);
+        let mut more = vec![EMPTY; lines + lines / 4 + 1].into_boxed_slice();
+        for line in &self.lines {
+            for (tag, id) in line.tags.iter().zip(&line.ids).take(usize::from(line.len)) {
+                put(&mut more, *tag, *id);
             }
         }
+        self.lines = more;
     }
 
     fn remove(&mut self, tag: u16, id: u32) {
@@ -153,11 +177,11 @@ impl Shard {
                         // What was too much to count is never forgotten.
                         line.passed -= u16::from(line.passed < u16::MAX);
                     }
-                    at = self.behind(at);
+                    at = behind(at, self.lines.len());
                 }
                 return;
             }
-            at = self.behind(at);
+            at = behind(at, self.lines.len());
         }
     }
 }

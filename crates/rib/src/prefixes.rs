@@ -62,6 +62,16 @@ impl Prefixes {
         }
     }
 
+    /// Whether `id` is, or was last, that of `prefix`.
+    #[inline]
+    pub(crate) fn is_at(&self, id: u32, prefix: Prefix) -> bool {
+        match (self, prefix) {
+            (Self::V4(keys), Prefix::V4(prefix)) => keys.keys.get(id as usize) == Some(&prefix.into()),
+            (Self::V6(keys), Prefix::V6(prefix)) => keys.keys.get(id as usize) == Some(&prefix.into()),
+            (Self::V4(_), Prefix::V6(_)) | (Self::V6(_), Prefix::V4(_)) => false,
+        }
+    }
+
     /// Forgets the prefix; its id is used again.
     pub(crate) fn remove(&mut self, id: u32) {
         match self {

@@ -214,7 +214,7 @@ impl Table {
 
     /// Whether `id` is in use, and for `prefix`.
     pub(crate) fn is_at(&self, id: u32, prefix: Prefix) -> bool {
-        self.entry(id).refs > 0 && self.prefixes.prefix(id) == Some(prefix)
+        self.prefixes.is_at(id, prefix) && self.entry(id).refs > 0
     }
 
     /// The id of `prefix`, a new one if it has none. The caller holds it before anything is released.
