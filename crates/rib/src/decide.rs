@@ -10,6 +10,7 @@ use bgp_wire::{Family, Prefix};
 use smallvec::SmallVec;
 
 use crate::checks;
+use crate::closing;
 use crate::column::Cell;
 use crate::config::PeerId;
 use crate::decision::{self, Candidate, Multipath, Selection};
@@ -145,12 +146,15 @@ impl Rib {
     }
 
     pub(crate) fn select(&self, candidates: &mut [Candidate]) -> Option<Selection> {
+        self.with_multipath(|multipath| decision::select(candidates, multipath))
+    }
+
+    fn with_multipath<T>(&self, work: impl FnOnce(&Multipath<'_>) -> T) -> T {
         let same_path = |a, b| self.sets.same_path(a, b);
-        let multipath = Multipath {
+        work(&Multipath {
             maximum: self.config.maximum_paths,
             same_path: if self.config.multipath_relax { None } else { Some(&same_path) },
-        };
-        decision::select(candidates, &multipath)
+        })
     }
 
     /// What the peer in a place has announced.
@@ -197,15 +201,17 @@ impl Rib {
             candidates.extend(self.candidate(peer, place, cell));
         }
         let used = self.select(&mut candidates).map_or(0, |selection| selection.used);
+        let closing = self.with_multipath(|multipath| closing::closing(&candidates, used, multipath));
         let used = candidates.get(..used).unwrap_or_default();
         self.mark_used(family, id, &before, used);
-        let hops: SmallVec<[u32; 4]> = match used.first().map(|best| best.source) {
+        let mut hops: SmallVec<[u32; 4]> = match used.first().map(|best| best.source) {
             Some(RouteSource::External | RouteSource::Internal) => used.iter().map(|path| path.hop).collect(),
             // Nothing to forward by: the network is reached by whatever made it ours.
             Some(RouteSource::Local) | None => SmallVec::new(),
         };
         let source = used.first().map_or(RouteSource::Local, |best| best.source);
-        let weights = self.weights(used);
+        let mut weights = self.weights(used);
+        closing::append(&closing, &mut hops, &mut weights);
         let forwarding = self.forwardings.intern(hops, weights, source, &mut self.hops);
         let best =
             used.first().map(|best| (Place::of(best.place), Best { set: best.set, source: best.source }));

@@ -21,7 +21,8 @@ const SHARDS: usize = 16;
 pub struct Forwarding {
     /// In order, each once; never empty.
     pub next_hops: Vec<ScopedNextHop>,
-    /// The share of each, 1 to 256, in lowest terms; empty where all are equal.
+    /// The share of each, 1 to 256 in lowest terms, or 0 where it is to keep the flows that it has and get no new ones;
+    /// empty where all are equal.
     pub weights: Vec<u16>,
     /// Where the paths come from.
     pub source: RouteSource,

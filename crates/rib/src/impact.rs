@@ -14,6 +14,7 @@ use bgp_wire::{Family, PathAttributes, Prefix, ScopedNextHop};
 use smallvec::SmallVec;
 
 use crate::checks;
+use crate::closing;
 use crate::column::Cell;
 use crate::config::{PeerId, PeerSettings};
 use crate::decision::{self, Multipath};
@@ -280,6 +281,7 @@ impl Rib {
         let same_path = |a, b| self.sets.same_path(a, b);
         let multipath = Multipath { maximum, same_path: if relax { None } else { Some(&same_path) } };
         let used = decision::select(&mut candidates, &multipath).map_or(0, |selection| selection.used);
+        let closing = closing::closing(&candidates, used, &multipath);
         let used = candidates.get(..used).unwrap_or_default();
         let best =
             used.first().map(|best| Chosen { peer: best.peer, set: Some(best.set), source: best.source });
@@ -291,9 +293,10 @@ impl Rib {
             let proposed = proposal.peers.get(&path.peer).and_then(Option::as_ref);
             proposed.or_else(|| self.settings(path.peer))?.weight
         });
-        let each: SmallVec<[u16; 4]> =
+        let mut each: SmallVec<[u16; 4]> =
             if weights.is_empty() { forwarded.iter().map(|_| 1).collect() } else { weights };
-        let hops: SmallVec<[u32; 4]> = forwarded.iter().map(|path| path.hop).collect();
+        let mut hops: SmallVec<[u32; 4]> = forwarded.iter().map(|path| path.hop).collect();
+        closing::append(&closing, &mut hops, &mut each);
         let (hops, weights) = weighed(&hops, &each);
         let weights = weights.iter().copied().chain(std::iter::repeat(1));
         let keys = hops.iter().zip(weights);

@@ -37,6 +37,7 @@ mod advertise;
 mod arena;
 mod attributes;
 mod checks;
+mod closing;
 mod column;
 mod config;
 mod decide;

@@ -10,6 +10,7 @@ use smallvec::SmallVec;
 
 use crate::attributes::{AttributeSet, AttributeSets};
 use crate::checks;
+use crate::closing::is_closing;
 use crate::column::Cell;
 use crate::config::{MaximumPrefix, MaximumPrefixAction, PeerId, PeerSettings};
 use crate::forwarding::Forwardings;
@@ -247,6 +248,8 @@ impl AdjRibIn<'_> {
         let best_kind = self.forwardings.source(entry.forwarding).kind();
         match (self.sets.get(entry.best_set), self.sets.get(new.set()), best_kind) {
             _ if new.refused() => true,
+            // It may be told to the forwarding side all the same.
+            (_, Some(new), _) if is_closing(self.kind, new) => false,
             (Some(best), Some(new), Some(best_kind)) => {
                 checks::standing(self.kind, &new) > checks::standing(best_kind, &best)
             }

@@ -98,11 +98,15 @@ impl World {
 
     /// The paths that are used, the best first: one is out as soon as another that is still in beats it.
     fn used(&self, prefix: Prefix) -> Vec<Path<'_>> {
+        self.used_by(prefix, &|path| path.preference())
+    }
+
+    fn used_by(&self, prefix: Prefix, preference: &dyn Fn(&Path<'_>) -> u32) -> Vec<Path<'_>> {
         let mut paths = self.usable(prefix);
         let med = |path: &Path<'_>| path.attributes.med.unwrap_or(0);
         let neighbor = |path: &Path<'_>| numbers(path.attributes).first().copied();
         let beats: [Beats<'_>; 6] = [
-            &|a, b| a.preference() > b.preference(),
+            &|a, b| preference(a) > preference(b),
             &|a, b| numbers(a.attributes).len() < numbers(b.attributes).len(),
             &|a, b| (a.attributes.origin as u8) < b.attributes.origin as u8,
             &|a, b| neighbor(a) == neighbor(b) && med(a) < med(b),
@@ -142,7 +146,15 @@ impl World {
         if self.own.contains(&prefix) {
             return BTreeSet::new();
         }
-        self.used(prefix).into_iter().map(|path| path.next_hop).collect()
+        let used = self.used(prefix);
+        let key = |path: &Path<'_>| path.peer;
+        let is_closing = |path: &&Path<'_>| path.external() && path.preference() == 0;
+        let stays = used.iter().any(|path| !is_closing(&path));
+        let all = self.used_by(prefix, &|path| if is_closing(&path) { 100 } else { path.preference() });
+        // Those that will go keep their flows beside those that are used.
+        let beside = stays && used.iter().all(|path| all.iter().any(|other| key(other) == key(path)));
+        let used_too = all.iter().filter(|path| beside && is_closing(path));
+        used.iter().chain(used_too).map(|path| path.next_hop).collect()
     }
 
     /// What a peer is told of a prefix.

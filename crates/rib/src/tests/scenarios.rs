@@ -221,14 +221,31 @@ fn local_preference_of_an_external_peer_counts_for_nothing() {
 }
 
 #[test]
-fn a_node_that_shuts_down_gracefully_is_the_last_choice() {
+fn a_node_that_shuts_down_gracefully_keeps_its_flows_and_gets_no_new_ones() {
     let (mut rib, mut kernel) = lab();
     let leaving = PathAttributes { communities: vec![0xFFFF_0000], ..path(&[64512]) };
     rib.receive_update(PeerId(2), &announce(&leaving, NODES[0], &[SERVICE]));
     settle(&mut rib);
-    kernel.pull(&mut rib);
-    assert_eq!(kernel.hops(SERVICE), NODES[1..]);
+    let told = |rib: &mut Rib| rib.next_forwarding_change().and_then(|(_, forwarding)| forwarding).unwrap();
+    let forwarding = told(&mut rib);
+    let hops = forwarding.next_hops.iter().zip([0, 1, 1]).map(|(hop, weight)| (*hop, weight));
+    assert!(forwarding.shares().eq(hops), "{forwarding:?}");
     assert_eq!(rib.routes(prefix(SERVICE))[2].local_pref, 0);
+    assert_eq!(rib.counters(PeerId(2)).unwrap().ipv6.used, 0);
+
+    // When the others have gone it is used like any other.
+    rib.remove_peer(PeerId(3));
+    rib.remove_peer(PeerId(4));
+    settle(&mut rib);
+    let alone = told(&mut rib);
+    assert_eq!((alone.next_hops.as_slice(), alone.weights.len()), (&[scoped(NODES[0])][..], 0));
+
+    // A path that is better in the decision anyway shares nothing with it.
+    rib.add_peer(PeerId(3), external(64512, NODES[1]));
+    rib.receive_update(PeerId(3), &announce(&path(&[64512, 1]), NODES[1], &[SERVICE]));
+    settle(&mut rib);
+    assert_eq!(told(&mut rib).next_hops, [scoped(NODES[1])]);
+    kernel.pull(&mut rib);
 }
 
 #[test]
