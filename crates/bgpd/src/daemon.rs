@@ -158,6 +158,10 @@ fn spawn(start: Start, router_id: RouterId, listeners: Arc<Listeners>) -> anyhow
     let Start { config, config_path, socket, rules, inherited } = start;
     // Asked before the kernel is watched: the probe's objects are none of the table's business.
     let fib_config = fib_config(&config);
+    let idle_timer = match fib_config.groups {
+        GroupKind::Resilient(resilient) => Some(Duration::from_secs(resilient.idle_timer.into())),
+        GroupKind::HashThreshold => None,
+    };
     let hub = Hub::default();
     let (kernel, events) =
         Kernel::start(KernelConfig { table: config.kernel.table, ..KernelConfig::default() })
@@ -189,8 +193,8 @@ fn spawn(start: Start, router_id: RouterId, listeners: Arc<Listeners>) -> anyhow
     };
     let (own_restart, own_restart_known) = watch::channel(None);
     let deferral = config.kernel.startup_grace;
-    let (wants_buckets, buckets_wanted) = watch::channel(false);
-    tokio::spawn(buckets::read(buckets_wanted, queries.clone()));
+    let (wants_buckets, buckets_wanted) = watch::channel(None);
+    tokio::spawn(buckets::look_after(idle_timer, buckets_wanted, queries.clone()));
     let routing = Routing::new((rib, fib), kernel, hub.clone(), deferral, own_restart, wants_buckets);
     let routing = tokio::spawn(routing.run(inputs));
     let supervisor = Supervisor::new(Parts {
@@ -213,6 +217,7 @@ fn spawn(start: Start, router_id: RouterId, listeners: Arc<Listeners>) -> anyhow
         bfd: bfd.requests().clone(),
         hub,
         moves: moves(),
+        idle_timer,
         started: Instant::now(),
         path: socket,
         rules,

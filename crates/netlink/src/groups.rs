@@ -112,7 +112,7 @@ fn requests() -> io::Result<Requests> {
     Ok(Requests::new(RouteSocket::requests(RECEIVE_BUFFER)?, PATIENCE))
 }
 
-fn error(error: KernelError) -> io::Error {
+pub(crate) fn error(error: KernelError) -> io::Error {
     io::Error::other(error)
 }
 

@@ -10,8 +10,8 @@
 //! is `bgp-fib`. Nothing is encoded elsewhere: the numbers of rtnetlink stand in `uapi`.
 //!
 //! Beside it live the kernel settings that forwarding depends on ([`Sysctl`]) and the counters of TCP MD5
-//! ([`TcpMd5Counters`]), the question whether any policy rule leads to a table ([`rules`]), and what is in the buckets of
-//! resilient groups ([`groups`]).
+//! ([`TcpMd5Counters`]), the question whether any policy rule leads to a table ([`rules`]), what is in the buckets of
+//! resilient groups ([`groups`]), and what keeps them in use for the host's own connections ([`own_flows`]).
 #![forbid(unsafe_code)]
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
@@ -28,6 +28,7 @@ mod kernel;
 mod lane;
 mod message;
 mod moves;
+pub mod own_flows;
 mod queue;
 mod report;
 mod requester;

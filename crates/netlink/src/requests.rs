@@ -115,12 +115,25 @@ impl Requests {
 
     /// Has one request done that is no operation of the table.
     pub(crate) fn ask(&mut self, kind: u16, flags: u16, layout: Layout<'_>) -> Result<(), KernelError> {
+        self.ask_for(kind, flags, layout, |_, _| {})
+    }
+
+    /// Has one request answered, handing each message that is not the acknowledgement to `entry`.
+    pub(crate) fn ask_for(
+        &mut self,
+        kind: u16,
+        flags: u16,
+        layout: Layout<'_>,
+        mut entry: impl FnMut(Header, &[u8]),
+    ) -> Result<(), KernelError> {
         let sequence = self.send(kind, flags | flag::ACK, layout)?;
         loop {
             self.read(Instant::now() + self.patience)?;
             for (header, payload) in Messages::new(&self.datagram) {
-                if header.sequence == sequence && header.kind == message::ERROR {
-                    return decode_error(header, payload);
+                match header {
+                    _ if header.sequence != sequence => {}
+                    Header { kind: message::ERROR, .. } => return decode_error(header, payload),
+                    _ => entry(header, payload),
                 }
             }
         }

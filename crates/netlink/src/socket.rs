@@ -7,7 +7,10 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
-use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
+use netlink_sys::{
+    Socket, SocketAddr,
+    protocols::{NETLINK_ROUTE, NETLINK_SOCK_DIAG},
+};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{setsockopt, sockopt::RcvBufForce};
 use socket2::{SockFilter, SockRef};
@@ -62,8 +65,17 @@ impl RouteSocket {
         Ok(socket)
     }
 
+    /// A socket that is asked for sockets: not rtnetlink, but of the same manners.
+    pub(crate) fn diagnoses(receive_buffer: usize) -> io::Result<Self> {
+        Self::open_for(NETLINK_SOCK_DIAG, receive_buffer)
+    }
+
     fn open(receive_buffer: usize) -> io::Result<Self> {
-        let mut socket = Socket::new(NETLINK_ROUTE)?;
+        Self::open_for(NETLINK_ROUTE, receive_buffer)
+    }
+
+    fn open_for(protocol: isize, receive_buffer: usize) -> io::Result<Self> {
+        let mut socket = Socket::new(protocol)?;
         let port = socket.bind_auto()?.port_number();
         socket.set_non_blocking(true)?;
         if setsockopt(&socket, RcvBufForce, &receive_buffer).is_err() {

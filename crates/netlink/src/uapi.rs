@@ -95,6 +95,7 @@ pub(crate) mod neighbor {
 /// Attributes, types and flags of routes.
 pub(crate) mod route {
     pub(crate) const DST: u16 = 1;
+    pub(crate) const SRC: u16 = 2;
     pub(crate) const OIF: u16 = 4;
     pub(crate) const GATEWAY: u16 = 5;
     pub(crate) const PRIORITY: u16 = 6;
@@ -102,6 +103,9 @@ pub(crate) mod route {
     pub(crate) const MULTIPATH: u16 = 9;
     pub(crate) const TABLE: u16 = 15;
     pub(crate) const VIA: u16 = 18;
+    pub(crate) const IP_PROTO: u16 = 27;
+    pub(crate) const SPORT: u16 = 28;
+    pub(crate) const DPORT: u16 = 29;
     pub(crate) const NH_ID: u16 = 30;
 
     pub(crate) const UNICAST: u8 = 1;
@@ -109,11 +113,33 @@ pub(crate) mod route {
     pub(crate) const SCOPE_NOWHERE: u8 = 255;
     pub(crate) const TABLE_MAIN: u32 = 254;
 
+    /// The answer is the route that was found, not what was made of it.
+    pub(crate) const F_FIB_MATCH: u32 = 0x2000;
     /// A cached clone of a route, not a route.
     pub(crate) const F_CLONED: u32 = 0x200;
     pub(crate) const NH_F_DEAD: u32 = 1;
     pub(crate) const NH_F_ONLINK: u32 = 4;
     pub(crate) const NH_F_LINKDOWN: u32 = 16;
+}
+
+/// Questions for sockets (linux/sock_diag.h, inet_diag.h, tcp.h): offsets are octets.
+pub(crate) mod diag {
+    /// The message type of question and answer.
+    pub(crate) const BY_FAMILY: u16 = 20;
+    pub(crate) const PROTOCOL_TCP: u8 = 6;
+    pub(crate) const ESTABLISHED: u32 = 1;
+    /// `struct inet_diag_req_v2`.
+    pub(crate) const REQUEST_LEN: usize = 56;
+    /// `struct inet_diag_msg`, and in it the connection.
+    pub(crate) const MESSAGE_LEN: usize = 72;
+    pub(crate) const LOCAL_PORT: usize = 4;
+    pub(crate) const REMOTE_PORT: usize = 6;
+    pub(crate) const LOCAL: usize = 8;
+    pub(crate) const REMOTE: usize = 24;
+    /// The attribute with `struct tcp_info`, and in it milliseconds.
+    pub(crate) const INFO: u16 = 2;
+    pub(crate) const LAST_DATA_SENT: usize = 44;
+    pub(crate) const LAST_DATA_RECEIVED: usize = 52;
 }
 
 /// Attributes of nexthop objects.

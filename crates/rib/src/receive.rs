@@ -249,7 +249,7 @@ impl AdjRibIn<'_> {
         match (self.sets.get(entry.best_set), self.sets.get(new.set()), best_kind) {
             _ if new.refused() => true,
             // It may be told to the forwarding side all the same.
-            (_, Some(new), _) if is_closing(self.kind, new) => false,
+            (_, Some(new), _) if is_closing(self.kind, &new) => false,
             (Some(best), Some(new), Some(best_kind)) => {
                 checks::standing(self.kind, &new) > checks::standing(best_kind, &best)
             }

@@ -7,6 +7,7 @@ use anyhow::{Context, Result, ensure};
 use interop::daemon::{Daemon, k3d};
 use interop::flows::{self, Flows};
 use interop::gobgp::{Gobgp, Settings};
+use interop::haproxy;
 use interop::kernel::{changes, watch_forwarding};
 use interop::lab::{Lab, Node};
 use interop::process::Process;
@@ -29,10 +30,14 @@ struct Scene {
 }
 
 fn scene(buckets: u16) -> Result<Scene> {
+    scene_with(&format!("nexthop-buckets = {buckets}\n"))
+}
+
+fn scene_with(kernel: &str) -> Result<Scene> {
     let mut lab = Lab::with_nodes(3)?;
     lab.add_service(SERVICE)?;
     lab.client()?;
-    let config = std::fs::read_to_string(k3d())? + &format!("nexthop-buckets = {buckets}\n");
+    let config = std::fs::read_to_string(k3d())? + kernel;
     let daemon = Daemon::start(&lab, &config)?;
     let speakers = Gobgp::start_all(&lab, &Settings::default(), &["2004::1/128"])?;
     let backends = flows::start_backends(&lab)?;
@@ -95,6 +100,34 @@ fn flows_end_on_the_node_and_no_request_is_lost() -> Result<()> {
 
     daemon.ctl(&format!("drain --undo {node}"))?;
     lab.expect_all_nodes(SERVICE, seconds(5))?;
+    Ok(())
+}
+
+/// The kernel takes a bucket for idle that a socket of the host itself uses: the daemon marks it.
+#[test]
+fn the_hosts_own_flows_end_on_the_node_as_well() -> Result<()> {
+    let mut scene = scene_with("nexthop-buckets = 1024\nnexthop-idle-timer = 10\n")?;
+    let _haproxy = haproxy::start_tcp(&scene.lab, SERVICE)?;
+    let node = scene.lab.nodes[1].name.clone();
+    let flows = Flows::open(&scene.lab.host, haproxy::TCP.parse()?, FLOWS)?;
+    ensure!(flows.nodes().get(&node).is_some_and(|count| *count > 20), "{:?}", flows.nodes());
+    let Scene { lab, daemon, v6, .. } = &mut scene;
+    daemon.ctl(&format!("drain {} --no-wait", v6[1]))?;
+    lab.until("idle buckets have moved", seconds(60), || {
+        let drain = drained(daemon)?;
+        Ok(drain["buckets"] == drain["buckets_in_use"])
+    })?;
+    // More changes of the route, after which each socket looks its way up anew.
+    for node in [0, 2] {
+        daemon.ctl(&format!("drain {} --no-wait", v6[node]))?;
+        daemon.ctl(&format!("drain --undo {}", v6[node]))?;
+    }
+    flows.end_on(&node);
+    let said = daemon.ctl(&format!("drain {} --wait 2m", v6[1]))?;
+    lab.expect_gateways(SERVICE, &[v6[0].clone(), v6[2].clone()], seconds(5))?;
+    let fate = flows.finish()?;
+    eprintln!("{said}{fate:?}");
+    assert!(fate.broken.is_empty(), "{fate:?}");
     Ok(())
 }
 

@@ -12,6 +12,7 @@ use bgp_api::{Drain, DrainReply, DrainRequest, ErrorCode, ErrorReply, Neighbor};
 
 use super::handlers::{Reply, allow_change, ask};
 use super::{Caller, Control, neighbors};
+use crate::buckets::keep_own_flows;
 use crate::routing::{DrainWhat, Query};
 
 /// A node as it is known by its neighbours.
@@ -50,6 +51,11 @@ pub(super) async fn act(
             idle: request.idle_seconds.map(|seconds| Duration::from_secs(seconds.max(1).into())),
         },
     };
+    // What is in use shows before idle buckets are moved.
+    if let Some(usual) = control.idle_timer {
+        let asked = request.idle_seconds.map(|seconds| Duration::from_secs(seconds.into()));
+        keep_own_flows(asked.unwrap_or(usual)).await;
+    }
     let Node { name: node, addresses } = node;
     Ok(Json(ask(&control.routing, |reply| Query::Drain { node, addresses, what, reply }).await?))
 }

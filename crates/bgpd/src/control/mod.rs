@@ -49,6 +49,8 @@ pub struct Control {
     pub hub: Hub,
     /// How many buckets of each next-hop group the last change has moved; `None` where that is not watched.
     pub moves: Option<watch::Receiver<Moves>>,
+    /// After so long without a packet a bucket of a group is free; `None`: groups are not resilient.
+    pub idle_timer: Option<Duration>,
     /// When the daemon started.
     pub started: Instant,
     /// The socket, for messages.

@@ -90,8 +90,8 @@ pub struct Routing {
     looked_at: u64,
     /// Tells the supervisor what our OPENs are to say of our own restart.
     own_restart: watch::Sender<Option<OwnRestart>>,
-    /// Tells whether somebody has to read the buckets of the kernel's groups.
-    wants_buckets: watch::Sender<bool>,
+    /// Tells whether somebody has to read the buckets of the kernel's groups, and the shortest time in which one is free.
+    wants_buckets: watch::Sender<Option<Duration>>,
     /// The daemon ends: told when the kernel is as it is to be left.
     stopping: Option<oneshot::Sender<()>>,
     /// Another process goes on: told what we know.
@@ -133,7 +133,7 @@ impl Routing {
         hub: Hub,
         deferral: Duration,
         own_restart: watch::Sender<Option<OwnRestart>>,
-        wants_buckets: watch::Sender<bool>,
+        wants_buckets: watch::Sender<Option<Duration>>,
     ) -> Self {
         Self {
             restart: Restart::new(Instant::now(), deferral),

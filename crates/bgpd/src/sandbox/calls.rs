@@ -1,9 +1,9 @@
 //! seccomp: which system calls (seccomp(2)).
 //!
 //! Three kinds. What the daemon uses is allowed, some of it with conditions on arguments: no page becomes executable, no
-//! process is made, sockets are Unix, IPv4, IPv6 and route netlink. What no daemon of this kind ever calls, and what an
-//! intruder calls first, ends the process. Everything else answers ENOSYS, as an older kernel would: a library that tries
-//! something new falls back to what it did before, and routes stay.
+//! process is made, sockets are Unix, IPv4, IPv6, route netlink and netlink that lists sockets. What no daemon of this
+//! kind ever calls, and what an intruder calls first, ends the process. Everything else answers ENOSYS, as an older kernel
+//! would: a library that tries something new falls back to what it did before, and routes stay.
 //!
 //! The filters are data here, compiled by `seccompiler`; hot calls have no conditions, so that the kernel answers them
 //! from a bitmap.
@@ -149,7 +149,9 @@ fn allowed() -> Result<BTreeMap<c_long, Vec<SeccompRule>>, seccompiler::Error> {
     rules.insert(libc::SYS_prctl, each(0, PRCTLS.iter().map(|option| u64::from(option.unsigned_abs())))?);
     rules.insert(libc::SYS_socketpair, vec![rule([equals(0, number(libc::AF_UNIX))])?]);
     let mut sockets = each(0, FAMILIES.into_iter().map(number))?;
-    sockets.push(rule([equals(0, number(libc::AF_NETLINK)), equals(2, number(libc::NETLINK_ROUTE))])?);
+    for protocol in [libc::NETLINK_ROUTE, libc::NETLINK_SOCK_DIAG] {
+        sockets.push(rule([equals(0, number(libc::AF_NETLINK)), equals(2, number(protocol))])?);
+    }
     rules.insert(libc::SYS_socket, sockets);
     Ok(rules)
 }

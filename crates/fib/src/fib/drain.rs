@@ -197,9 +197,12 @@ impl Fib {
         self.sets.mark_all();
     }
 
-    /// Whether some node still has to be looked at by [`Fib::observe_buckets`].
-    pub fn awaits_buckets(&self) -> bool {
-        self.has_buckets() && self.drains.are_awaited()
+    /// Whether some node still has to be looked at by [`Fib::observe_buckets`]: the shortest time without a packet after
+    /// which one of their buckets is free.
+    pub fn awaits_buckets(&self) -> Option<Duration> {
+        let awaits = self.has_buckets() && self.drains.are_awaited();
+        let usual = self.config.groups.blind();
+        awaits.then(|| self.drains.idle_timer().map_or(usual, |seconds| Duration::from_secs(seconds.into())))
     }
 
     /// Without buckets a leg is out when the kernel says so.
