@@ -2,7 +2,8 @@
 //!
 //! The kernel keeps its place in a dump for as long as the reader likes, so a table can be read in portions with pauses
 //! between them, while the netlink thread writes. The pauses are as long as the processor time of a portion asks for:
-//! however slow the machine and however large the table, reading takes a two-hundredth of one core. Each datagram is
+//! however slow the machine and however large the table, reading takes a five-hundredth of one core (and comparing, which
+//! is the routing task's, about twice as much again). Each datagram is
 //! handed on before the next is read, so that entries are older than answers and reports by no more than one of them.
 //!
 //! A place in a dump cannot be given up and taken again: who stops in the middle closes the socket.
@@ -27,7 +28,7 @@ use crate::socket::RouteSocket;
 /// Datagrams between two pauses; of IPv4 routes, some five thousand.
 const PORTION: u32 = 16;
 /// The pause after a portion, as a multiple of the processor time that the portion has taken.
-const REST: u32 = 199;
+const REST: u32 = 499;
 /// No pause is longer, whatever the clock says.
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 /// So often it is looked whether routing has made room.

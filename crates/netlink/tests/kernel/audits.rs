@@ -6,8 +6,8 @@ use bgp_fib::{Event, Kind, Op, Seen};
 
 use crate::host::{Host, by_id, hop};
 
-/// More than one portion.
-const ROUTES: usize = 20_000;
+/// More than one portion, less than two.
+const ROUTES: usize = 12_000;
 
 fn fill(host: &Host, name: &str) {
     let mut commands = String::new();
