@@ -167,7 +167,7 @@ impl Daemon {
 
     /// Waits until it answers bgpctl.
     pub fn wait_until_ready(&mut self, lab: &Lab) -> Result<()> {
-        lab.until("bgpd-rs answers bgpctl", seconds(10), || {
+        lab.until("bgpd-rs answers bgpctl", seconds(30), || {
             self.process.must_run()?;
             Ok(self.json("show summary").is_ok())
         })?;

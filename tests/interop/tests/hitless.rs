@@ -123,7 +123,7 @@ fn a_restart_by_the_service_manager_keeps_sessions_with_md5() -> Result<()> {
             );
             daemon.start_again(&lab)?;
             // A copy in the store would keep connections open that we close.
-            until("the store is empty", seconds(2), || Ok(daemon.manager()?.names().is_empty()))?;
+            until("the store is empty", seconds(20), || Ok(daemon.manager()?.names().is_empty()))?;
         }
         Ok(())
     })?;
