@@ -11,10 +11,12 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use nix::errno::Errno;
 use nix::sys::socket::{
     AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, bind, recv, setsockopt, socket,
     sockopt::RcvBufForce,
 };
+use socket2::{SockFilter, SockRef};
 
 use crate::namespace::Namespace;
 
@@ -63,7 +65,8 @@ impl Watcher {
                 SockFlag::SOCK_CLOEXEC,
                 SockProtocol::NetlinkRoute,
             )?;
-            // Room for what others do to thousands of routes meanwhile.
+            // What others do to thousands of routes meanwhile must not push out what is waited for.
+            SockRef::from(&fd).attach_filter(&only_route_to(host)).map_err(errno)?;
             setsockopt(&fd, RcvBufForce, &RECEIVE_BUFFER)?;
             bind(fd.as_raw_fd(), &NetlinkAddr::new(0, GROUPS))?;
             Ok(fd)
@@ -113,6 +116,37 @@ impl Watcher {
             last = Some(change.gateways);
         }
     }
+}
+
+fn errno(error: std::io::Error) -> Errno {
+    Errno::from_raw(error.raw_os_error().unwrap_or_default())
+}
+
+/// Classic BPF over the message: drops changes of routes whose destination, the second attribute that the kernel writes,
+/// differs from `host` in its first or its last four octets.
+fn only_route_to(host: Ipv6Addr) -> [SockFilter; 9] {
+    const LOAD_WORD: u16 = 0x20; // BPF_LD | BPF_W | BPF_ABS
+    const LOAD_HALF: u16 = 0x28; // BPF_LD | BPF_H | BPF_ABS
+    const JUMP_IF_EQUAL: u16 = 0x15; // BPF_JMP | BPF_JEQ | BPF_K
+    const RETURN: u16 = 0x06; // BPF_RET | BPF_K
+    const KIND: u32 = 4;
+    /// Behind `struct nlmsghdr`, `struct rtmsg`, RTA_TABLE and the header of RTA_DST.
+    const DESTINATION: u32 = 16 + 12 + 8 + 4;
+    // Loads are in network byte order, netlink fields in that of the host.
+    let kind = |kind: u16| u32::from(kind.to_be());
+    let bits = host.to_bits();
+    let (first, last) = ((bits >> 96) as u32, bits as u32);
+    [
+        SockFilter::new(LOAD_HALF, 0, 0, KIND),
+        SockFilter::new(JUMP_IF_EQUAL, 1, 0, kind(RTM_NEWROUTE)),
+        SockFilter::new(JUMP_IF_EQUAL, 0, 4, kind(RTM_DELROUTE)),
+        SockFilter::new(LOAD_WORD, 0, 0, DESTINATION),
+        SockFilter::new(JUMP_IF_EQUAL, 0, 3, first),
+        SockFilter::new(LOAD_WORD, 0, 0, DESTINATION + 12),
+        SockFilter::new(JUMP_IF_EQUAL, 0, 1, last),
+        SockFilter::new(RETURN, 0, 0, u32::MAX),
+        SockFilter::new(RETURN, 0, 0, 0),
+    ]
 }
 
 /// Whether a datagram reports a link without carrier: in `struct ifinfomsg` the flags are at octet 8.

@@ -18,9 +18,10 @@ use bgp_wire::Prefix;
 use crate::faults::peers::further_peer;
 use crate::faults::probe::{Latencies, Probe};
 use crate::faults::scene::{Scene, Setup, many_in_kernel, shown};
-use crate::faults::usage::Usage;
+use crate::faults::usage::{Usage, threads};
 use crate::http::asked;
 use crate::lab::HOST_V6;
+use crate::process::tail;
 use crate::speaker::{Keeper, Order, Settings};
 use crate::traffic::Tally;
 use crate::wait::{seconds, until};
@@ -162,12 +163,7 @@ fn churn(lasting: Duration, csv: &Path, seed: u64) -> Result<Run> {
     let begun = Instant::now();
     let mut samples = Vec::new();
     while begun.elapsed() < lasting {
-        let sampled = Instant::now();
-        while sampled.elapsed() < SAMPLE {
-            crowd.change(&scene)?;
-            thread::sleep(PACE);
-        }
-        let sample = sample(&scene, &probe, &crowd, begun)?;
+        let sample = interval(&scene, &probe, &mut crowd, begun).inspect_err(|_| look_closer(&scene))?;
         writeln!(file, "{}", line(&sample))?;
         samples.push(sample);
     }
@@ -184,6 +180,26 @@ fn churn(lasting: Duration, csv: &Path, seed: u64) -> Result<Run> {
     probe.stop()?;
     let outcome = scene.finish(String::new())?;
     Ok(Run { samples, changes, losses, tally: outcome.tally, rest: [before, after] })
+}
+
+/// Changes for a while, and what is seen then.
+fn interval(scene: &Scene, probe: &Probe, crowd: &mut Crowd, begun: Instant) -> Result<Sample> {
+    let sampled = Instant::now();
+    while sampled.elapsed() < SAMPLE {
+        crowd.change(scene)?;
+        thread::sleep(PACE);
+    }
+    sample(scene, probe, crowd, begun)
+}
+
+/// Shows what the daemon's threads do, twice, and what it has said: whether it hangs or only takes long.
+fn look_closer(scene: &Scene) {
+    let pid = scene.daemon.pid();
+    for _ in 0..2 {
+        eprintln!("{}", threads(pid));
+        thread::sleep(seconds(2));
+    }
+    eprintln!("{}", tail(&scene.daemon.log(), 60));
 }
 
 fn sample(scene: &Scene, probe: &Probe, crowd: &Crowd, begun: Instant) -> Result<Sample> {

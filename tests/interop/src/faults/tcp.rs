@@ -43,6 +43,9 @@ pub const FAULTS: &[Fault] = &[
     },
 ];
 
+/// Peers that the listen range of a flooded daemon lets in at a time.
+const LIMIT: usize = 20;
+
 fn port_179() -> Result<SocketAddr> {
     Ok(SocketAddr::new(HOST_V6.parse()?, 179))
 }
@@ -88,32 +91,35 @@ fn rst_storm(length: Length) -> Result<Outcome> {
 }
 
 /// So many connections a second for a time; nothing of the sessions, the routes or the traffic may be felt.
-fn flooded(length: Length, group: &str, from: impl Fn(&mut Scene) -> Result<Flood>) -> Result<Outcome> {
-    let mut scene = Scene::start(&Setup { group, ..Setup::default() })?;
+fn flooded(length: Length, from: impl Fn(&mut Scene) -> Result<Flood>) -> Result<Outcome> {
+    let group = format!("listen-limit = {LIMIT}");
+    let mut scene = Scene::start(&Setup { group: &group, ..Setup::default() })?;
     scene.begin()?;
     let probe = scene.probe()?;
     let flood = from(&mut scene)?;
     thread::sleep(length.seconds(60, 4));
     let (made, rate) = flood.stop()?;
     ensure!(made > 100, "only {made} connections were made");
+    let known = scene.daemon.json("show neighbors")?["neighbors"].as_array().map(Vec::len);
+    ensure!(known.is_some_and(|peers| peers <= LIMIT), "more peers than listen-limit: {known:?}");
     ensure!(scene.flaps([0, 1, 2])? == 0);
     let latencies = probe.stop()?;
     scene.finish(format!("{made} connections, {rate} a second; no session lost; {latencies}"))?.nothing_lost()
 }
 
 fn unknown(length: Length) -> Result<Outcome> {
-    flooded(length, "", |scene| Flood::start(scene.lab.client()?, port_179()?, 1000, &[]))
+    flooded(length, |scene| Flood::start(scene.lab.client()?, port_179()?, 1000, &[]))
 }
 
 fn known(length: Length) -> Result<Outcome> {
-    flooded(length, "", |scene| {
+    flooded(length, |scene| {
         let node = scene.node(0)?;
         Flood::start(&node.namespace, port_179()?, 1000, &[node.v6().parse()?])
     })
 }
 
 fn range(length: Length) -> Result<Outcome> {
-    flooded(length, "listen-limit = 20", |scene| {
+    flooded(length, |scene| {
         let mut sources: Vec<IpAddr> = Vec::new();
         for number in 0..200 {
             let (_, settings) = further_peer(scene, 0, number)?;

@@ -36,6 +36,28 @@ impl Usage {
     }
 }
 
+/// What each thread of a process does, for a person who looks for the reason of a hang: its name, whether it runs or where
+/// in the kernel it waits, and the ticks of processor time that it has used.
+pub fn threads(pid: i32) -> String {
+    let entries = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    let one = |path: std::path::PathBuf| {
+        let read = |name: &str| fs::read_to_string(path.join(name)).unwrap_or_default();
+        let stat = read("stat");
+        // Behind the name, which may hold anything.
+        let fields: Vec<_> = stat.rsplit(") ").next().unwrap_or_default().split(' ').collect();
+        let field = |at: usize| fields.get(at).copied().unwrap_or("?").to_owned();
+        format!(
+            "{:<16} {} in {:<24} user {} system {}\n",
+            read("comm").trim(),
+            field(0),
+            read("wchan"),
+            field(11),
+            field(12)
+        )
+    };
+    entries.map(|entry| one(entry.path())).collect()
+}
+
 /// How many descriptors a process has open.
 pub fn descriptors(pid: i32) -> Result<usize> {
     let path = format!("/proc/{pid}/fd");
