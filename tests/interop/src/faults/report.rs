@@ -44,7 +44,7 @@ pub fn run_faults(only: &[String], length: Length, write: Option<&Path>) -> Resu
 
 fn line(fault: &Fault, outcome: &Outcome, length: Length) -> String {
     let lost = outcome.tally.lost.len();
-    let felt = if lost == 0 { "-".to_owned() } else { shown(outcome.tally.disturbed_for()) };
+    let felt = if lost < 2 { "-".to_owned() } else { shown(outcome.tally.disturbed_for()) };
     let mib = |kib: u64| format!("{:.1}", kib as f64 / 1024.0);
     let Usage { resident, peak, .. } = outcome.after;
     format!(
