@@ -36,8 +36,9 @@ const SAMPLE: Duration = Duration::from_secs(5);
 const PACE: Duration = Duration::from_millis(50);
 /// What an answer or a route may take before a task counts as stuck.
 const STUCK: Duration = Duration::from_secs(5);
-/// The part of the run that is not judged, for tables and the allocator's reserves to come to their size.
-const WARM_UP: f64 = 0.25;
+/// The part of the run that is not judged, for tables and the allocator's reserves to come to their size: on a busy machine
+/// that took ten minutes.
+const WARM_UP: f64 = 0.5;
 /// Of the memory, by which it may grow over the judged part. Less than a leak of one attribute set a second.
 const GROWTH: f64 = 0.03;
 
@@ -290,7 +291,7 @@ fn summary(run: &Run, lasting: Duration) -> String {
     let [before, after] = run.rest;
     format!(
         "soak: {} with {PEERS} peers: {} changes, {} sessions lost on purpose\n\
-         soak: memory {:.1} MiB in the mean after the first quarter, {:+.0} KiB over the rest by the line that fits best; \
+         soak: memory {:.1} MiB in the mean of the second half, {:+.0} KiB over it by the line that fits best; \
          at rest {:.1} MiB before and {:.1} MiB after\n\
          soak: descriptors at rest {} before and {} after, threads {} and {}\n\
          soak: longest probe {}, longest answer of the control socket (with bgpctl's start) {}\n\
