@@ -60,6 +60,9 @@ pub struct PeerSettings {
     /// Announce ourselves as next hop to an internal peer also for routes of external peers. External peers always get
     /// our own address.
     pub next_hop_self: bool,
+    /// The session will be closed: what we announce has GRACEFUL_SHUTDOWN, and LOCAL_PREF 0 for an internal peer, so that it
+    /// finds other ways before, RFC 8326 section 4.1.
+    pub graceful_shutdown: bool,
     /// The share of its paths in multipath sets, 1 to 256; `None`: what the paths say, else equal shares.
     pub weight: Option<u16>,
     /// How often our own AS may be in an AS_PATH that it sends.
@@ -99,6 +102,7 @@ impl PeerSettings {
             export: None,
             next_hop: PerFamily::default(),
             next_hop_self: false,
+            graceful_shutdown: false,
             weight: None,
             allow_own_as: 0,
             enforce_first_as: true,

@@ -10,7 +10,7 @@ use bgp_wire::attribute::{AttributeBuffer, AttributeSlice, LargeCommunity};
 use bgp_wire::iana::attribute as code;
 use bgp_wire::{Asn, Family, NextHop, PathAttributes, PeerKind, Prefix};
 
-use crate::attributes::{AttributeSet, AttributeSets, Scope, Summary};
+use crate::attributes::{AttributeSet, AttributeSets, GRACEFUL_SHUTDOWN, Scope, Summary};
 use crate::checks::DEFAULT_LOCAL_PREF;
 use crate::config::PeerSettings;
 use crate::forwarding::RouteSource;
@@ -73,15 +73,25 @@ impl Exports<'_> {
     pub(crate) fn values(&self, profile: &Profile, best: Best) -> Option<(PathAttributes, NextHop)> {
         let set = self.sets.get(best.set)?;
         let next_hop = self.next_hop(profile, set.hop, best.source)?;
-        let preference = preference(profile.kind, &set, best.source);
-        Some((rewrite(set.octets().parse(), preference, self.local_asn), next_hop))
+        let preference = preference(profile, &set, best.source);
+        let mut values = rewrite(set.octets().parse(), preference, self.local_asn);
+        if profile.graceful_shutdown {
+            announce_shutdown(&mut values);
+        }
+        Some((values, next_hop))
     }
 
     /// What peers of `profile` get, as octets into `out`, which is empty; the next hop, where there is one to give.
     pub(crate) fn write(&self, profile: &Profile, best: Best, out: &mut AttributeBuffer) -> Option<NextHop> {
         let set = self.sets.get(best.set)?;
+        if profile.graceful_shutdown {
+            // Rare and short: no octets are saved here.
+            let (values, next_hop) = self.values(profile, best)?;
+            out.put(&values);
+            return Some(next_hop);
+        }
         let next_hop = self.next_hop(profile, set.hop, best.source)?;
-        write(set.octets(), preference(profile.kind, &set, best.source), self.local_asn, out);
+        write(set.octets(), preference(profile, &set, best.source), self.local_asn, out);
         Some(next_hop)
     }
 
@@ -106,13 +116,22 @@ fn next_hop_for(profile: &Profile, received: NextHop, source: RouteSource) -> Op
 
 /// LOCAL_PREF as a peer of that kind gets it; `None` for an external one. "A BGP speaker SHALL include this attribute in
 /// all UPDATE messages that it sends to other internal peers", as what it has computed for an external route.
-fn preference(kind: PeerKind, set: &AttributeSet<'_>, source: RouteSource) -> Option<u32> {
-    (kind == PeerKind::Internal).then(|| match source {
+fn preference(profile: &Profile, set: &AttributeSet<'_>, source: RouteSource) -> Option<u32> {
+    (profile.kind == PeerKind::Internal).then(|| match source {
+        // RFC 8326 section 4.1: of a session that will be closed.
+        _ if profile.graceful_shutdown => 0,
         // RFC 8326 section 4.2: what comes from an external peer that shuts down is the last choice in the whole AS.
         RouteSource::External if set.summary.graceful_shutdown() => 0,
         RouteSource::External => DEFAULT_LOCAL_PREF,
         RouteSource::Internal | RouteSource::Local => set.local_pref().unwrap_or(DEFAULT_LOCAL_PREF),
     })
+}
+
+/// RFC 8326 section 4.1: the peer is to prefer any other path.
+fn announce_shutdown(attributes: &mut PathAttributes) {
+    if !attributes.communities.contains(&GRACEFUL_SHUTDOWN) {
+        attributes.communities.push(GRACEFUL_SHUTDOWN);
+    }
 }
 
 /// What we announce as ourselves to a peer in a family, if we have an address that fits.
@@ -238,6 +257,7 @@ mod tests {
             family: Family::Ipv6Unicast,
             next_hop: Some(NextHop::V6("2001:db8::1".parse().unwrap())),
             next_hop_self: false,
+            graceful_shutdown: false,
             extended_next_hop: false,
             long_lived: false,
         }

@@ -25,6 +25,8 @@ pub(crate) struct Profile {
     /// What we announce as ourselves; `None` where we have no address that fits.
     pub(crate) next_hop: Option<NextHop>,
     pub(crate) next_hop_self: bool,
+    /// See [`PeerSettings::graceful_shutdown`].
+    pub(crate) graceful_shutdown: bool,
     /// Next hops of the other AFI may be sent.
     pub(crate) extended_next_hop: bool,
     /// The peer has sent the Long-Lived Graceful Restart capability: it may be told what carries LLGR_STALE, RFC 9494
@@ -46,6 +48,7 @@ impl Profile {
             family,
             next_hop,
             next_hop_self: settings.next_hop_self,
+            graceful_shutdown: settings.graceful_shutdown,
             extended_next_hop: settings.encode.extended_next_hop[family],
             long_lived: settings.long_lived,
         })

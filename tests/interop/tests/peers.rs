@@ -146,6 +146,27 @@ fn frr() -> Result<()> {
     expect_no_routes(&lab)
 }
 
+/// RFC 8326: before maintenance FRR is told to look for other ways, and the session stays.
+#[test]
+fn frr_is_told_before_a_session_is_closed() -> Result<()> {
+    let lab = Lab::with_nodes(1)?;
+    let daemon = Daemon::start(&lab, HOST)?;
+    let frr = Frr::start(&lab, &lab.nodes[0].namespace, FRR)?;
+    let shown = || frr.vtysh("show bgp ipv6 unicast 2001:db8:100::/48");
+    lab.until("FRR has our route", seconds(10), || Ok(shown()?.contains("64513")))?;
+    assert!(!shown()?.contains("graceful-shutdown"));
+    daemon.write_config(&HOST.replace("export = \"all\"", "export = \"all\"\ngraceful-shutdown = true"))?;
+    daemon.ctl("reload")?;
+    lab.until("FRR knows that we are about to go", seconds(10), || {
+        Ok(shown()?.contains("Community: graceful-shutdown") && shown()?.contains("localpref 0"))
+    })?;
+    daemon.write_config(HOST)?;
+    daemon.ctl("reload")?;
+    lab.until("FRR knows that we stay", seconds(10), || Ok(!shown()?.contains("graceful-shutdown")))?;
+    assert_eq!(daemon.neighbor(&lab.nodes[0].v6())?["flaps"], 0);
+    Ok(())
+}
+
 /// RFC 7313: what FRR asks for again comes between BoRR and EoRR, and no route is lost by it.
 #[test]
 fn frr_gets_its_refresh_in_brackets() -> Result<()> {

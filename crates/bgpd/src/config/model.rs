@@ -119,6 +119,8 @@ pub struct Settings {
     pub enforce_first_as: bool,
     /// Whether routes given to an internal peer carry our address as next hop.
     pub next_hop_self: bool,
+    /// Whether what it is told has GRACEFUL_SHUTDOWN, RFC 8326.
+    pub graceful_shutdown: bool,
     /// Its share in multipath routes; `None`: what its routes say, else an equal one.
     pub weight: Option<u16>,
     /// What its BFD session is made with; `None`: there is none.

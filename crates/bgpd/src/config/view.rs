@@ -122,6 +122,7 @@ fn settings(settings: &Settings, asn: Asn) -> Value {
         "allow-own-as": settings.allow_own_as,
         "enforce-first-as": settings.enforce_first_as,
         "next-hop-self": settings.next_hop_self,
+        "graceful-shutdown": settings.graceful_shutdown,
         "weight": settings.weight,
         "bfd": settings.bfd.map_or(json!(false), bfd),
     });

@@ -339,6 +339,7 @@ pub(super) fn apply_settings(rib: &mut PeerSettings, settings: &Settings) {
     rib.import = settings.import.clone();
     rib.export = settings.export.clone();
     rib.next_hop_self = settings.next_hop_self;
+    rib.graceful_shutdown = settings.graceful_shutdown;
     rib.weight = settings.weight;
     rib.allow_own_as = settings.allow_own_as;
     rib.enforce_first_as = settings.enforce_first_as;

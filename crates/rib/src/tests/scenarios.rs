@@ -205,6 +205,40 @@ fn a_prefix_list_lets_services_in_and_can_be_changed_without_the_session() {
     holders::check(&rib);
 }
 
+/// RFC 8326 section 4.1.
+#[test]
+fn a_session_that_will_be_closed_announces_it_on_every_route_and_takes_it_back() {
+    let mut rib = Rib::new(config());
+    rib.add_peer(PeerId(2), external(64512, NODES[0]));
+    rib.add_peer(PeerId(3), PeerSettings { export: Some(Policy::All), ..external(64514, NODES[1]) });
+    rib.add_peer(PeerId(4), internal(NODES[2]));
+    let coloured = PathAttributes { communities: vec![7], ..path(&[64512]) };
+    rib.receive_update(PeerId(2), &announce(&coloured, NODES[0], &[SERVICE]));
+    rib.originate(prefix("2001:db8::/32"));
+    reachable(&mut rib, &NODES);
+    let mut receivers = [Receiver::default(), Receiver::default()];
+    for (shuts_down, with_colour, alone, preference) in [
+        (false, vec![7], vec![], 100),
+        (true, vec![7, 0xFFFF_0000], vec![0xFFFF_0000], 0),
+        (false, vec![7], vec![], 100),
+    ] {
+        for (receiver, id, preference) in receivers
+            .iter_mut()
+            .zip([3, 4])
+            .zip([None, Some(preference)])
+            .map(|((r, id), p)| (r, PeerId(id), p))
+        {
+            rib.update_settings(id, |settings| settings.graceful_shutdown = shuts_down);
+            settle(&mut rib);
+            receiver.pull_all(&mut rib, id, 4096);
+            for (which, communities) in [(SERVICE, &with_colour), ("2001:db8::/32", &alone)] {
+                let (attributes, _) = &receiver.routes[&prefix(which)];
+                assert_eq!((&attributes.communities, attributes.local_pref), (communities, preference));
+            }
+        }
+    }
+}
+
 #[test]
 fn local_preference_of_an_external_peer_counts_for_nothing() {
     let mut rib = Rib::new(config());

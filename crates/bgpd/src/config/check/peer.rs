@@ -88,6 +88,7 @@ pub(super) fn settings(
         allow_own_as: levels.pick(|peer| &peer.allow_own_as).map_or(0, |times| times.get_ref().get()),
         enforce_first_as: levels.copied(|peer| &peer.enforce_first_as).unwrap_or(true),
         next_hop_self: levels.copied(|peer| &peer.next_hop_self).unwrap_or(false),
+        graceful_shutdown: levels.copied(|peer| &peer.graceful_shutdown).unwrap_or(false),
         weight: levels.pick(|peer| &peer.weight).map(|weight| weight.get_ref().get()),
     }
 }

@@ -45,6 +45,8 @@ impl Change {
         change.add("allow-own-as", Effect::Policy, old.allow_own_as != new.allow_own_as);
         change.add("enforce-first-as", Effect::Policy, old.enforce_first_as != new.enforce_first_as);
         change.add("next-hop-self", Effect::Policy, old.next_hop_self != new.next_hop_self);
+        let graceful_shutdown = old.graceful_shutdown != new.graceful_shutdown;
+        change.add("graceful-shutdown", Effect::Policy, graceful_shutdown);
         change.add("weight", Effect::Policy, old.weight != new.weight);
         change.add("bfd", Effect::Soft, old.bfd != new.bfd);
         change.session(&old.session, &new.session);

@@ -83,6 +83,7 @@ section! {
         "allow-own-as" allow_own_as: Number<0, 10>,
         "enforce-first-as" enforce_first_as: bool,
         "next-hop-self" next_hop_self: bool,
+        "graceful-shutdown" graceful_shutdown: bool,
         "weight" weight: Number<1, 256>,
         "bfd" bfd: BfdChoice,
         "shutdown" shutdown: Shutdown,
