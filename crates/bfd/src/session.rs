@@ -177,7 +177,9 @@ impl Session {
     /// Has the other end wait for so long before it takes our silence for a failure: the time that whoever goes on in our
     /// place needs. Packets still go as before. [`Session::is_agreed`] tells when the other end has taken it in; zero ends it.
     pub fn stretch(&mut self, detection_time: Duration, now: Instant, out: &mut Vec<SessionOutput>) {
-        self.stretched = detection_time / u32::from(self.config.multiplier.get());
+        // Packets say whole microseconds: rather one more than one too few.
+        let micros = detection_time.as_micros().div_ceil(self.config.multiplier.get().into());
+        self.stretched = Duration::from_micros(u64::try_from(micros).unwrap_or(u64::MAX));
         self.set_intervals();
         self.transmit(now, out);
     }
