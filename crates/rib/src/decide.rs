@@ -198,7 +198,10 @@ impl Rib {
             if cell.used() {
                 before.push(place);
             }
-            candidates.extend(self.candidate(peer, place, cell));
+            // Not by `extend`, which moves a candidate once more for each of them.
+            if let Some(candidate) = self.candidate(peer, place, cell) {
+                candidates.push(candidate);
+            }
         }
         let used = self.select(&mut candidates).map_or(0, |selection| selection.used);
         let closing = self.with_multipath(|multipath| closing::closing(&candidates, used, multipath));
