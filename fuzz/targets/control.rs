@@ -35,7 +35,8 @@ impl Server {
             let listener = UnixListener::bind(&path).expect("a socket");
             let path = path.clone();
             let (hub, started, rules) = (Hub::default(), Instant::now(), Rules::default());
-            let control = Control { supervisor, routing, bfd, hub, started, path, rules, moves: None };
+            let (moves, idle_timer) = (None, None);
+            let control = Control { supervisor, routing, bfd, hub, started, path, rules, moves, idle_timer };
             tokio::spawn(control::serve(listener, Arc::new(control)));
         });
         Self { runtime, path }
