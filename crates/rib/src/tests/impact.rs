@@ -138,8 +138,8 @@ proptest! {
         world.carry_out(&proposal);
 
         // The kernel side.
-        let words = |shares: &[(ScopedNextHop, u16)]| -> Vec<String> {
-            shares.iter().map(|(hop, _)| hop.next_hop.to_string()).collect()
+        let words = |shares: &[(ScopedNextHop, u16)]| -> Vec<(String, u16)> {
+            shares.iter().map(|(hop, share)| (hop.next_hop.to_string(), *share)).collect()
         };
         let mut expected = kernel;
         for impact in &impacts {

@@ -295,7 +295,7 @@ proptest! {
         for network in PREFIXES.map(prefix) {
             prop_assert_eq!(sorted(run.selected(network)), sorted(run.said.selected(network)), "{}", network);
             let text = network.to_string();
-            let wanted: BTreeSet<NextHop> = run.kernel.hops(&text).into_iter().map(next_hop).collect();
+            let wanted: BTreeSet<NextHop> = run.kernel.every_hop(&text).into_iter().map(next_hop).collect();
             prop_assert_eq!(wanted, run.said.wanted(network), "{}", network);
             for peer in 0..PEERS {
                 let told = run.receivers[peer as usize].routes.get(&network).cloned();

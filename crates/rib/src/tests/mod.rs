@@ -117,7 +117,7 @@ fn paths(rib: &Rib, text: &str) -> Vec<(u32, String)> {
 
 /// What the kernel side would hold.
 #[derive(Default, Debug, PartialEq)]
-struct Kernel(BTreeMap<String, Vec<String>>);
+struct Kernel(BTreeMap<String, Vec<(String, u16)>>);
 
 impl Kernel {
     /// Pulls everything; the prefixes that changed.
@@ -132,7 +132,8 @@ impl Kernel {
         let (prefix, forwarding) = rib.next_forwarding_change()?;
         match forwarding {
             Some(forwarding) => {
-                let hops = forwarding.next_hops.iter().map(|hop| hop.next_hop.to_string()).collect();
+                let hops =
+                    forwarding.shares().map(|(hop, share)| (hop.next_hop.to_string(), share)).collect();
                 self.0.insert(prefix.to_string(), hops);
             }
             None => assert!(self.0.remove(&prefix.to_string()).is_some(), "removed what was not there"),
@@ -140,8 +141,15 @@ impl Kernel {
         Some(prefix.to_string())
     }
 
+    /// Where new flows go: paths that will go, with a share of 0, keep those that they have.
     fn hops(&self, prefix: &str) -> Vec<&str> {
-        self.0.get(prefix).into_iter().flatten().map(String::as_str).collect()
+        let hops = self.0.get(prefix).into_iter().flatten();
+        hops.filter(|(_, share)| *share > 0).map(|(hop, _)| hop.as_str()).collect()
+    }
+
+    /// With those that only keep flows.
+    fn every_hop(&self, prefix: &str) -> Vec<&str> {
+        self.0.get(prefix).into_iter().flatten().map(|(hop, _)| hop.as_str()).collect()
     }
 }
 
