@@ -31,14 +31,20 @@ fn check(daemon: &Daemon, name: &str) -> Result<Value> {
     Ok(checks.into_iter().find(|check| check["name"] == name).unwrap_or(Value::Null))
 }
 
+/// Nodes that announce a service of each family, which the kernel has.
+fn nodes_with_services(lab: &Lab) -> Result<Vec<Gobgp>> {
+    let settings = Settings { families: Families::Both, ..Settings::default() };
+    let nodes = Gobgp::start_all(lab, &settings, &["2004::1/128", "198.18.0.1/32"])?;
+    lab.expect_all_nodes("2004::1", seconds(30))?;
+    lab.expect_all_nodes("198.18.0.1", seconds(5))?;
+    Ok(nodes)
+}
+
 #[test]
 fn audits_go_on_and_say_that_all_is_well() -> Result<()> {
     let lab = Lab::with_nodes(2)?;
     let daemon = Daemon::start(&lab, &audited()?)?;
-    let settings = Settings { families: Families::Both, ..Settings::default() };
-    let _nodes = Gobgp::start_all(&lab, &settings, &["2004::1/128", "198.18.0.1/32"])?;
-    lab.expect_all_nodes("2004::1", seconds(30))?;
-    lab.expect_all_nodes("198.18.0.1", seconds(5))?;
+    let _nodes = nodes_with_services(&lab)?;
     lab.until("an audit has found all well", seconds(20), || {
         let check = check(&daemon, "fib-audit")?;
         Ok(check["state"] == "ok" && check["message"].as_str().is_some_and(|it| it.contains("as wanted")))
@@ -53,10 +59,7 @@ fn audits_go_on_and_say_that_all_is_well() -> Result<()> {
 fn what_was_done_while_nobody_could_hear_it_is_found_and_undone() -> Result<()> {
     let lab = Lab::with_nodes(2)?;
     let daemon = Daemon::start_k3d(&lab)?;
-    let settings = Settings { families: Families::Both, ..Settings::default() };
-    let _nodes = Gobgp::start_all(&lab, &settings, &["2004::1/128", "198.18.0.1/32"])?;
-    lab.expect_all_nodes("2004::1", seconds(30))?;
-    lab.expect_all_nodes("198.18.0.1", seconds(5))?;
+    let _nodes = nodes_with_services(&lab)?;
     let process = Pid::from_raw(daemon.pid());
     kill(process, Signal::SIGSTOP)?;
     lab.host.ip("-4 route del 198.18.0.1/32 proto bgp")?;
@@ -81,10 +84,7 @@ fn what_somebody_undoes_is_back_at_once_and_he_is_named() -> Result<()> {
     // It learns the objects as they are made.
     let watcher = Watcher::start(&lab.host, "2004::1".parse()?)?;
     let daemon = Daemon::start_k3d(&lab)?;
-    let settings = Settings { families: Families::Both, ..Settings::default() };
-    let _nodes = Gobgp::start_all(&lab, &settings, &["2004::1/128", "198.18.0.1/32"])?;
-    lab.expect_all_nodes("2004::1", seconds(30))?;
-    lab.expect_all_nodes("198.18.0.1", seconds(5))?;
+    let _nodes = nodes_with_services(&lab)?;
     assert_eq!(check(&daemon, "kernel-meddling")?["state"], "ok");
     let all = lab.nodes.iter().map(|node| node.v6().parse()).collect::<Result<BTreeSet<_>, _>>()?;
     let mut person = Person::start(&lab)?;
@@ -142,10 +142,7 @@ fn a_fight_is_not_joined() -> Result<()> {
 fn a_zebra_that_sweeps_our_routes_is_named_with_what_ends_it() -> Result<()> {
     let lab = Lab::with_nodes(2)?;
     let daemon = Daemon::start_k3d(&lab)?;
-    let settings = Settings { families: Families::Both, ..Settings::default() };
-    let _nodes = Gobgp::start_all(&lab, &settings, &["2004::1/128", "198.18.0.1/32"])?;
-    lab.expect_all_nodes("2004::1", seconds(30))?;
-    lab.expect_all_nodes("198.18.0.1", seconds(5))?;
+    let _nodes = nodes_with_services(&lab)?;
     let told = |line: &str| line.contains("in the kernel") && line.contains("zebra") && line.contains("frr");
     // zebra sweeps what it takes for its own of an earlier run: routes read in the second in which it started, and not
     // in the next one, where it holds them for new. So some starts sweep nothing.

@@ -13,11 +13,11 @@ use nix::sys::socket::{
     ControlMessage, ControlMessageOwned, MsgFlags, SockaddrIn, SockaddrIn6, SockaddrStorage, recvmsg,
     sendmsg, setsockopt, sockopt,
 };
-use socket2::{Domain, Protocol, SockFilter, Socket, Type};
+use socket2::{Protocol, SockFilter, Socket, Type};
 use tokio::io::Interest;
 use tokio::net::UdpSocket;
 
-use super::{TRAFFIC_CLASS, Version};
+use super::Version;
 
 /// "The source port MUST be in the range 49152 through 65535."
 const SOURCE_PORTS: std::ops::RangeInclusive<u16> = 49_152..=u16::MAX;
@@ -241,20 +241,7 @@ impl Version {
 }
 
 fn datagram(version: Version) -> io::Result<Socket> {
-    let domain = match version {
-        Version::V4 => Domain::IPV4,
-        Version::V6 => Domain::IPV6,
-    };
-    let socket = Socket::new(domain, Type::DGRAM, Some(Protocol::UDP))?;
-    socket.set_nonblocking(true)?;
-    match version {
-        Version::V4 => socket.set_tos_v4(TRAFFIC_CLASS)?,
-        Version::V6 => {
-            socket.set_only_v6(true)?;
-            socket.set_tclass_v6(TRAFFIC_CLASS)?;
-        }
-    }
-    Ok(socket)
+    super::open(version, Type::DGRAM, Protocol::UDP)
 }
 
 /// A socket filter that takes nothing: return 0 octets.

@@ -9,7 +9,7 @@ use nix::net::if_::if_nametoindex;
 use socket2::SockRef;
 use tokio::net::{TcpSocket, TcpStream};
 
-use super::{Version, md5, open, ttl};
+use super::{Version, md5, stream, ttl};
 use crate::config::{Password, Ttl};
 
 /// How a peer is dialled.
@@ -51,7 +51,7 @@ impl DialOptions {
 pub async fn dial(options: DialOptions) -> io::Result<TcpStream> {
     let remote = scoped(options.remote, options.interface.as_deref())?;
     let version = Version::of(remote.ip());
-    let socket = open(version)?;
+    let socket = stream(version)?;
     ttl::apply(SockRef::from(&socket), version, options.ttl)?;
     socket.set_tcp_nodelay(true)?;
     socket.set_tcp_user_timeout(options.user_timeout)?;

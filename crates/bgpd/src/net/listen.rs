@@ -9,7 +9,7 @@ use bgp_wire::Prefix;
 use socket2::{SockRef, Socket};
 use tokio::net::{TcpListener, TcpStream};
 
-use super::{Version, md5, open, ttl};
+use super::{Version, md5, stream, ttl};
 
 /// Connections that may wait for being accepted.
 const BACKLOG: i32 = 1024;
@@ -46,7 +46,7 @@ impl Listener {
     /// The address is in use, or the port is privileged.
     pub fn bind(address: SocketAddr) -> io::Result<Self> {
         let version = Version::of(address.ip());
-        let socket = open(version)?;
+        let socket = stream(version)?;
         socket.set_reuse_address(true)?;
         match version {
             Version::V4 => socket.set_freebind_v4(true)?,

@@ -102,7 +102,7 @@ mod tests {
 
     #[test]
     fn keys_of_a_wrong_length_or_family_are_refused_before_the_kernel_sees_them() {
-        let socket = crate::net::open(Version::V4).unwrap();
+        let socket = crate::net::stream(Version::V4).unwrap();
         let prefix = "192.0.2.0/24".parse().unwrap();
         for key in [&[][..], &[b'x'; 81][..]] {
             let refused = set_key(&socket, Version::V4, prefix, Some(key)).unwrap_err();

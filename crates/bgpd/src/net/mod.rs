@@ -97,13 +97,18 @@ pub fn set_password(stream: &TcpStream, address: std::net::IpAddr, key: Option<&
     }
 }
 
-/// What listening and dialling sockets have in common.
-fn open(version: Version) -> io::Result<socket2::Socket> {
-    use socket2::{Domain, Protocol, Socket, Type};
-    let socket = match version {
-        Version::V4 => Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::TCP))?,
-        Version::V6 => Socket::new(Domain::IPV6, Type::STREAM, Some(Protocol::TCP))?,
+/// A TCP socket, to listen or to dial.
+fn stream(version: Version) -> io::Result<socket2::Socket> {
+    open(version, socket2::Type::STREAM, socket2::Protocol::TCP)
+}
+
+/// What all sockets of the protocols have in common.
+fn open(version: Version, kind: socket2::Type, protocol: socket2::Protocol) -> io::Result<socket2::Socket> {
+    let domain = match version {
+        Version::V4 => socket2::Domain::IPV4,
+        Version::V6 => socket2::Domain::IPV6,
     };
+    let socket = socket2::Socket::new(domain, kind, Some(protocol))?;
     socket.set_nonblocking(true)?;
     match version {
         Version::V4 => socket.set_tos_v4(TRAFFIC_CLASS)?,

@@ -3,7 +3,6 @@
 //! Owns what is said and how often: a peer that sends nothing else must not fill the disk, and the first messages show as
 //! much as the thousandth.
 
-use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
 use bgp_session::Malformed;
@@ -38,14 +37,14 @@ impl MalformedLog {
             return;
         }
         let unsaid = std::mem::take(&mut self.unsaid);
-        let message = hex(&malformed.body);
+        let message = format!("{:x}", malformed.body);
         let Some(update) = &malformed.update else {
             warn!(unsaid, message, "malformed UPDATE; it costs the session");
             return;
         };
         let routes = routes(update);
         for fault in &update.faults {
-            warn!(attribute = fault.code, cost = ?fault.remedy, octets = hex(&fault.octets), routes, "malformed attribute: {}", fault.reason);
+            warn!(attribute = fault.code, cost = ?fault.remedy, octets = format!("{:x}", fault.octets), routes, "malformed attribute: {}", fault.reason);
         }
         warn!(unsaid, message, "the UPDATE with the malformed attributes, whole, behind its header");
     }
@@ -72,14 +71,6 @@ fn routes(update: &Update) -> String {
         more => text.push(format!("and {more} more")),
     }
     text.join(" ")
-}
-
-fn hex(octets: &[u8]) -> String {
-    octets.iter().fold(String::with_capacity(octets.len() * 2), |mut text, octet| {
-        // Writing to a string cannot fail.
-        write!(text, "{octet:02x}").ok();
-        text
-    })
 }
 
 #[cfg(test)]

@@ -55,10 +55,7 @@ impl Task {
                 self.pending.push_back(FromPeer::FirstKeepalive { peer: self.identity.id });
             }
             Output::Down(down) => self.on_down(&down),
-            Output::Note(Note::Malformed(malformed)) => {
-                self.malformed.log(&malformed, std::time::Instant::now())
-            }
-            Output::Note(note) => log_note(&note),
+            Output::Note(note) => self.log(&note),
         }
     }
 
@@ -179,16 +176,15 @@ impl Task {
             waiting_for_routing: self.pending.len(),
         }
     }
-}
 
-fn log_note(note: &Note) {
-    match note {
-        Note::State { from, to } => debug!(%from, %to, "state"),
-        Note::DialFailed { reason, next_attempt: _ } => debug!(reason, "dial failed"),
-        Note::Refused { connection, reason } => info!(%connection, reason, "connection refused"),
-        Note::Failed { connection, reason, next_attempt: _ } => info!(%connection, %reason, "no session"),
-        Note::Collision { closed, direction } => debug!(%closed, %direction, "connection collision"),
-        // Logged by who counts them.
-        Note::Malformed(_) => {}
+    fn log(&mut self, note: &Note) {
+        match note {
+            Note::State { from, to } => debug!(%from, %to, "state"),
+            Note::DialFailed { reason, next_attempt: _ } => debug!(reason, "dial failed"),
+            Note::Refused { connection, reason } => info!(%connection, reason, "connection refused"),
+            Note::Failed { connection, reason, next_attempt: _ } => info!(%connection, %reason, "no session"),
+            Note::Collision { closed, direction } => debug!(%closed, %direction, "connection collision"),
+            Note::Malformed(malformed) => self.malformed.log(malformed, std::time::Instant::now()),
+        }
     }
 }

@@ -224,8 +224,7 @@ impl Fib {
             let Some(node) = self.drains.0.get(&name).filter(|node| node.order.drained.is_none()) else {
                 continue;
             };
-            let hops: BTreeSet<u32> =
-                self.vias_of(node).iter().filter_map(|via| self.objects.hop_of(via)).collect();
+            let hops = self.hops_of(node);
             let its = || {
                 let ours = buckets.iter().filter(|(group, ..)| self.objects.groups.contains_key(group));
                 ours.filter(|(_, hop, _)| hops.contains(hop)).map(|(.., idle)| *idle)
@@ -274,6 +273,11 @@ impl Fib {
         self.drains.legs(shares, &self.tracker, largest)
     }
 
+    /// The next-hop objects that are this node's alone.
+    fn hops_of(&self, node: &Node) -> BTreeSet<u32> {
+        self.vias_of(node).iter().filter_map(|via| self.objects.hop_of(via)).collect()
+    }
+
     /// The gateways that are this node's alone.
     fn vias_of(&self, node: &Node) -> BTreeSet<Via> {
         let (mut its, mut others) = (BTreeSet::new(), BTreeSet::new());
@@ -312,8 +316,7 @@ impl Fib {
     fn drain_view(&self, name: &Arc<str>, node: &Node) -> DrainView {
         let needing = || self.sets.iter().filter(|set| self.needs(set, node));
         let routes_of = |set: &Set| set.group_id().map_or(0, |group| self.objects.users(group));
-        let hops: BTreeSet<u32> =
-            self.vias_of(node).iter().filter_map(|via| self.objects.hop_of(via)).collect();
+        let hops = self.hops_of(node);
         let has_leg = |group: &&crate::objects::Object<crate::groups::Group>| match &group.held {
             Held::Present(held) => held.members.iter().any(|(id, _)| hops.contains(id)),
             Held::Absent | Held::Doubt => false,
