@@ -128,6 +128,7 @@ pub fn rib(peers: u32) -> Rib {
         router_id: router_id(),
         maximum_paths: 64,
         multipath_relax: true,
+        backups: false,
         hash_seed: 0x5eed,
     });
     for peer in 0..peers {

@@ -114,6 +114,9 @@ pub struct FibNextHop {
     pub interface: Option<String>,
     /// The leg's own kernel nexthop object.
     pub nhid: Option<u32>,
+    /// It carries no flow until the leg before it is lost.
+    #[serde(default)]
+    pub backup: bool,
     /// Why this leg is left out; `null` if it is in.
     pub left_out: Option<String>,
 }

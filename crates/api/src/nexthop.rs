@@ -152,6 +152,9 @@ pub struct GroupMember {
     pub next_hop: String,
     /// Its share.
     pub weight: u32,
+    /// It carries no flow until the other member is lost.
+    #[serde(default)]
+    pub backup: bool,
     /// Of a resilient group: how many buckets it has.
     pub buckets: Option<u32>,
     /// Of them: those that no packet has used for the idle timer.

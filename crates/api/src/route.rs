@@ -98,6 +98,9 @@ pub struct Path {
     /// It carries LLGR_STALE, RFC 9494: nobody has confirmed it for longer than a restart takes, and it is the last choice.
     #[serde(default)]
     pub long_lived_stale: bool,
+    /// Where packets go when the next hop of the best path is lost.
+    #[serde(default)]
+    pub backup: bool,
     /// Age of its last change, if that is kept.
     pub age_seconds: Option<u64>,
     /// NEXT_HOP as announced.

@@ -172,6 +172,7 @@ fn spawn(start: Start, router_id: RouterId, listeners: Arc<Listeners>) -> anyhow
         router_id,
         maximum_paths: config.bgp.maximum_paths.into(),
         multipath_relax: config.bgp.multipath_relax,
+        backups: config.kernel.install && config.kernel.nexthop_backup,
         hash_seed: random::seed(),
     });
     let fib = Fib::new(fib_config, Instant::now());

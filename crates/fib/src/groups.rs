@@ -39,10 +39,36 @@ impl Group {
         self.members.iter().any(|(member, _)| *member == hop)
     }
 
+    /// Whether flows go by this hop, or may.
+    fn leads_to(&self, hop: u32) -> bool {
+        let buckets = self.kind.buckets();
+        buckets.map_or(self.contains(hop), |buckets| {
+            due(buckets, &self.members).any(|(id, due)| id == hop && due > 0)
+        })
+    }
+
+    /// The same without a member.
+    fn without(&self, hop: Option<u32>) -> Self {
+        let members = self.members.iter().filter(|(id, _)| Some(*id) != hop).copied().collect();
+        Self { members, ..*self }
+    }
+
     /// Whether the kernel can make `other` of it in place.
     pub(crate) fn can_become(&self, other: &Self) -> bool {
         self.kind.buckets() == other.kind.buckets()
     }
+}
+
+/// How many of so many buckets the kernel means each member to have (`nh_res_group_rebalance` in its `nexthop.c`).
+pub(crate) fn due(buckets: u16, members: &[(u32, u16)]) -> impl Iterator<Item = (u32, u64)> {
+    let buckets = u64::from(buckets);
+    let total: u64 = members.iter().map(|(_, weight)| u64::from(*weight)).sum();
+    let (mut sum, mut before) = (0, 0);
+    members.iter().map(move |(id, weight)| {
+        sum += u64::from(*weight);
+        let upto = (buckets * sum + total / 2).checked_div(total).unwrap_or(0);
+        (*id, upto - std::mem::replace(&mut before, upto))
+    })
 }
 
 /// Whether every one of `old` is in `new`, with whatever weights.
@@ -55,9 +81,8 @@ impl Objects {
     /// members of the group `seed`.
     pub(crate) fn claim_group(&mut self, members: &Members, seed: Option<u32>) -> u32 {
         let wanted = Group { kind: self.kind, members: members.clone() };
-        let found = self.by_members.get(&wanted.key()).copied();
-        let found = found.filter(|id| self.groups.get(id).is_some_and(|group| group.claims == 0));
-        let seed = seed.and_then(|id| self.groups.get(&id)).map(|group| group.wanted.clone());
+        let seed = seed.and_then(|id| self.groups.get(&id)).map(|group| group.wanted.without(group.backup));
+        let found = self.left(&wanted);
         let id = found.unwrap_or_else(|| {
             free_id(&GROUP_IDS, &mut self.next_group_id, |id| {
                 self.groups.contains_key(&id) || self.taken.contains(&id)
@@ -73,10 +98,23 @@ impl Objects {
         id
     }
 
-    /// Changes a group in place, however many routes point to it. `patient`: no bucket moves that is in use, however long
-    /// the group is out of balance.
-    pub(crate) fn change_group(&mut self, id: u32, members: &Members, patient: bool) {
+    /// Whether the kernel may still hold a group of these members that nobody owns.
+    pub(crate) fn is_left(&self, members: &Members) -> bool {
+        self.left(&Group { kind: self.kind, members: members.clone() }).is_some()
+    }
+
+    fn left(&self, wanted: &Group) -> Option<u32> {
+        let found = self.by_members.get(&wanted.key()).copied();
+        found.filter(|id| self.groups.get(id).is_some_and(|group| group.claims == 0))
+    }
+
+    /// Changes a group in place, however many routes point to it. `backup`: the member that is to carry no flow while there
+    /// is another. `patient`: no bucket moves that is in use, however long the group is out of balance.
+    pub(crate) fn change_group(&mut self, id: u32, members: &Members, backup: Option<u32>, patient: bool) {
         let kind = if patient { self.patient } else { self.kind };
+        if let Some(group) = self.groups.get_mut(&id) {
+            group.backup = backup;
+        }
         let is_so = |group: &Object<Group>| group.wanted.members == *members && group.wanted.kind == kind;
         if self.groups.get(&id).is_some_and(|group| !is_so(group)) {
             self.rename_group(id, Group { kind, members: members.clone() });
@@ -94,17 +132,40 @@ impl Objects {
         self.by_members.insert(new, id);
     }
 
-    /// The members that a group should have.
-    pub(crate) fn members_of(&self, id: u32) -> Members {
-        self.groups.get(&id).map(|group| group.wanted.members.clone()).unwrap_or_default()
+    /// A leg and its backup as members of a group; `None` where groups cannot hold a backup that has no bucket.
+    pub(crate) fn protected(&self, legs: &[(u32, u16)], backup: u32) -> Option<Members> {
+        let [(leg, _)] = legs else { return None };
+        let mut members = vec![(*leg, self.largest_weight), (backup, 1)];
+        members.sort_unstable();
+        let has_none = |buckets| due(buckets, &members).any(|member| member == (backup, 0));
+        self.kind.buckets().is_some_and(has_none).then_some(members)
     }
 
-    /// Whether routes that are to have these hops may keep a group until it is clear what becomes of it: it leads nowhere
-    /// else, or to hops that everybody is leaving.
-    pub(crate) fn serves(&self, id: u32, hops: &Members) -> bool {
-        let members = self.groups.get(&id).map_or(&[][..], |group| &group.wanted.members);
-        let staying = members.iter().filter(|(hop, _)| !self.leaving.contains(hop));
-        keeps_all(&staying.copied().collect::<Members>(), hops)
+    /// Whether nobody's routes but its owner's may point to a group: only then is its backup theirs alone.
+    pub(crate) fn is_unshared(&self, id: u32) -> bool {
+        self.groups.get(&id).is_none_or(|group| group.lent == 0 && !group.shared)
+    }
+
+    /// All routes of others have left a group.
+    pub(crate) fn end_sharing(&mut self, id: u32) {
+        if let Some(group) = self.groups.get_mut(&id) {
+            group.shared = false;
+        }
+    }
+
+    /// The members by which a group should lead, its backup apart.
+    pub(crate) fn legs_of(&self, id: u32) -> Members {
+        self.groups.get(&id).map(|group| group.wanted.without(group.backup).members).unwrap_or_default()
+    }
+
+    /// Whether routes that are to have these hops, and perhaps this backup, may keep a group until it is clear what becomes
+    /// of it: it leads nowhere else, or to hops that everybody is leaving.
+    pub(crate) fn serves(&self, id: u32, hops: &[(u32, u16)], backup: Option<u32>) -> bool {
+        let Some(group) = self.groups.get(&id) else { return false };
+        let mut staying = group.wanted.members.iter().filter(|(hop, _)| !self.leaving.contains(hop));
+        staying.all(|(id, _)| {
+            hops.iter().any(|(hop, _)| hop == id) || Some(*id) == group.backup && Some(*id) == backup
+        })
     }
 
     /// Another set points its routes to a group for a while.
@@ -119,6 +180,7 @@ impl Objects {
     pub(crate) fn end_loan(&mut self, id: u32) {
         if let Some(group) = self.groups.get_mut(&id) {
             group.lent = group.lent.saturating_sub(1);
+            group.shared = true;
         }
         self.release(id);
     }
@@ -160,8 +222,14 @@ impl Objects {
             body.members.iter().all(|(member, _)| self.hops.get(member).is_some_and(Object::available))
         };
         let exclusive = matches!(group.held, Held::Absent);
-        let wanted = group.wanted.clone();
-        let known = group.held.is(&wanted);
+        let known = group.held.is(&group.wanted);
+        // What is to be a backup and has carried flows gives them up by leaving, and comes back without.
+        let carries = |backup: u32| match &group.held {
+            Held::Absent => false,
+            Held::Doubt => true,
+            Held::Present(held) => held.leads_to(backup),
+        };
+        let wanted = group.wanted.without(group.backup.filter(|backup| !known && carries(*backup)));
         let seed = group.seed.clone().filter(|seed| exclusive && *seed != wanted && is_complete(seed));
         if seed.is_none() && !known && !is_complete(&wanted) {
             return None;

@@ -50,6 +50,10 @@ pub(crate) struct Object<T> {
     pub(crate) seed: Option<T>,
     /// The kernel has got the seed and not yet what is wanted: no route may point to it.
     pub(crate) sown: bool,
+    /// The member that is to carry no flow while there is another. Groups only, as the next.
+    pub(crate) backup: Option<u32>,
+    /// Routes that had borrowed it may still point to it.
+    pub(crate) shared: bool,
     /// Found at start and never claimed.
     pub(crate) leftover: bool,
     /// Last changed after the dump with this number was asked for; last seen in the one with that.
@@ -72,6 +76,8 @@ impl<T> Object<T> {
             lent: 0,
             seed: None,
             sown: false,
+            backup: None,
+            shared: false,
             leftover: false,
             touched: 0,
             seen: 0,
@@ -113,6 +119,8 @@ pub(crate) struct Objects {
     pub(crate) kind: GroupKind,
     /// The same while a member drains.
     pub(crate) patient: GroupKind,
+    /// The largest weight that the kernel takes.
+    pub(crate) largest_weight: u16,
     by_via: BTreeMap<Via, u32>,
     pub(crate) by_members: BTreeMap<(Option<u16>, Members), u32>,
     /// Routes that point to an object, in the kernel or on their way.
@@ -128,12 +136,13 @@ pub(crate) struct Objects {
 }
 
 impl Objects {
-    pub(crate) fn new(kind: GroupKind) -> Self {
+    pub(crate) fn new(kind: GroupKind, largest_weight: u16) -> Self {
         Self {
             hops: BTreeMap::new(),
             groups: BTreeMap::new(),
             kind,
             patient: kind.patient(None),
+            largest_weight,
             by_via: BTreeMap::new(),
             by_members: BTreeMap::new(),
             users: HashMap::default(),

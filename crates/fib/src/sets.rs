@@ -25,6 +25,11 @@ use crate::view::Via;
 const BURST: Duration = Duration::from_millis(200);
 /// How long a burst may take.
 const LONGEST_BURST: Duration = Duration::from_secs(5);
+/// The same two where the routes go by the right legs already, and lack a backup at most.
+const EASY_BURST: Duration = Duration::from_secs(2);
+const LONGEST_EASY_BURST: Duration = Duration::from_secs(60);
+/// How long until the next look whether others' routes have left a group that is to have a backup.
+const SHARED: Duration = Duration::from_secs(1);
 
 /// Where the routes of a set should point.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,14 +42,43 @@ pub(crate) enum Target {
     Ready(RouteTarget),
 }
 
+/// What the RIB wants of a route.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Wanted {
+    /// By next hop, each once.
+    pub(crate) shares: Vec<Share>,
+    /// The next hop to go by when none of these can be used.
+    pub(crate) backup: Option<ScopedNextHop>,
+}
+
+/// What a set comes to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Legs {
+    /// The gateways by which its routes go, sorted, each once.
+    pub(crate) vias: Vec<(Via, u16)>,
+    /// The gateway that takes over when the only one of these is lost.
+    pub(crate) spare: Option<Via>,
+}
+
 /// Another set's group, used for a while.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Loan {
     group: u32,
     since: Instant,
-    until: Instant,
+    /// When the last route has moved.
+    last: Instant,
+    /// It leads where the routes are to go, and nowhere else.
+    easy: bool,
     /// No flow by the routes that have moved is older; none at all where the kernel had none of them yet.
     oldest: Option<Duration>,
+}
+
+impl Loan {
+    fn until(&self) -> Instant {
+        let (pause, longest) =
+            if self.easy { (EASY_BURST, LONGEST_EASY_BURST) } else { (BURST, LONGEST_BURST) };
+        (self.last + pause).min(self.since + longest)
+    }
 }
 
 /// Members that a new group does without until a time.
@@ -81,16 +115,18 @@ pub(crate) struct Joining {
 /// One set.
 #[derive(Debug)]
 pub(crate) struct Set {
-    /// By next hop, each once.
-    pub(crate) shares: Vec<Share>,
-    /// The first of its routes; each knows the next.
+    pub(crate) wanted: Wanted,
+    /// How many routes it has.
+    pub(crate) count: u32,
+    /// The first of them; each knows the next.
     pub(crate) first: u32,
     /// The routes from here on have not heard of the present target.
     pub(crate) unswept: u32,
-    pub(crate) vias: Vec<(Via, u16)>,
+    pub(crate) legs: Legs,
     pub(crate) draining: Draining,
-    /// Claimed hops, sorted.
+    /// Claimed hops of the legs, sorted, and that of the spare.
     hops: Members,
+    spare: Option<u32>,
     /// The group it owns.
     group: Option<u32>,
     loan: Option<Loan>,
@@ -104,10 +140,10 @@ pub(crate) struct Set {
 #[derive(Debug, Default)]
 pub(crate) struct Sets {
     sets: Numbered<Set>,
-    by_shares: BTreeMap<Vec<Share>, u32>,
+    by_wanted: BTreeMap<Wanted, u32>,
     by_next_hop: BTreeMap<ScopedNextHop, BTreeSet<u32>>,
     /// What was wanted last: prefixes with the same next hops come together.
-    last: PerFamily<Option<(Vec<Share>, u32)>>,
+    last: PerFamily<Option<(Wanted, u32)>>,
     /// Sets to be looked at again.
     pub(crate) dirty: BTreeSet<u32>,
     /// Sets whose routes are to be looked at again.
@@ -135,26 +171,28 @@ impl Sets {
     }
 
     /// The set that prefixes of this family had last, where they wanted the very same.
-    pub(crate) fn same_as_last(&self, family: Family, shares: &[Share]) -> Option<u32> {
-        self.last[family].as_ref().filter(|(last, _)| last == shares).map(|(_, id)| *id)
+    pub(crate) fn same_as_last(&self, family: Family, wanted: &Wanted) -> Option<u32> {
+        self.last[family].as_ref().filter(|(last, _)| last == wanted).map(|(_, id)| *id)
     }
 
-    pub(crate) fn remember(&mut self, family: Family, shares: &[Share], id: u32) {
-        self.last[family] = Some((shares.to_vec(), id));
+    pub(crate) fn remember(&mut self, family: Family, wanted: &Wanted, id: u32) {
+        self.last[family] = Some((wanted.clone(), id));
     }
 
-    /// The set of these shares (sorted, each next hop once); `true` where it is new.
-    pub(crate) fn find_or_create(&mut self, shares: Vec<Share>) -> (u32, bool) {
-        if let Some(id) = self.by_shares.get(&shares) {
+    /// The set of what is wanted (sorted, each next hop once); `true` where it is new.
+    pub(crate) fn find_or_create(&mut self, wanted: Wanted) -> (u32, bool) {
+        if let Some(id) = self.by_wanted.get(&wanted) {
             return (*id, false);
         }
         let set = Set {
-            shares: shares.clone(),
+            wanted: wanted.clone(),
+            count: 0,
             first: NONE,
             unswept: NONE,
-            vias: Vec::new(),
+            legs: Legs::default(),
             draining: Draining::Nothing,
             hops: Vec::new(),
+            spare: None,
             group: None,
             loan: None,
             patience: None,
@@ -162,10 +200,10 @@ impl Sets {
             bodies: PerFamily::default(),
         };
         let id = self.sets.insert(set);
-        for (next_hop, _) in &shares {
-            self.by_next_hop.entry(*next_hop).or_default().insert(id);
+        for next_hop in wanted.next_hops() {
+            self.by_next_hop.entry(next_hop).or_default().insert(id);
         }
-        self.by_shares.insert(shares, id);
+        self.by_wanted.insert(wanted, id);
         self.dirty.insert(id);
         (id, true)
     }
@@ -184,12 +222,12 @@ impl Sets {
         let (Some(group), Some(set)) = (from, self.sets.get_mut(new)) else { return };
         if let Some(loan) = &mut set.loan {
             loan.oldest = loan.oldest.max(age);
-            loan.until = (loan.since + LONGEST_BURST).min(now + BURST);
+            loan.last = loan.last.max(now);
         } else if let (Some(patience), Some(age)) = (&mut set.patience, age) {
             patience.extend(age.min(objects.kind.blind()), now);
         } else if set.group.is_none() && set.hops.is_empty() {
             objects.lend(group);
-            set.loan = Some(Loan { group, since: now, until: now + BURST, oldest: age });
+            set.loan = Some(Loan { group, since: now, last: now, easy: false, oldest: age });
             self.timers.insert((now + BURST, new));
         }
     }
@@ -210,17 +248,15 @@ impl Sets {
         self.sets.iter().filter_map(|(_, set)| own(set)).collect()
     }
 
-    /// Works out where the routes of a set with these gateways (sorted, each once) should point.
-    pub(crate) fn claim(
-        &mut self,
-        id: u32,
-        vias: Vec<(Via, u16)>,
-        objects: &mut Objects,
-        now: Instant,
-    ) -> Target {
+    /// Works out where the routes of a set that comes to this should point.
+    pub(crate) fn claim(&mut self, id: u32, legs: Legs, objects: &mut Objects, now: Instant) -> Target {
         let Some(set) = self.sets.get_mut(id) else { return Target::Waiting };
-        let target = set.claim(vias, objects, now);
-        let waits = [set.patience.as_ref().map(|patience| patience.until), set.loan.map(|loan| loan.until)];
+        let target = set.claim(legs, objects, now);
+        let waits = [
+            set.patience.as_ref().map(|patience| patience.until),
+            set.loan.map(|loan| loan.until()),
+            set.awaits_others(objects).then_some(now + SHARED),
+        ];
         let again = waits.into_iter().flatten().filter(|until| *until > now);
         self.timers.extend(again.map(|until| (until, id)));
         target
@@ -245,12 +281,12 @@ impl Sets {
     /// Takes out a set that no prefix wants.
     pub(crate) fn remove(&mut self, id: u32) -> Option<Set> {
         let set = self.sets.remove(id)?;
-        self.by_shares.remove(&set.shares);
-        for (next_hop, _) in &set.shares {
-            if let Some(ids) = self.by_next_hop.get_mut(next_hop) {
+        self.by_wanted.remove(&set.wanted);
+        for next_hop in set.wanted.next_hops() {
+            if let Some(ids) = self.by_next_hop.get_mut(&next_hop) {
                 ids.remove(&id);
                 if ids.is_empty() {
-                    self.by_next_hop.remove(next_hop);
+                    self.by_next_hop.remove(&next_hop);
                 }
             }
         }
@@ -282,7 +318,7 @@ impl Sets {
     pub(crate) fn release_all(&mut self, objects: &mut Objects) {
         for (_, set) in self.sets.iter_mut() {
             set.release_groups(objects);
-            set.hops.drain(..).for_each(|(id, _)| objects.release(id));
+            set.release_hops(objects);
         }
         self.dirty.extend(self.sets.iter().map(|(id, _)| id));
     }
@@ -295,8 +331,8 @@ impl Sets {
                 self.dirty.insert(id);
             }
             if set.needs(object) {
-                set.vias.clear();
-                set.hops.drain(..).for_each(|(hop, _)| objects.release(hop));
+                set.legs = Legs::default();
+                set.release_hops(objects);
                 self.dirty.insert(id);
             }
         }
@@ -304,8 +340,9 @@ impl Sets {
 }
 
 impl Set {
+    /// Those by which it is to go.
     pub(crate) fn next_hops(&self) -> impl Iterator<Item = ScopedNextHop> {
-        self.shares.iter().map(|(next_hop, _)| *next_hop)
+        self.wanted.shares.iter().map(|(next_hop, _)| *next_hop)
     }
 
     /// The group that its routes point to, its own or a borrowed one.
@@ -323,17 +360,18 @@ impl Set {
     }
 
     fn needs(&self, hop: u32) -> bool {
-        self.hops.iter().any(|(id, _)| *id == hop)
+        self.spare == Some(hop) || self.hops.iter().any(|(id, _)| *id == hop)
     }
 
     /// Claims what these gateways need, and says where routes should point.
-    fn claim(&mut self, vias: Vec<(Via, u16)>, objects: &mut Objects, now: Instant) -> Target {
-        if vias != self.vias {
-            let old = std::mem::take(&mut self.hops);
-            self.hops = vias.iter().map(|(via, weight)| (objects.claim_hop(*via), *weight)).collect();
+    fn claim(&mut self, legs: Legs, objects: &mut Objects, now: Instant) -> Target {
+        if legs != self.legs {
+            let (old, spare) = (std::mem::take(&mut self.hops), self.spare);
+            self.hops = legs.vias.iter().map(|(via, weight)| (objects.claim_hop(*via), *weight)).collect();
             self.hops.sort_unstable();
-            old.into_iter().for_each(|(id, _)| objects.release(id));
-            self.vias = vias;
+            self.spare = legs.spare.map(|via| objects.claim_hop(via));
+            old.into_iter().map(|(id, _)| id).chain(spare).for_each(|id| objects.release(id));
+            self.legs = legs;
         }
         if self.hops.is_empty() {
             self.release_groups(objects);
@@ -343,24 +381,48 @@ impl Set {
             Some(group) => group,
             None => match self.loan.take() {
                 Some(loan) if objects.inherit(loan.group) => loan.group,
-                Some(loan) if now < loan.until && objects.serves(loan.group, &self.hops) => {
-                    self.loan = Some(loan);
-                    return target_of(loan.group, objects);
+                Some(mut loan) => {
+                    let serves = objects.serves(loan.group, &self.hops, self.spare);
+                    loan.easy = serves && keeps_all(&self.hops, &objects.legs_of(loan.group));
+                    if serves && now < loan.until() {
+                        self.loan = Some(loan);
+                        return target_of(loan.group, objects);
+                    }
+                    self.split(loan, objects, now)
                 }
-                Some(loan) => self.split(loan, objects, now),
-                None => objects.claim_group(&self.hops, None),
+                None => {
+                    let protected = self.spare.and_then(|spare| objects.protected(&self.hops, spare));
+                    let is_best =
+                        |members: &Members| objects.is_left(members) || !objects.is_left(&self.hops);
+                    let members = protected.filter(is_best).unwrap_or_else(|| self.hops.clone());
+                    objects.claim_group(&members, None)
+                }
             },
         };
         self.group = Some(id);
-        let members = self.members_at(now);
-        objects.change_group(id, &members, self.draining != Draining::Nothing);
+        let legs = self.members_at(now);
+        let protected = self.spare.filter(|_| objects.is_unshared(id));
+        let protected = protected.and_then(|spare| Some((objects.protected(&legs, spare)?, spare)));
+        let (members, backup) = protected.map_or((legs, None), |(members, spare)| (members, Some(spare)));
+        objects.change_group(id, &members, backup, self.draining != Draining::Nothing);
         target_of(id, objects)
+    }
+
+    /// Whether its backup is kept out of its group while routes of others may point to that.
+    fn awaits_others(&self, objects: &Objects) -> bool {
+        self.spare.is_some() && self.group.is_some_and(|group| !objects.is_unshared(group))
+    }
+
+    /// Its group, where others' routes may still point to it.
+    pub(crate) fn shared_group(&self, objects: &Objects) -> Option<u32> {
+        self.group.filter(|_| self.awaits_others(objects))
     }
 
     /// A group of our own, as like the borrowed one as can be.
     fn split(&mut self, loan: Loan, objects: &mut Objects, now: Instant) -> u32 {
-        let first = objects.members_of(loan.group);
+        let first = objects.legs_of(loan.group);
         if let Some(age) = loan.oldest
+            && self.hops.len() > 1
             && keeps_all(&first, &self.hops)
         {
             let blind = objects.kind.blind();
@@ -376,7 +438,7 @@ impl Set {
     pub(crate) fn joining(&self, objects: &Objects) -> Option<Joining> {
         let (first, until) = match (&self.patience, self.loan) {
             (Some(patience), _) => (patience.first.clone(), patience.until),
-            (None, Some(loan)) => (objects.members_of(loan.group), loan.until),
+            (None, Some(loan)) => (objects.legs_of(loan.group), loan.until()),
             (None, None) => return None,
         };
         let waits = |id: &u32| !first.iter().any(|(first, _)| first == id);
@@ -412,8 +474,19 @@ impl Set {
     pub(crate) fn release(mut self, objects: &mut Objects) -> Option<u32> {
         let group = self.group;
         self.release_groups(objects);
-        self.hops.drain(..).for_each(|(id, _)| objects.release(id));
+        self.release_hops(objects);
         group
+    }
+
+    fn release_hops(&mut self, objects: &mut Objects) {
+        self.hops.drain(..).map(|(id, _)| id).chain(self.spare.take()).for_each(|id| objects.release(id));
+    }
+}
+
+impl Wanted {
+    /// Every next hop in it.
+    pub(crate) fn next_hops(&self) -> impl Iterator<Item = ScopedNextHop> {
+        self.shares.iter().map(|(next_hop, _)| *next_hop).chain(self.backup)
     }
 }
 

@@ -84,6 +84,9 @@ pub struct RouteView {
     pub wanted: Vec<ScopedNextHop>,
     /// The gateways that these came to, each once.
     pub via: Vec<Via>,
+    /// The next hop that takes over when none of the wanted ones can be used. It does so now where its gateway is among
+    /// `via`.
+    pub backup: Option<ScopedNextHop>,
     /// Of these: gateways that take no share yet, see [`Joining`].
     pub joining: Option<Joining>,
     /// How far it has come.
@@ -134,6 +137,8 @@ pub struct GroupView {
     pub kind: GroupKind,
     /// Its members: ids of next-hop objects, with their weights.
     pub members: Vec<(u32, u16)>,
+    /// Of these: the one that carries no flow until the other is lost.
+    pub backup: Option<u32>,
     /// Who joins later.
     pub joining: Option<Joining>,
     /// How many prefixes point to it.

@@ -177,7 +177,7 @@ fn a_path_that_closes_keeps_its_flows_in_the_same_group() {
     let before = buckets(&mut host, SERVICE).owners.clone();
     buckets(&mut host, SERVICE).busy.fill(true);
     let shares = NODES.iter().zip([1, 1, 0]).map(|(node, weight)| (hop(node), weight));
-    host.fib.want_shares(prefix(SERVICE), shares, host.now);
+    host.fib.want_shares(prefix(SERVICE), shares, None, host.now);
     host.run();
     assert_eq!((host.kernel.nhid(prefix(SERVICE)), route_writes(&mut host)), (group, 0));
     assert_eq!(buckets(&mut host, SERVICE).owners, before);
@@ -186,7 +186,7 @@ fn a_path_that_closes_keeps_its_flows_in_the_same_group() {
     let node = id(&host, NODES[2]);
     assert!(!buckets(&mut host, SERVICE).owners.contains(&Some(node)));
     // Where it is alone it is as good as any.
-    host.fib.want_shares(prefix(SERVICE), [(hop(NODES[2]), 0)].into_iter(), host.now);
+    host.fib.want_shares(prefix(SERVICE), [(hop(NODES[2]), 0)].into_iter(), None, host.now);
     host.run();
     assert_eq!(host.gateways(SERVICE), &NODES[2..]);
 }
@@ -200,7 +200,7 @@ fn routes_that_move_one_by_one_to_other_weights_share_the_groups_change() {
     route_writes(&mut host);
     for service in [SERVICE, OTHER] {
         let shares = NODES.iter().zip([2, 1, 1]).map(|(node, weight)| (hop(node), weight));
-        host.fib.want_shares(prefix(service), shares, host.now);
+        host.fib.want_shares(prefix(service), shares, None, host.now);
         host.pass(Duration::from_millis(10));
     }
     host.run();

@@ -280,7 +280,7 @@ fn no_route_points_to_a_group_that_is_only_sown() {
 fn weights_make_shares_and_change_in_place() {
     let mut host = Host::lab();
     let shares = |weights: [u16; 2]| NODES.iter().map(|node| hop(node)).zip(weights);
-    host.fib.want_shares(prefix(&service(1)), shares([3, 1]), host.now);
+    host.fib.want_shares(prefix(&service(1)), shares([3, 1]), None, host.now);
     host.run();
     let group = nhid(&host, 1);
     let count = |host: &Host, node| {
@@ -288,7 +288,7 @@ fn weights_make_shares_and_change_in_place() {
         owners(host, 1).iter().filter(|owner| **owner == Some(id)).count()
     };
     assert_eq!([count(&host, NODES[0]), count(&host, NODES[1])], [96, 32]);
-    host.fib.want_shares(prefix(&service(1)), shares([1, 1]), host.now);
+    host.fib.want_shares(prefix(&service(1)), shares([1, 1]), None, host.now);
     host.run();
     assert_eq!([count(&host, NODES[0]), count(&host, NODES[1])], [64, 64]);
     assert_eq!(nhid(&host, 1), group);

@@ -30,10 +30,13 @@ impl Random {
     }
 }
 
+/// Next hops, and the backup where there is one.
+type Wanted = (Vec<ScopedNextHop>, Option<ScopedNextHop>);
+
 struct World {
     host: Host,
     random: Random,
-    wanted: BTreeMap<Prefix, Vec<ScopedNextHop>>,
+    wanted: BTreeMap<Prefix, Wanted>,
     bridge: u32,
 }
 
@@ -70,8 +73,9 @@ impl World {
         before.run();
         for prefix in prefixes() {
             if self.random.below(2) == 0 {
-                let next_hops = self.next_hops(prefix);
-                before.fib.want(prefix, Some(&next_hops), before.now);
+                let (next_hops, backup) = self.next_hops(prefix);
+                let shares = next_hops.into_iter().map(|next_hop| (next_hop, 1));
+                before.fib.want_shares(prefix, shares, backup, before.now);
             }
         }
         before.run();
@@ -90,7 +94,8 @@ impl World {
         }
     }
 
-    fn next_hops(&mut self, prefix: Prefix) -> Vec<ScopedNextHop> {
+    /// One next hop has a backup most times.
+    fn next_hops(&mut self, prefix: Prefix) -> Wanted {
         let mut next_hops = Vec::new();
         for node in 2..=4 {
             match (self.random.below(4), prefix) {
@@ -100,10 +105,11 @@ impl World {
                 _ => next_hops.push(hop(&format!("2001:3200:3200::{node}"))),
             }
         }
-        next_hops
+        let backup = if next_hops.len() == 2 && self.random.below(2) == 0 { next_hops.pop() } else { None };
+        (next_hops, backup)
     }
 
-    fn expected(&self, next_hops: &[ScopedNextHop]) -> BTreeSet<Via> {
+    fn expected(&self, (next_hops, backup): &Wanted) -> BTreeSet<Via> {
         let gateway = |next_hop: &ScopedNextHop| match next_hop.next_hop {
             NextHop::V6(v6) => match v6.to_ipv4_mapped() {
                 Some(v4) => address(&format!("2001:3200:3200::{}", v4.octets()[3])),
@@ -111,7 +117,8 @@ impl World {
             },
             other => other.address(),
         };
-        next_hops.iter().map(|next_hop| Via { gateway: gateway(next_hop), ifindex: self.bridge }).collect()
+        let all = next_hops.iter().chain(backup);
+        all.map(|next_hop| Via { gateway: gateway(next_hop), ifindex: self.bridge }).collect()
     }
 
     fn step(&mut self) {
@@ -133,12 +140,13 @@ impl World {
 
     fn change_want(&mut self) {
         let prefix = self.random.pick(&prefixes()).unwrap();
-        let next_hops = self.next_hops(prefix);
-        self.host.fib.want(prefix, Some(&next_hops), self.host.now);
+        let (next_hops, backup) = self.next_hops(prefix);
+        let shares = next_hops.iter().map(|next_hop| (*next_hop, 1));
+        self.host.fib.want_shares(prefix, shares, backup, self.host.now);
         if next_hops.is_empty() {
             self.wanted.remove(&prefix);
         } else {
-            self.wanted.insert(prefix, next_hops);
+            self.wanted.insert(prefix, (next_hops, backup));
         }
     }
 
@@ -269,10 +277,18 @@ impl World {
             let rows = self.host.kernel.routes.get(&prefix).cloned().unwrap_or_default();
             let blocked = rows.iter().any(|row| row.protocol == STATIC);
             let expected: Vec<BTreeSet<Via>> = match self.wanted.get(&prefix) {
-                Some(next_hops) if !blocked => vec![self.expected(next_hops)],
+                Some(wanted) if !blocked => vec![self.expected(wanted)],
                 Some(_) | None => Vec::new(),
             };
             assert_eq!(ours, expected, "seed {seed}, {prefix}: {:?}", self.host.fib.route(&prefix));
+            if let (false, Some(wanted @ (_, Some(_)))) = (ours.is_empty(), self.wanted.get(&prefix)) {
+                let group = self.host.kernel.group_of(prefix);
+                let carrying = group.buckets.owners.iter().flatten();
+                let carrying: BTreeSet<Via> =
+                    carrying.flat_map(|id| self.host.kernel.gateways(*id)).collect();
+                let legs = self.expected(&(wanted.0.clone(), None));
+                assert_eq!(carrying, legs, "seed {seed}, {prefix}: the backup carries nothing");
+            }
             used.extend(self.host.kernel.nhid(prefix));
         }
         let members: Vec<u32> = used
@@ -320,7 +336,7 @@ impl World {
     fn is_wanted_hop(&self, (_, object): &(u8, support::Object)) -> bool {
         match object {
             support::Object::Hop(via) => {
-                self.wanted.values().any(|next_hops| self.expected(next_hops).contains(via))
+                self.wanted.values().any(|wanted| self.expected(wanted).contains(via))
             }
             support::Object::Group(_) => false,
         }

@@ -16,6 +16,11 @@ pub(crate) fn is_closing(kind: PeerKind, set: &AttributeSet) -> bool {
     kind == PeerKind::External && set.summary.graceful_shutdown()
 }
 
+/// The same of a path in a selection: LOCAL_PREF of an external path is 0 for this reason alone.
+pub(crate) fn is_closing_path(path: &Candidate) -> bool {
+    path.source == RouteSource::External && path.local_pref == 0
+}
+
 /// The next hops of paths that will go and would otherwise be used with the first `used` of `candidates`, of which the
 /// selection has been made.
 pub(crate) fn closing(
@@ -27,14 +32,12 @@ pub(crate) fn closing(
     let Some(best) = chosen.first().filter(|best| best.source != RouteSource::Local) else {
         return SmallVec::new();
     };
-    // LOCAL_PREF of an external path is 0 for this reason alone.
-    let is_closing = |path: &&Candidate| path.source == RouteSource::External && path.local_pref == 0;
-    if is_closing(&best) || !lost.iter().any(|path| is_closing(&path)) {
+    if is_closing_path(best) || !lost.iter().any(is_closing_path) {
         return SmallVec::new();
     }
     // As it would be if nobody were to go.
     let mut all: SmallVec<[Candidate; 8]> = candidates.iter().copied().collect();
-    for path in all.iter_mut().filter(|path| is_closing(&&**path)) {
+    for path in all.iter_mut().filter(|path| is_closing_path(path)) {
         path.local_pref = checks::DEFAULT_LOCAL_PREF;
     }
     let together = decision::select(&mut all, multipath).map_or(0, |selection| selection.used);

@@ -26,6 +26,8 @@ pub struct RibConfig {
     pub maximum_paths: usize,
     /// Whether equally good paths may differ in their AS_PATHs (not in the length). Without it the AS_PATHs must be equal.
     pub multipath_relax: bool,
+    /// Whether the kernel side is told a backup for prefixes that have one next hop.
+    pub backups: bool,
     /// Drawn at random by the process: whoever chooses prefixes must not be able to choose hash collisions.
     pub hash_seed: u64,
 }

@@ -9,13 +9,14 @@ use std::sync::Arc;
 use bgp_wire::{Family, Prefix};
 use smallvec::SmallVec;
 
+use crate::backup;
 use crate::checks;
 use crate::closing;
 use crate::column::Cell;
 use crate::config::PeerId;
 use crate::decision::{self, Candidate, Multipath, Selection};
 use crate::export::{Best, Exports};
-use crate::forwarding::{Forwarding, RouteSource};
+use crate::forwarding::{Forwarding, RouteSource, Ways};
 use crate::interned::NONE;
 use crate::peer::{Pace, Peer};
 use crate::rib::Rib;
@@ -203,9 +204,9 @@ impl Rib {
                 candidates.push(candidate);
             }
         }
-        let used = self.select(&mut candidates).map_or(0, |selection| selection.used);
-        let closing = self.with_multipath(|multipath| closing::closing(&candidates, used, multipath));
-        let used = candidates.get(..used).unwrap_or_default();
+        let count = self.select(&mut candidates).map_or(0, |selection| selection.used);
+        let closing = self.with_multipath(|multipath| closing::closing(&candidates, count, multipath));
+        let used = candidates.get(..count).unwrap_or_default();
         self.mark_used(family, id, &before, used);
         let mut hops: SmallVec<[u32; 4]> = match used.first().map(|best| best.source) {
             Some(RouteSource::External | RouteSource::Internal) => used.iter().map(|path| path.hop).collect(),
@@ -215,9 +216,16 @@ impl Rib {
         let source = used.first().map_or(RouteSource::Local, |best| best.source);
         let mut weights = self.weights(used);
         closing::append(&closing, &mut hops, &mut weights);
-        let forwarding = self.forwardings.intern(hops, weights, source, &mut self.hops);
         let best =
             used.first().map(|best| (Place::of(best.place), Best { set: best.set, source: best.source }));
+        let backup = if self.config.backups {
+            let before = self.forwardings.backup(self.tables[family].entry(id).forwarding);
+            backup::choose(&mut candidates, count, &hops, before)
+        } else {
+            NONE
+        };
+        let ways = Ways { hops, weights, backup, source };
+        let forwarding = self.forwardings.intern(ways, &mut self.hops);
         self.install(family, id, best, forwarding, pace);
         self.scratch = candidates;
     }

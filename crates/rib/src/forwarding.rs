@@ -24,6 +24,8 @@ pub struct Forwarding {
     /// The share of each, 1 to 256 in lowest terms, or 0 where it is to keep the flows that it has and get no new ones;
     /// empty where all are equal.
     pub weights: Vec<u16>,
+    /// The next hop of another path, to go by when none of these can be used, until the next decision.
+    pub backup: Option<ScopedNextHop>,
     /// Where the paths come from.
     pub source: RouteSource,
 }
@@ -58,12 +60,20 @@ impl RouteSource {
     }
 }
 
+/// What is selected for a prefix, as ids of next hops.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Ways {
+    pub(crate) hops: SmallVec<[u32; 4]>,
+    /// Of each hop; empty where all are equal.
+    pub(crate) weights: SmallVec<[u16; 4]>,
+    /// [`NONE`] where there is none.
+    pub(crate) backup: u32,
+    pub(crate) source: RouteSource,
+}
+
 #[derive(Debug)]
 struct Set {
-    hops: SmallVec<[u32; 4]>,
-    /// Of each hop; empty where all are equal.
-    weights: SmallVec<[u16; 4]>,
-    source: RouteSource,
+    ways: Ways,
     /// The same as it is told, made when it is told first.
     told: OnceCell<Arc<Forwarding>>,
 }
@@ -73,13 +83,15 @@ struct Set {
 pub(crate) struct Forwardings {
     sets: Interned<Set>,
     seed: Seed,
+    /// Whether a prefix with one next hop is to have a backup.
+    backups: bool,
     /// The set of one hop that was asked for last. Not held: it is looked at before it is used.
     last: (u32, RouteSource, u32),
 }
 
 impl Forwardings {
-    pub(crate) fn new(seed: Seed) -> Self {
-        Self { sets: Interned::new(SHARDS), seed, last: (NONE, RouteSource::Local, NONE) }
+    pub(crate) fn new(seed: Seed, backups: bool) -> Self {
+        Self { sets: Interned::new(SHARDS), seed, backups, last: (NONE, RouteSource::Local, NONE) }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -91,75 +103,92 @@ impl Forwardings {
         let (last_hop, last_source, id) = self.last;
         if (last_hop, last_source) == (hop, source)
             && let Some(set) = self.sets.get(id)
-            && set.source == source
-            && set.hops.as_slice() == [hop]
+            && set.ways.source == source
+            && set.ways.backup == NONE
+            && set.ways.hops.as_slice() == [hop]
         {
             self.sets.hold(id, 1);
             return id;
         }
-        let id = self.intern(SmallVec::from_slice(&[hop]), SmallVec::new(), source, table);
+        let hops = SmallVec::from_slice(&[hop]);
+        let id = self.intern(Ways { hops, weights: SmallVec::new(), backup: NONE, source }, table);
         self.last = (hop, source, id);
         id
     }
 
-    /// The id of these next hops in any order and number, with one more holder; none at all is [`NONE`]. `weights` has one
-    /// for each, or none where all are equal.
-    pub(crate) fn intern(
-        &mut self,
-        mut hops: SmallVec<[u32; 4]>,
-        mut weights: SmallVec<[u16; 4]>,
-        source: RouteSource,
-        table: &mut NextHops,
-    ) -> u32 {
-        if hops.is_empty() {
+    /// The id of these ways, next hops in any order and number, with one more holder; none at all is [`NONE`]. `weights`
+    /// has one for each, or none where all are equal.
+    pub(crate) fn intern(&mut self, mut ways: Ways, table: &mut NextHops) -> u32 {
+        if ways.hops.is_empty() {
             return NONE;
         }
-        if weights.is_empty() {
-            hops.sort_unstable();
-            hops.dedup();
+        if ways.weights.is_empty() {
+            ways.hops.sort_unstable();
+            ways.hops.dedup();
         } else {
-            (hops, weights) = weighed(&hops, &weights);
+            (ways.hops, ways.weights) = weighed(&ways.hops, &ways.weights);
         }
-        let hash = self.seed.hash_one((hops.as_slice(), source));
-        let same = |set: &Set| set.hops == hops && set.weights == weights && set.source == source;
-        if let Some(id) = self.sets.hold_same(hash, same) {
+        let hash = ways.hash(self.seed);
+        if let Some(id) = self.sets.hold_same(hash, |set: &Set| set.ways == ways) {
             return id;
         }
-        hops.iter().for_each(|hop| table.hold(*hop));
-        self.sets.add(hash, Set { hops, weights, source, told: OnceCell::new() })
+        ways.all().for_each(|hop| table.hold(hop));
+        self.sets.add(hash, Set { ways, told: OnceCell::new() })
+    }
+
+    /// Whether another path would give these ways the backup that they are to have.
+    pub(crate) fn lacks_backup(&self, id: u32) -> bool {
+        let lacks = |set: &Set| set.ways.backup == NONE && set.ways.hops.len() == 1;
+        self.backups && self.sets.get(id).is_some_and(lacks)
+    }
+
+    /// The backup among these ways; [`NONE`] where there is none.
+    pub(crate) fn backup(&self, id: u32) -> u32 {
+        self.sets.get(id).map_or(NONE, |set| set.ways.backup)
     }
 
     #[inline]
     pub(crate) fn release(&mut self, id: u32, table: &mut NextHops) {
         if id != NONE
-            && let Some(set) =
-                self.sets.release(id, |set| self.seed.hash_one((set.hops.as_slice(), set.source)))
+            && let Some(set) = self.sets.release(id, |set| set.ways.hash(self.seed))
         {
-            set.hops.iter().for_each(|hop| table.release(*hop));
+            set.ways.all().for_each(|hop| table.release(hop));
         }
     }
 
     /// Where the best path comes from that has this set; networks of our own have [`NONE`].
     pub(crate) fn source(&self, id: u32) -> RouteSource {
-        self.sets.get(id).map_or(RouteSource::Local, |set| set.source)
+        self.sets.get(id).map_or(RouteSource::Local, |set| set.ways.source)
     }
 
     /// The set in full; `None` for [`NONE`].
     pub(crate) fn forwarding(&self, id: u32, table: &NextHops) -> Option<Arc<Forwarding>> {
         let set = self.sets.get(id)?;
         let told = set.told.get_or_init(|| {
-            let weights = set.weights.iter().copied().chain(std::iter::repeat(1));
-            let keys = set.hops.iter().zip(weights);
+            let ways = &set.ways;
+            let weights = ways.weights.iter().copied().chain(std::iter::repeat(1));
+            let keys = ways.hops.iter().zip(weights);
             let mut shares: Vec<_> =
                 keys.filter_map(|(hop, weight)| Some((table.key(*hop)?, weight))).collect();
             shares.sort_unstable();
             let (next_hops, mut weights): (Vec<_>, Vec<_>) = shares.into_iter().unzip();
-            if set.weights.is_empty() {
+            if ways.weights.is_empty() {
                 weights = Vec::new();
             }
-            Arc::new(Forwarding { next_hops, weights, source: set.source })
+            Arc::new(Forwarding { next_hops, weights, backup: table.key(ways.backup), source: ways.source })
         });
         Some(Arc::clone(told))
+    }
+}
+
+impl Ways {
+    fn hash(&self, seed: Seed) -> u64 {
+        seed.hash_one((self.hops.as_slice(), self.backup, self.source))
+    }
+
+    /// Every next hop, that of the backup included.
+    fn all(&self) -> impl Iterator<Item = u32> {
+        self.hops.iter().copied().chain(Some(self.backup).filter(|backup| *backup != NONE))
     }
 }
 

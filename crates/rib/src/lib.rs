@@ -36,6 +36,7 @@
 mod advertise;
 mod arena;
 mod attributes;
+mod backup;
 mod checks;
 mod closing;
 mod column;

@@ -239,7 +239,7 @@ impl AdjRibIn<'_> {
     }
 
     /// Whether a path that is new to the peer changes nothing: it is refused, or does worse than the best path before
-    /// anything is compared within one neighbouring AS.
+    /// anything is compared within one neighbouring AS, and there is a backup.
     fn changes_nothing(&self, id: u32, new: Cell) -> bool {
         let entry = self.table.entry(id);
         if self.table.undecided.contains(id) || entry.best_set == NONE {
@@ -248,6 +248,7 @@ impl AdjRibIn<'_> {
         let best_kind = self.forwardings.source(entry.forwarding).kind();
         match (self.sets.get(entry.best_set), self.sets.get(new.set()), best_kind) {
             _ if new.refused() => true,
+            _ if self.forwardings.lacks_backup(entry.forwarding) => false,
             // It may be told to the forwarding side all the same.
             (_, Some(new), _) if is_closing(self.kind, &new) => false,
             (Some(best), Some(new), Some(best_kind)) => {

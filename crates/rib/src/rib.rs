@@ -45,7 +45,7 @@ impl Rib {
             tables: PerFamily::from_fn(|family| Table::new(family, seed)),
             sets: AttributeSets::new(seed, config.local_asn),
             hops: NextHops::new(seed),
-            forwardings: Forwardings::new(seed),
+            forwardings: Forwardings::new(seed, config.backups),
             round: 0,
             scratch: Vec::new(),
             config,

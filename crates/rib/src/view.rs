@@ -32,6 +32,8 @@ pub struct RouteView {
     pub local_pref: u32,
     /// Kept from before a restart of the peer.
     pub stale: bool,
+    /// Its next hop is where packets go when that of the best path is lost.
+    pub backup: bool,
     /// How it stands.
     pub verdict: Verdict,
 }
@@ -252,6 +254,10 @@ impl Rib {
             )
         });
         views.splice(0..0, usable);
+        let backup = self.hops.key(self.forwardings.backup(self.tables[family].entry(id).forwarding));
+        for view in &mut views {
+            view.backup = matches!(view.verdict, Verdict::Lost(_)) && backup == Some(view.next_hop);
+        }
         views.sort_by_key(|view| {
             (rank(&view.verdict), self.by_id(view.peer).map(|peer| peer.settings.address), view.peer)
         });
@@ -289,6 +295,7 @@ impl Rib {
             attributes: set.octets().parse(),
             local_pref,
             stale: cell.stale(),
+            backup: false,
             verdict,
         })
     }

@@ -166,7 +166,8 @@ impl World {
                 gateways.extend(way.map(|(gateway, _)| Via { gateway, ifindex: LAN }));
             }
             let wanted: Vec<_> = Some(gateways).into_iter().filter(|set| !set.is_empty()).collect();
-            let held = node.kernel.ours(prefix);
+            let held = node.kernel.carrying(prefix);
+            self.judge_backup(at, right, prefix, faults);
             if held != wanted {
                 faults.push(format!(
                     "node {at}, kernel {prefix}: {held:?}, right is {wanted:?}; {:?}",
@@ -176,6 +177,19 @@ impl World {
         }
         if !node.fib.is_settled() || !node.kernel.stolen.is_empty() {
             faults.push(format!("node {at}: the FIB is not settled, or took another's route"));
+        }
+    }
+
+    /// Whatever else is in the group of a route leads to somebody who has announced it.
+    fn judge_backup(&self, at: usize, right: &Tables, prefix: Prefix, faults: &mut Vec<String>) {
+        let node: &Node = &self.nodes[at];
+        let announced = right.received.values().filter_map(|routes| routes.get(&prefix));
+        let ways = announced.filter_map(|(_, next_hop)| oracle::way(&self.plan, at, next_hop.address()));
+        let ways: BTreeSet<Via> = ways.map(|(gateway, _)| Via { gateway, ifindex: LAN }).collect();
+        for gateway in node.kernel.ours(prefix).iter().flatten().filter(|via| !ways.contains(via)) {
+            faults.push(format!(
+                "node {at}, kernel {prefix}: {gateway:?} is in its group, and announces nothing"
+            ));
         }
     }
 }

@@ -123,6 +123,7 @@ pub(crate) fn new_rib(plan: &NodePlan, hash_seed: u64) -> Rib {
         router_id: plan.router_id,
         maximum_paths: plan.maximum_paths,
         multipath_relax: plan.relax,
+        backups: true,
         hash_seed,
     })
 }

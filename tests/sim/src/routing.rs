@@ -277,8 +277,9 @@ impl World {
         let here = &mut self.nodes[node];
         for _ in 0..here.budgets.changes {
             let Some((prefix, forwarding)) = here.rib.next_forwarding_change() else { return false };
-            let next_hops = forwarding.as_ref().map(|forwarding| forwarding.next_hops.as_slice());
-            here.fib.want(prefix, next_hops, now);
+            let backup = forwarding.as_ref().and_then(|forwarding| forwarding.backup);
+            let shares = forwarding.iter().flat_map(|forwarding| forwarding.shares());
+            here.fib.want_shares(prefix, shares, backup, now);
         }
         true
     }

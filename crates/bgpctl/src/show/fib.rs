@@ -72,7 +72,8 @@ fn add_leg(table: &mut Table, mut cells: Vec<Cell>, leg: &FibNextHop) {
         return;
     }
     cells.push(or_dash(leg.gateway.as_deref()).into());
-    cells.push(or_dash(leg.interface.as_deref()).into());
+    let backup = if leg.backup { " (backup)" } else { "" };
+    cells.push(format!("{}{backup}", or_dash(leg.interface.as_deref())).into());
     table.row(cells);
 }
 

@@ -85,7 +85,8 @@ fn groups(reply: &NexthopsReply, style: Style) -> String {
             cells.push(number_or_dash(member.buckets).into());
             cells.push(number_or_dash(member.idle_buckets).into());
             cells.push(last_used(member).into());
-            cells.push(member.next_hop.clone().into());
+            let backup = if member.backup { " (backup)" } else { "" };
+            cells.push(format!("{}{backup}", member.next_hop).into());
             table.row(cells);
         }
         for joining in &group.joining {

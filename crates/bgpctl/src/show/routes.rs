@@ -77,7 +77,8 @@ fn status(path: &Path) -> (String, Tone) {
         (false, true) => ", stale",
         (false, false) => "",
     };
-    (format!("{}{stale}", path.status), tone)
+    let backup = if path.backup { ", backup" } else { "" };
+    (format!("{}{backup}{stale}", path.status), tone)
 }
 
 fn as_path(attributes: &Attributes) -> &str {

@@ -299,6 +299,7 @@ pub(crate) fn service() -> Route {
         paths: vec![
             path("2001:3200:3200::2", PathStatus::Best, "lowest peer address of 2 equal paths"),
             path("2001:3200:3200::3", PathStatus::Multipath, "equal to the best up to the router id"),
+            Path { backup: true, ..path("2001:3200:3200::4", PathStatus::Candidate, "longer AS path") },
             mapped,
             refused,
         ],
@@ -329,6 +330,7 @@ fn leg(address: &str, nhid: u32) -> FibNextHop {
         gateway: text(address),
         interface: text("br-455d8ca1d613"),
         nhid: Some(nhid),
+        backup: false,
         left_out: None,
     }
 }
@@ -370,7 +372,10 @@ pub(crate) fn fib() -> FibReply {
             route(
                 "2004::2/128",
                 FibState::Blocked,
-                vec![leg("2001:3200:3200::2", 186_000_001)],
+                vec![
+                    leg("2001:3200:3200::2", 186_000_001),
+                    FibNextHop { backup: true, ..leg("2001:3200:3200::3", 186_000_002) },
+                ],
                 Some(blocked),
                 None,
             ),
@@ -385,6 +390,28 @@ pub(crate) fn fib() -> FibReply {
         ],
         total: Some(4),
         more: false,
+    }
+}
+
+fn with_backup() -> NexthopGroup {
+    let member = |kernel_id, next_hop: &str, weight, buckets, backup| GroupMember {
+        kernel_id,
+        next_hop: next_hop.to_owned(),
+        weight,
+        backup,
+        buckets: Some(buckets),
+        ..GroupMember::default()
+    };
+    NexthopGroup {
+        kernel_id: 186_000_008,
+        members: vec![
+            member(186_000_001, "2001:3200:3200::2", 65_535, 128, false),
+            member(186_000_003, "2001:3200:3200::4", 1, 0, true),
+        ],
+        routes: 2,
+        buckets: Some(128),
+        algorithm: text("resilient"),
+        ..NexthopGroup::default()
     }
 }
 
@@ -487,36 +514,41 @@ pub(crate) fn nexthops() -> NexthopsReply {
                 Some(186_000_001),
             ),
         ],
-        groups: vec![NexthopGroup {
-            kernel_id: 186_000_007,
-            members: vec![
-                GroupMember {
-                    kernel_id: 186_000_001,
-                    next_hop: "2001:3200:3200::2".to_owned(),
-                    weight: 1,
-                    buckets: Some(85),
-                    idle_buckets: Some(3),
-                    idle_min_ms: Some(10),
-                    idle_max_ms: Some(75_020),
-                },
-                GroupMember {
-                    kernel_id: 186_000_002,
-                    next_hop: "2001:3200:3200::3".to_owned(),
-                    weight: 1,
-                    buckets: Some(43),
-                    idle_buckets: Some(0),
-                    idle_min_ms: Some(0),
-                    idle_max_ms: Some(4_990),
-                },
-            ],
-            routes: 1,
-            buckets: Some(128),
-            idle_timer_seconds: Some(60),
-            unbalanced_timer_seconds: Some(0),
-            moved: Some(43),
-            algorithm: text("resilient"),
-            joining: vec![JoiningMember { next_hop: "2001:3200:3200::4".to_owned(), in_seconds: 3 }],
-        }],
+        groups: vec![
+            NexthopGroup {
+                kernel_id: 186_000_007,
+                members: vec![
+                    GroupMember {
+                        kernel_id: 186_000_001,
+                        next_hop: "2001:3200:3200::2".to_owned(),
+                        weight: 1,
+                        backup: false,
+                        buckets: Some(85),
+                        idle_buckets: Some(3),
+                        idle_min_ms: Some(10),
+                        idle_max_ms: Some(75_020),
+                    },
+                    GroupMember {
+                        kernel_id: 186_000_002,
+                        next_hop: "2001:3200:3200::3".to_owned(),
+                        weight: 1,
+                        backup: false,
+                        buckets: Some(43),
+                        idle_buckets: Some(0),
+                        idle_min_ms: Some(0),
+                        idle_max_ms: Some(4_990),
+                    },
+                ],
+                routes: 1,
+                buckets: Some(128),
+                idle_timer_seconds: Some(60),
+                unbalanced_timer_seconds: Some(0),
+                moved: Some(43),
+                algorithm: text("resilient"),
+                joining: vec![JoiningMember { next_hop: "2001:3200:3200::4".to_owned(), in_seconds: 3 }],
+            },
+            with_backup(),
+        ],
     }
 }
 

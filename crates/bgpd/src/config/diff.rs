@@ -151,6 +151,7 @@ fn restart(old: &Config, new: &Config) -> Vec<&'static str> {
         ),
         ("kernel.audit-interval", old.kernel.audit_interval != new.kernel.audit_interval),
         ("kernel.startup-grace", old.kernel.startup_grace != new.kernel.startup_grace),
+        ("kernel.nexthop-backup", old.kernel.nexthop_backup != new.kernel.nexthop_backup),
         ("kernel.nexthop-groups", old.kernel.nexthop_groups != new.kernel.nexthop_groups),
         ("kernel.nexthop-buckets", old.kernel.resilient.buckets != new.kernel.resilient.buckets),
         ("kernel.nexthop-idle-timer", old.kernel.resilient.idle_timer != new.kernel.resilient.idle_timer),

@@ -299,6 +299,8 @@ pub struct Kernel {
     pub audit_interval: Option<Duration>,
     /// Whether `fib_multipath_hash_policy` is set to 1 where it is 0.
     pub set_multipath_hash_policy: bool,
+    /// Whether routes with one next hop get a backup, known to the kernel before it is needed.
+    pub nexthop_backup: bool,
     /// What kind of next-hop groups is made.
     pub nexthop_groups: NexthopGroups,
     /// What a resilient one is made with.

@@ -44,6 +44,7 @@ impl Config {
                 "audit-interval": self.kernel.audit_interval.map_or(0, |interval| interval.as_secs()),
                 "startup-grace": self.kernel.startup_grace.as_secs(),
                 "set-multipath-hash-policy": self.kernel.set_multipath_hash_policy,
+                "nexthop-backup": self.kernel.nexthop_backup,
                 "nexthop-groups": self.kernel.nexthop_groups.as_str(),
                 "nexthop-buckets": self.kernel.resilient.buckets,
                 "nexthop-idle-timer": self.kernel.resilient.idle_timer,

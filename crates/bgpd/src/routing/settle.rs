@@ -130,7 +130,8 @@ impl Routing {
                 self.publish_best(prefix, next_hops.unwrap_or_default());
             }
             let shares = forwarding.iter().flat_map(|forwarding| forwarding.shares());
-            self.fib.want_shares(*prefix, shares, since);
+            let backup = forwarding.as_ref().and_then(|forwarding| forwarding.backup);
+            self.fib.want_shares(*prefix, shares, backup, since);
         }
         self.more = true;
     }

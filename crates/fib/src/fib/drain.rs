@@ -259,6 +259,11 @@ impl Fib {
         Some((name, node.order.drained.is_some()))
     }
 
+    /// Whether nothing is being done to the node of a next hop.
+    pub(super) fn takes_flows(&self, next_hop: &ScopedNextHop, via: &Via) -> bool {
+        self.drains.part(next_hop, via, 1, &self.tracker) == Part::Full
+    }
+
     /// The legs of a set, in force from now on; a node that was thought to carry nothing may be needed again.
     pub(super) fn legs_of(&mut self, shares: &[Share]) -> (Vec<(Via, u16)>, Draining) {
         let largest = self.has_buckets().then_some(self.config.largest_weight);

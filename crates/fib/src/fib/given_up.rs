@@ -2,14 +2,13 @@
 //! for each what becomes of it.
 //!
 //! That is one change of each group, or the removal of one object, however many routes there are. Nothing is taken from a
-//! route that has no other next hop: it goes on until its turn comes.
+//! route that has no other next hop and no backup: it goes on until its turn comes.
 
 use std::time::Instant;
 
 use bgp_wire::{Family, ScopedNextHop};
 
 use crate::fib::{Fib, for_family};
-use crate::groups::Share;
 
 impl Fib {
     /// Nobody announces these next hops any more, though routes still have them. In force until somebody announces them
@@ -39,13 +38,5 @@ impl Fib {
         }
         let via = |form| self.objects.hop_of(&self.tracker.gateway(form)?);
         self.objects.leaving = self.given_up.iter().filter_map(via).collect();
-    }
-
-    /// Those of the shares of a set that count.
-    pub(super) fn shares_in_use(&self, shares: &[Share]) -> Vec<Share> {
-        let is_kept = |(next_hop, _): &&Share| !self.given_up.contains(next_hop);
-        let kept: Vec<Share> = shares.iter().filter(is_kept).copied().collect();
-        let usable = kept.iter().any(|(next_hop, _)| self.tracker.via(next_hop).is_some());
-        if usable { kept } else { shares.to_vec() }
     }
 }

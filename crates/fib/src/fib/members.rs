@@ -11,21 +11,24 @@ use bgp_wire::Prefix;
 use crate::fib::{Fib, for_family, once_each};
 use crate::groups::Share;
 use crate::routes::{Flag, NONE};
+use crate::sets::Wanted;
 
 impl Fib {
-    /// The set of these shares for a prefix; tracked where it is new.
-    pub(super) fn set_for(&mut self, prefix: Prefix, wanted: &[Share]) -> u32 {
+    /// The set of what is wanted of a prefix; tracked where it is new.
+    pub(super) fn set_for(&mut self, prefix: Prefix, wanted: &Wanted) -> u32 {
         let family = prefix.family();
         if let Some(set) = self.sets.same_as_last(family, wanted) {
             return set;
         }
         let share = |(next_hop, weight): &Share| (for_family(family, *next_hop), (*weight).min(256));
-        let mut shares: Vec<Share> = wanted.iter().map(share).collect();
+        let mut shares: Vec<Share> = wanted.shares.iter().map(share).collect();
         shares.sort_unstable();
         once_each(&mut shares);
-        let (set, is_new) = self.sets.find_or_create(shares);
+        let backup = wanted.backup.map(|backup| for_family(family, backup));
+        let backup = backup.filter(|backup| shares.iter().all(|(next_hop, _)| next_hop != backup));
+        let (set, is_new) = self.sets.find_or_create(Wanted { shares, backup });
         if is_new && let Some(set) = self.sets.get(set) {
-            set.next_hops().for_each(|next_hop| self.tracker.track(next_hop));
+            set.wanted.next_hops().for_each(|next_hop| self.tracker.track(next_hop));
         }
         self.sets.remember(family, wanted, set);
         set
@@ -65,6 +68,7 @@ impl Fib {
     /// Enters a route at the head of the list of a set.
     fn link(&mut self, slot: u32, id: u32) {
         let Some(set) = self.sets.get_mut(id) else { return };
+        set.count += 1;
         let second = std::mem::replace(&mut set.first, slot);
         if let Some(route) = self.routes.get_mut(slot) {
             (route.set, route.before, route.after) = (id, NONE, second);
@@ -87,6 +91,7 @@ impl Fib {
             before.after = after;
         }
         if let Some(set) = self.sets.get_mut(id) {
+            set.count = set.count.saturating_sub(1);
             if set.first == slot {
                 set.first = after;
             }
@@ -99,7 +104,7 @@ impl Fib {
     /// The last prefix has left a set; who has borrowed its group inherits it.
     fn end_set(&mut self, id: u32) {
         let Some(set) = self.sets.remove(id) else { return };
-        set.next_hops().for_each(|next_hop| self.tracker.untrack(&next_hop));
+        set.wanted.next_hops().for_each(|next_hop| self.tracker.untrack(&next_hop));
         if let Some(group) = set.release(&mut self.objects) {
             self.sets.mark_object(group);
         }

@@ -5,6 +5,7 @@
 //! to the group leave together, and the kernel takes them in this order.
 
 mod audit;
+mod backup;
 mod clock;
 mod confirm;
 mod cure;
@@ -42,11 +43,10 @@ use crate::fib::drain::Drains;
 use crate::fib::dumps::{Dump, Epoch};
 use crate::fib::flights::{Flights, What};
 use crate::fib::meddling::Meddlers;
-use crate::groups::Share;
 use crate::guard::Trouble;
 use crate::objects::{Flight, Held, Object, Objects};
 use crate::routes::{Bodies, BodyId, Flag, Routes, Walk};
-use crate::sets::{Sets, Target};
+use crate::sets::{Legs, Sets, Target, Wanted};
 use crate::tracking::{Change, Tracker, canonical};
 use crate::view::{Notice, Reachability, Via};
 
@@ -69,7 +69,7 @@ pub struct Fib {
     routes: Routes,
     bodies: Bodies,
     /// Lent to [`Fib::want_shares`].
-    shares: Vec<Share>,
+    wanted: Wanted,
     /// What the end of the start-up phase, or of the daemon, still has to look at.
     walk: Option<Walk>,
     clock: Clock,
@@ -115,11 +115,11 @@ impl Fib {
         Self {
             now,
             tracker: Tracker::new(config.resolve_mapped_next_hops),
-            objects: Objects::new(config.groups),
+            objects: Objects::new(config.groups, config.largest_weight),
             sets: Sets::default(),
             routes: Routes::new(config.hash_seed),
             bodies: Bodies::new(config.preferred_source),
-            shares: Vec::new(),
+            wanted: Wanted::default(),
             walk: None,
             clock: Clock::new(now),
             flights: Flights::default(),
@@ -158,25 +158,28 @@ impl Fib {
     /// Says which next hops `prefix` should have, in equal shares; `None` or an empty slice removes it.
     pub fn want(&mut self, prefix: Prefix, next_hops: Option<&[ScopedNextHop]>, now: Instant) {
         let shares = next_hops.unwrap_or_default().iter().map(|next_hop| (*next_hop, 1));
-        self.want_shares(prefix, shares, now);
+        self.want_shares(prefix, shares, None, now);
     }
 
     /// Says which next hops `prefix` should have, each with its weight: 1 to 256, or 0 where it is to keep the
-    /// flows that it has and get no new ones. None at all removes it.
+    /// flows that it has and get no new ones. None at all removes it. By `backup` it is to go when none of them can be used,
+    /// until the next word.
     pub fn want_shares(
         &mut self,
         prefix: Prefix,
         shares: impl Iterator<Item = (ScopedNextHop, u16)>,
+        backup: Option<ScopedNextHop>,
         now: Instant,
     ) {
         self.now = self.now.max(now);
         if self.stopping || !self.config.install {
             return;
         }
-        let mut wanted = std::mem::take(&mut self.shares);
-        wanted.clear();
-        wanted.extend(shares);
-        if wanted.is_empty() {
+        let mut wanted = std::mem::take(&mut self.wanted);
+        wanted.shares.clear();
+        wanted.shares.extend(shares);
+        wanted.backup = backup;
+        if wanted.shares.is_empty() {
             if let Some(slot) = self.routes.slot_of(&prefix) {
                 self.move_to_set(slot, None, now);
             }
@@ -184,7 +187,7 @@ impl Fib {
             let set = self.set_for(prefix, &wanted);
             self.move_to_set(slot, Some(set), now);
         }
-        self.shares = wanted;
+        self.wanted = wanted;
     }
 
     /// Tracks a next hop for the RIB (counted: each call wants its [`Fib::unwatch`]); its state comes by
@@ -372,16 +375,19 @@ impl Fib {
 
     /// Works out where the routes of a set should point; queues them where that has changed.
     fn evaluate(&mut self, id: u32) {
-        let Some(shares) = self.sets.get(id).map(|set| self.shares_in_use(&set.shares)) else { return };
-        let (vias, draining) = self.legs_of(&shares);
+        let Some(wanted) = self.sets.get(id).map(|set| self.in_use(&set.wanted)) else { return };
+        let (vias, draining) = self.legs_of(&wanted.shares);
+        let spare = self.spare_beside(&vias, draining, wanted.backup);
         let Some(set) = self.sets.get_mut(id) else { return };
         set.draining = draining;
+        let legs = Legs { vias, spare };
         let target = if self.objects_work == Some(false) {
-            set.vias = vias;
-            plan::inline_target(&set.vias)
+            set.legs = legs;
+            plan::inline_target(&set.legs.vias)
         } else {
             self.sets.wait_on(id, self.queued() > BACKLOG, self.now);
-            self.sets.claim(id, vias, &mut self.objects, self.now)
+            self.end_sharing(id);
+            self.sets.claim(id, legs, &mut self.objects, self.now)
         };
         let Some(set) = self.sets.get_mut(id) else { return };
         if set.target == target {

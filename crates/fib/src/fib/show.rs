@@ -100,8 +100,10 @@ impl Fib {
         groups
             .map(|(id, Group { kind, members })| {
                 let prefixes = usize::try_from(self.objects.users(id)).unwrap_or(usize::MAX);
+                let backup = self.objects.groups.get(&id).and_then(|group| group.backup);
+                let backup = backup.filter(|backup| members.iter().any(|(member, _)| member == backup));
                 let joining = joining.get(&id).and_then(|joining| self.joining(joining));
-                GroupView { id, kind, members, joining, prefixes }
+                GroupView { id, kind, members, backup, joining, prefixes }
             })
             .collect()
     }
@@ -147,7 +149,8 @@ impl Fib {
         Some(RouteView {
             prefix: self.routes.prefix(slot)?,
             wanted: set.map(|set| set.next_hops().collect()).unwrap_or_default(),
-            via: set.map(|set| set.vias.iter().map(|(via, _)| *via).collect()).unwrap_or_default(),
+            via: set.map(|set| set.legs.vias.iter().map(|(via, _)| *via).collect()).unwrap_or_default(),
+            backup: set.and_then(|set| set.wanted.backup),
             joining: set
                 .and_then(|set| set.joining(&self.objects))
                 .and_then(|joining| self.joining(&joining)),

@@ -488,6 +488,17 @@ impl Kernel {
             .collect()
     }
 
+    /// The same without members of a group that have no bucket.
+    pub fn carrying(&self, prefix: Prefix) -> Vec<BTreeSet<Via>> {
+        match self.nhid(prefix).and_then(|id| self.objects.get(&id)) {
+            Some((_, Object::Group(group))) if count(group.kind).is_some() => {
+                let owners = group.buckets.owners.iter().flatten();
+                vec![owners.flat_map(|id| self.gateways(*id)).collect()]
+            }
+            Some(_) | None => self.ours(prefix),
+        }
+    }
+
     /// The group that our route for a prefix points to.
     pub fn group_of(&self, prefix: Prefix) -> &Group {
         match self.nhid(prefix).and_then(|id| self.objects.get(&id)) {

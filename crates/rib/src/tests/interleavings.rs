@@ -297,6 +297,9 @@ proptest! {
             let text = network.to_string();
             let wanted: BTreeSet<NextHop> = run.kernel.every_hop(&text).into_iter().map(next_hop).collect();
             prop_assert_eq!(wanted, run.said.wanted(network), "{}", network);
+            let (backup, backups) = (run.kernel.backup(&text).map(next_hop), run.said.backups(network));
+            prop_assert_eq!(backup.is_some(), !backups.is_empty(), "{}: {:?} of {:?}", network, backup, backups);
+            prop_assert!(backup.is_none_or(|backup| backups.contains(&backup)), "{}: {:?}", network, backup);
             for peer in 0..PEERS {
                 let told = run.receivers[peer as usize].routes.get(&network).cloned();
                 prop_assert_eq!(told, run.said.told(peer, network), "{} to peer {}", network, peer);

@@ -1,5 +1,6 @@
 //! The RIB as its users see it: scenarios, laws that hold whatever happens, and what must be given back.
 
+mod backups;
 mod handover;
 mod holders;
 mod impact;
@@ -35,6 +36,7 @@ fn config() -> RibConfig {
         router_id: router_id(),
         maximum_paths: 64,
         multipath_relax: true,
+        backups: true,
         hash_seed: 0x5eed,
     }
 }
@@ -115,9 +117,16 @@ fn paths(rib: &Rib, text: &str) -> Vec<(u32, String)> {
     rib.routes(prefix(text)).into_iter().map(|route| (route.peer.0, route.verdict.to_string())).collect()
 }
 
-/// What the kernel side would hold.
-#[derive(Default, Debug, PartialEq)]
-struct Kernel(BTreeMap<String, Vec<(String, u16)>>);
+/// What the kernel side would hold: next hops with their shares, and backups.
+#[derive(Default, Debug)]
+struct Kernel(BTreeMap<String, Vec<(String, u16)>>, BTreeMap<String, String>);
+
+/// Which of several paths is the backup depends on what came first.
+impl PartialEq for Kernel {
+    fn eq(&self, other: &Self) -> bool {
+        self.0 == other.0
+    }
+}
 
 impl Kernel {
     /// Pulls everything; the prefixes that changed.
@@ -130,6 +139,10 @@ impl Kernel {
     /// Pulls one change; its prefix.
     fn pull_one(&mut self, rib: &mut Rib) -> Option<String> {
         let (prefix, forwarding) = rib.next_forwarding_change()?;
+        match forwarding.as_ref().and_then(|forwarding| forwarding.backup) {
+            Some(backup) => self.1.insert(prefix.to_string(), backup.next_hop.to_string()),
+            None => self.1.remove(&prefix.to_string()),
+        };
         match forwarding {
             Some(forwarding) => {
                 let hops =
@@ -145,6 +158,10 @@ impl Kernel {
     fn hops(&self, prefix: &str) -> Vec<&str> {
         let hops = self.0.get(prefix).into_iter().flatten();
         hops.filter(|(_, share)| *share > 0).map(|(hop, _)| hop.as_str()).collect()
+    }
+
+    fn backup(&self, prefix: &str) -> Option<&str> {
+        self.1.get(prefix).map(String::as_str)
     }
 
     /// With those that only keep flows.

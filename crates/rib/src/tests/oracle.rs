@@ -157,6 +157,16 @@ impl World {
         used.iter().chain(used_too).map(|path| path.next_hop).collect()
     }
 
+    /// The next hops of which one is the backup; none where there is to be no backup.
+    pub(super) fn backups(&self, prefix: Prefix) -> BTreeSet<NextHop> {
+        let wanted = self.wanted(prefix);
+        if wanted.len() != 1 {
+            return BTreeSet::new();
+        }
+        let all: BTreeSet<NextHop> = self.usable(prefix).into_iter().map(|path| path.next_hop).collect();
+        &all - &wanted
+    }
+
     /// What a peer is told of a prefix.
     pub(super) fn told(&self, to: u32, prefix: Prefix) -> Option<(PathAttributes, NextHop)> {
         let peer = self.peers.get(&to)?;

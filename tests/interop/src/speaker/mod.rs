@@ -151,6 +151,12 @@ impl Speaker {
         &self.peer
     }
 
+    /// Has what it announces from now on come by so many more of its own AS.
+    pub fn prepend(&mut self, asn: Asn, times: usize) {
+        let path = vec![asn; times + 1];
+        self.attributes.as_path = AsPath { segments: vec![Segment::Sequence(path)] };
+    }
+
     /// Announces prefixes of one family, as Cilium does: next hop is the session's local address, in its mapped form
     /// for IPv6 routes over IPv4.
     pub fn announce(&self, prefixes: &[Prefix]) -> Result<()> {

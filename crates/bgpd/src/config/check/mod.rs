@@ -203,6 +203,7 @@ fn kernel(typed: Option<&file::Kernel>, sink: &mut Sink) -> Kernel {
             AUDIT_INTERVAL,
         ),
         set_multipath_hash_policy: copied(&kernel.set_multipath_hash_policy).unwrap_or(false),
+        nexthop_backup: copied(&kernel.nexthop_backup).unwrap_or(true),
         nexthop_groups: copied(&kernel.nexthop_groups).unwrap_or(NexthopGroups::Resilient),
         resilient: resilient(kernel),
     }

@@ -147,6 +147,7 @@ section! {
         "neighbor-probe-interval" neighbor_probe_interval: Number<0, 3600>,
         "audit-interval" audit_interval: Number<0, 86400>,
         "set-multipath-hash-policy" set_multipath_hash_policy: bool,
+        "nexthop-backup" nexthop_backup: bool,
         "nexthop-groups" nexthop_groups: NexthopGroups,
         "nexthop-buckets" nexthop_buckets: Number<1, 65535>,
         "nexthop-idle-timer" nexthop_idle_timer: Number<0, 86400>,

@@ -82,6 +82,7 @@ fn every_default_that_is_shown_is_the_default() {
             all.kernel.set_multipath_hash_policy == bare.kernel.set_multipath_hash_policy,
             "set-multipath-hash-policy",
         ),
+        (all.kernel.nexthop_backup == bare.kernel.nexthop_backup, "nexthop-backup"),
         (all.kernel.nexthop_groups == bare.kernel.nexthop_groups, "nexthop-groups"),
         (all.kernel.resilient == bare.kernel.resilient, "nexthop-buckets or its timers"),
     ];

@@ -81,7 +81,12 @@ impl Routing {
             family: route.prefix.family().to_string(),
             state: state(route),
             since_seconds: None,
-            next_hops: route.wanted.iter().map(|wanted| self.leg(wanted, route, &mut used)).collect(),
+            next_hops: route
+                .wanted
+                .iter()
+                .chain(&route.backup)
+                .map(|wanted| self.leg(wanted, route, &mut used))
+                .collect(),
             nhid: route.nexthop_id,
             error,
             errno,
@@ -121,6 +126,7 @@ impl Routing {
             gateway: via.map(|via| via.gateway.to_string()),
             interface: hop.as_ref().and_then(|hop| hop.interface.clone()),
             nhid: hop.as_ref().and_then(|hop| hop.nexthop_id),
+            backup: route.backup == Some(*wanted) && via.is_some_and(|via| !route.via.contains(&via)),
             left_out,
         }
     }
@@ -169,6 +175,7 @@ fn nexthop_group(group: &GroupView, named: impl Fn(u32) -> String) -> NexthopGro
         kernel_id: *id,
         next_hop: named(*id),
         weight: (*weight).into(),
+        backup: group.backup == Some(*id),
         ..GroupMember::default()
     };
     NexthopGroup {

@@ -165,6 +165,7 @@ impl Routing {
             reason: route.verdict.to_string(),
             stale: route.stale,
             long_lived_stale: route.attributes.communities.contains(&LLGR_STALE),
+            backup: route.backup,
             next_hop: (!local).then(|| route.next_hop.next_hop.to_string()),
             resolved: if local { None } else { self.resolved(&route.next_hop) },
             attributes: attributes::view(&route.attributes, Some(route.local_pref)),

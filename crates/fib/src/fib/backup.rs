@@ -1,0 +1,60 @@
+//! The backup of a route: where it goes when the last of its next hops is lost, until the RIB has decided anew.
+//!
+//! In a resilient group it is a member that is due no bucket, so that the kernel itself moves every flow there when the
+//! leg's object goes, with its link or by our word. Where groups have no buckets, or cannot hold such a member, it waits
+//! here, with its object in the kernel, and the loss costs a change of the group.
+//!
+//! No packet may go by a backup whose peer has not announced the route. So it stays out of a group that routes of another
+//! set point to, as those of a borrower do, until they have left.
+
+use bgp_wire::ScopedNextHop;
+
+use crate::fib::Fib;
+use crate::groups::Share;
+use crate::routes::Stage;
+use crate::sets::{Draining, Wanted};
+use crate::view::Via;
+
+impl Fib {
+    /// Those of the next hops of a set that count now, and its backup where that is not among them.
+    pub(super) fn in_use(&self, wanted: &Wanted) -> Wanted {
+        let is_usable = |next_hop: &ScopedNextHop| self.tracker.via(next_hop).is_some();
+        let is_kept = |next_hop: &ScopedNextHop| !self.given_up.contains(next_hop);
+        let kept = wanted.shares.iter().filter(|(next_hop, _)| is_kept(next_hop));
+        let kept: Vec<Share> = kept.copied().collect();
+        let backup = wanted.backup.filter(|backup| is_kept(backup) && is_usable(backup));
+        if kept.iter().any(|(next_hop, _)| is_usable(next_hop)) {
+            return Wanted { shares: kept, backup };
+        }
+        let shares = backup.map_or_else(|| wanted.shares.clone(), |backup| vec![(backup, 1)]);
+        Wanted { shares, backup: None }
+    }
+
+    /// The gateway of the backup beside these legs; `None` where it is of no use to them.
+    pub(super) fn spare_beside(
+        &self,
+        vias: &[(Via, u16)],
+        draining: Draining,
+        backup: Option<ScopedNextHop>,
+    ) -> Option<Via> {
+        let backup = backup?;
+        let [(leg, _)] = vias else { return None };
+        let spare = self.tracker.via(&backup)?;
+        let takes_flows = draining != Draining::SomeLegs && self.takes_flows(&backup, &spare);
+        (spare != *leg && takes_flows).then_some(spare)
+    }
+
+    /// Looks whether routes of others have left the group of a set whose backup waits for that.
+    pub(super) fn end_sharing(&mut self, id: u32) {
+        let Some(set) = self.sets.get(id) else { return };
+        let Some(group) = set.shared_group(&self.objects) else { return };
+        let on_their_way = [Stage::Pending, Stage::Failed, Stage::Paused];
+        let some = |stage: Stage| {
+            bgp_wire::Family::ALL.iter().any(|family| self.routes.in_stage(*family, stage) > 0)
+        };
+        let all_told = !self.has_untold() && !on_their_way.into_iter().any(some);
+        if all_told && self.objects.users(group) <= set.count {
+            self.objects.end_sharing(group);
+        }
+    }
+}
