@@ -155,9 +155,7 @@ fn a_restarter_says_what_it_keeps() {
     let own_restart = OwnRestart { restarted: true, preserved: PerFamily { ipv4: false, ipv6: true } };
     let after_a_reset = our_open(PeerConfig { graceful_restart: restarter, ..config() });
     let everything = vec![(Family::Ipv4Unicast.code(), true), (Family::Ipv6Unicast.code(), true)];
-    let kept = |capability: &Capability| {
-        matches!(capability, Capability::GracefulRestart(sent) if !sent.restarted && sent.families == everything)
-    };
+    let kept = |capability: &Capability| matches!(capability, Capability::GracefulRestart(sent) if !sent.restarted && sent.families == everything);
     assert!(after_a_reset.capabilities.iter().any(kept), "{:?}", after_a_reset.capabilities);
     let sent = our_open(PeerConfig { graceful_restart: restarter, own_restart, ..config() });
     let expected = GracefulRestart {
