@@ -9,14 +9,18 @@ use std::net::Ipv4Addr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::thread;
+use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use interop::command::run;
 use interop::namespace::Namespace;
 use interop::process::Process;
 use interop::programs::{binary, installed};
+use interop::service_manager::ServiceManager;
 use interop::wait::{seconds, until};
 use minijinja::Environment;
+use nix::sys::signal::Signal;
 use serde::Serialize;
 
 use crate::session::HOLD_TIME;
@@ -57,6 +61,11 @@ impl Name {
     /// Whether it writes the routes of the kernel by itself. OpenBGPD does so on OpenBSD only, GoBGP asks a zebra.
     pub(crate) const fn writes_the_kernel(self) -> bool {
         matches!(self, Self::BgpdRs | Self::Bird | Self::Frr)
+    }
+
+    /// Whether its sessions outlive its process.
+    pub(crate) const fn hands_over(self) -> bool {
+        matches!(self, Self::BgpdRs)
     }
 
     /// The package that brings it.
@@ -112,24 +121,84 @@ pub(crate) struct Setting<'a> {
 #[derive(Debug)]
 pub(crate) struct Daemon {
     processes: Vec<Process>,
+    dir: PathBuf,
+    manager: Option<ServiceManager>,
+}
+
+/// How another process goes on with the sessions of one that runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum HandOver {
+    /// It is started beside it: `--replace`.
+    Replace,
+    /// By the service manager's store: the first one is told and ends, then the next one is started.
+    Store,
 }
 
 impl Daemon {
     /// Starts one in a directory that is its own.
-    pub(crate) fn start(name: Name, host: &Namespace, dir: &Path, setting: &Setting<'_>) -> Result<Self> {
+    pub(crate) fn start(
+        name: Name,
+        host: &Namespace,
+        dir: &Path,
+        setting: &Setting<'_>,
+        managed: bool,
+    ) -> Result<Self> {
         let dir = dir.join(format!("{name:?}"));
         if dir.exists() {
             fs::remove_dir_all(&dir)?;
         }
         fs::create_dir_all(&dir)?;
+        let manager = if managed { Some(ServiceManager::start(&dir)?) } else { None };
         let processes = match name {
-            Name::BgpdRs => vec![bgpd_rs(host, &dir, setting)?],
+            Name::BgpdRs => {
+                configure(&dir, CONFIG, include_str!("../configs/bgpd-rs.toml"), setting)?;
+                vec![bgpd_rs(host, &dir, manager.as_ref(), None)?]
+            }
             Name::Bird => vec![bird(host, &dir, setting)?],
             Name::Frr => frr(host, &dir, setting)?,
             Name::Openbgpd => vec![openbgpd(host, &dir, setting)?],
             Name::Gobgp => vec![gobgp(host, &dir, setting)?],
         };
-        Ok(Self { processes })
+        Ok(Self { processes, dir, manager })
+    }
+
+    /// Has another process go on, and shows what both use together while that lasts. Says when the first one was told.
+    pub(crate) fn hand_over(
+        &mut self,
+        host: &Namespace,
+        how: HandOver,
+        mut used: impl FnMut(Usage),
+    ) -> Result<Instant> {
+        let begin = Instant::now();
+        let manager = self.manager.as_ref();
+        let mut both = Vec::new();
+        match how {
+            HandOver::Replace => both.push(bgpd_rs(host, &self.dir, manager, Some("--replace"))?),
+            HandOver::Store => self.processes.iter().try_for_each(|first| {
+                first.signal(Signal::SIGUSR2)?;
+                first.signal(Signal::SIGTERM)
+            })?,
+        }
+        for mut first in std::mem::take(&mut self.processes) {
+            while first.is_running()? {
+                // Either may end between two looks.
+                let pids = both.iter().chain([&first]).map(Process::pid);
+                usage::of(&pids.collect::<Vec<_>>()).map(&mut used).ok();
+                thread::sleep(Duration::from_millis(5));
+            }
+            let status = first.wait(seconds(1))?;
+            ensure!(status.success(), "it ended with {status}: {}", interop::process::tail(&first.log(), 5));
+        }
+        if how == HandOver::Store {
+            both.push(bgpd_rs(host, &self.dir, manager, None)?);
+        }
+        self.processes = both;
+        Ok(begin)
+    }
+
+    /// Where its configuration and its log are; made anew for each daemon.
+    pub(crate) fn dir(&self) -> &Path {
+        &self.dir
     }
 
     /// What it and its children have used.
@@ -164,10 +233,21 @@ fn configure(dir: &Path, name: &str, template: &str, setting: &Setting<'_>) -> R
     Ok(path)
 }
 
-fn bgpd_rs(host: &Namespace, dir: &Path, setting: &Setting<'_>) -> Result<Process> {
-    let config = configure(dir, "bgpd-rs.toml", include_str!("../configs/bgpd-rs.toml"), setting)?;
+/// The file name of this project's configuration.
+const CONFIG: &str = "bgpd-rs.toml";
+
+fn bgpd_rs(
+    host: &Namespace,
+    dir: &Path,
+    manager: Option<&ServiceManager>,
+    option: Option<&str>,
+) -> Result<Process> {
     let mut command = host.command(binary("bgpd-rs")?);
-    command.arg("--config").arg(config).arg("--control-socket").arg(dir.join("control.sock"));
+    command.arg("--config").arg(dir.join(CONFIG)).arg("--control-socket").arg(dir.join("control.sock"));
+    command.args(option);
+    if let Some(manager) = manager {
+        command = manager.wrap(&command)?;
+    }
     Process::start("bgpd-rs", &mut command, dir)
 }
 

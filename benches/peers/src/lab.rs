@@ -41,12 +41,14 @@ pub(crate) struct Plan<'a> {
     pub(crate) one_as: bool,
     /// Whether equally good paths are used together.
     pub(crate) equal_paths: bool,
+    /// Whether the daemon runs under a service manager that keeps descriptors.
+    pub(crate) managed: bool,
 }
 
 impl<'a> Plan<'a> {
     /// Peers on one cable, each with its own AS; nothing goes into the kernel.
     pub(crate) const fn of(roles: &'a [Role]) -> Self {
-        Self { roles, kernel: false, apart: None, one_as: false, equal_paths: false }
+        Self { roles, kernel: false, apart: None, one_as: false, equal_paths: false, managed: false }
     }
 
     /// Peer number `peer` as a sender with its AS `times` in front of each path.
@@ -114,7 +116,7 @@ impl Lab {
             peers.push(plan.peer(peer, *role));
         }
         let setting = Setting { peers: &peers, kernel: plan.kernel, equal_paths: plan.equal_paths };
-        let daemon = Daemon::start(name, &host, dir, &setting)?;
+        let daemon = Daemon::start(name, &host, dir, &setting, plan.managed)?;
         let mut lab = Self { sessions: Vec::new(), daemon, host, side, limit };
         for peer in &peers {
             let session = Session::open(&lab.side, peer, || lab.daemon.must_run());
@@ -195,8 +197,8 @@ fn address(namespace: &Namespace, net: u8, number: u8, device: &str) -> Result<(
     Ok(())
 }
 
-/// What the daemon had used when the clock was started.
-#[derive(Clone, Copy, Debug)]
+/// What the daemon had used when the clock was started; by default nothing.
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Clock {
     before: Usage,
 }

@@ -32,7 +32,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use clap::{Parser, ValueEnum};
 
 use crate::daemon::Name;
@@ -109,12 +109,16 @@ fn main() -> Result<()> {
     }
     conditions.push_str(&conditions::after());
     println!("{}", report::markdown(&results, &conditions));
+    let ours = results.clone();
     if let Some(document) = &options.write {
         report::write(document, results, &conditions, options.keep)?;
     }
     if options.dir.is_none() && dir.exists() {
         std::fs::remove_dir_all(&dir)?;
     }
+    let failed = Measure::ALL.iter().filter(|measure| ours.has_failed(measure, Name::BgpdRs));
+    let failed: Vec<_> = failed.map(|measure| measure.title).collect();
+    ensure!(failed.is_empty(), "bgpd-rs has not done: {}", failed.join("; "));
     Ok(())
 }
 
@@ -142,9 +146,13 @@ fn churn(options: &Options) -> Result<Vec<stream::Piece>> {
 
 /// Does one work with all daemons in turn, as often as asked. Who has failed is not asked again.
 fn measure(bench: &Bench, work: Work, options: &Options, results: &mut Results) {
-    let needs_kernel = matches!(work, Work::D | Work::H);
+    let can = |name: Name| match work {
+        Work::D | Work::H => name.writes_the_kernel(),
+        Work::L => name.hands_over(),
+        _ => true,
+    };
     let mut names: BTreeSet<Name> = options.daemons.iter().copied().collect();
-    names.retain(|name| !needs_kernel || name.writes_the_kernel());
+    names.retain(|name| can(*name));
     for _ in 0..options.repeat {
         for name in names.clone() {
             let start = Instant::now();

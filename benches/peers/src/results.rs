@@ -97,6 +97,11 @@ impl Results {
         self.entry(measure, name).failed.push(why);
     }
 
+    /// Whether a run did not come to its end.
+    pub(crate) fn has_failed(&self, measure: &Measure, name: Name) -> bool {
+        self.runs(measure, name).is_some_and(|runs| !runs.failed.is_empty())
+    }
+
     fn entry(&mut self, measure: &'static Measure, name: Name) -> &mut Runs {
         self.runs.entry((measure.place(), name)).or_default()
     }

@@ -217,6 +217,20 @@ impl Recorder {
         found
     }
 
+    /// Every UPDATE since the last look, with the time of its arrival.
+    pub(crate) fn updates(&mut self) -> Vec<(Vec<u8>, Instant)> {
+        let mut found = Vec::new();
+        let mut last = self.last;
+        self.look(|view, octets, at| {
+            if view.take(octets) {
+                last = Some(at);
+            }
+            found.push((octets.to_vec(), at));
+        });
+        self.last = last;
+        found
+    }
+
     /// Waits until nothing has come for a while.
     pub(crate) fn until_quiet(&self, limit: Duration) {
         let start = Instant::now();

@@ -125,7 +125,7 @@ impl Daemon {
         let path = lab.dir().join("bgpd-rs.toml");
         fs::write(&path, config).with_context(|| path.display().to_string())?;
         fs::create_dir_all(lab.dir().join("run"))?;
-        let manager = ServiceManager::start(lab)?;
+        let manager = ServiceManager::start(lab.dir())?;
         Self::start_with(lab, &path, lab.dir().join(CONTROL_SOCKET), Privileges::Root, Some(manager))
     }
 
@@ -148,11 +148,11 @@ impl Daemon {
         self.start_again(lab)
     }
 
-    /// Starts another process with `--replace`, and waits for the end of the present one.
+    /// Starts another process with `--replace` by hand, and waits for the end of the present one.
     pub fn replace(&mut self, lab: &Lab) -> Result<()> {
         let mut command = command(&lab.host, &self.config, &self.socket, self.privileges)?;
         command.arg("--replace");
-        let next = start(lab, &command, self.manager.as_ref())?;
+        let next = start(lab, &command, None)?;
         let mut before = std::mem::replace(&mut self.process, next);
         let status = before.wait(seconds(20))?;
         anyhow::ensure!(status.success(), "it ended with {status}: {}", self.log());

@@ -1,6 +1,7 @@
 //! What the kernel holds, asked through `ip -j`: routes with their next hops, nexthop objects.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use anyhow::Result;
 use serde_json::Value;
@@ -8,7 +9,7 @@ use serde_json::Value;
 use crate::lab::Lab;
 use crate::namespace::Namespace;
 use crate::process::Process;
-use crate::wait::seconds;
+use crate::wait::{seconds, until};
 
 /// A route as the kernel shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,19 +81,24 @@ pub fn gateways(namespace: &Namespace, prefix: &str) -> Result<BTreeSet<String>>
 
 /// Starts to write down every change of routes in a namespace; the log has a line each, `Deleted …` for removals.
 pub fn watch_routes(lab: &Lab, namespace: &Namespace) -> Result<Process> {
-    watch("watch-routes", "route", lab, namespace)
+    watch("watch-routes", "route", lab.dir(), namespace)
 }
 
 /// Starts to write down every change of routes and nexthop objects in a namespace, as [`watch_routes`] does.
 pub fn watch_forwarding(lab: &Lab, namespace: &Namespace) -> Result<Process> {
-    watch("watch-forwarding", "route nexthop", lab, namespace)
+    watch_forwarding_in(lab.dir(), namespace)
 }
 
-fn watch(name: &str, objects: &str, lab: &Lab, namespace: &Namespace) -> Result<Process> {
+/// The same without a lab; its log goes to a directory.
+pub fn watch_forwarding_in(dir: &Path, namespace: &Namespace) -> Result<Process> {
+    watch("watch-forwarding", "route nexthop", dir, namespace)
+}
+
+fn watch(name: &str, objects: &str, dir: &Path, namespace: &Namespace) -> Result<Process> {
     let mut command = crate::command::words(&format!("ip -n {} -o monitor {objects}", namespace.name()));
-    let watch = Process::start(name, &mut command, lab.dir())?;
+    let watch = Process::start(name, &mut command, dir)?;
     // What it reports shows that it listens; the probe is a route of nobody.
-    lab.until("ip monitor listens", seconds(5), || {
+    until("ip monitor listens", seconds(5), || {
         namespace.ip("route add blackhole 192.0.2.255/32")?;
         namespace.ip("route del blackhole 192.0.2.255/32")?;
         Ok(watch.log().contains("192.0.2.255"))

@@ -1,7 +1,7 @@
 //! A service manager that keeps descriptors, as systemd does: sd_notify(3), sd_listen_fds(3).
 //!
 //! It listens at `NOTIFY_SOCKET`, keeps what comes with `FDSTORE=1` under its `FDNAME=`, lets go on `FDSTOREREMOVE=1`,
-//! closes what comes with `BARRIER=1`, and gives everything to the program that it starts next. What it does not do:
+//! closes what comes with `BARRIER=1`, notes `MAINPID=`, and gives everything to the program that it starts next. What it does not do:
 //! anything else of systemd.
 
 use std::collections::BTreeSet;
@@ -10,15 +10,14 @@ use std::io::{IoSliceMut, Read, Seek, SeekFrom, Write};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixDatagram;
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicI32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use anyhow::{Context, Result};
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg};
-
-use crate::lab::Lab;
 
 /// Where descriptors are put before they get their numbers.
 const ABOVE: RawFd = 500;
@@ -28,21 +27,31 @@ const ABOVE: RawFd = 500;
 pub struct ServiceManager {
     socket: PathBuf,
     store: Arc<Mutex<Vec<(String, OwnedFd)>>>,
+    /// Which process it was told to follow; 0 before.
+    main_pid: Arc<AtomicI32>,
 }
 
 impl ServiceManager {
-    /// Listens in the lab's directory.
-    pub fn start(lab: &Lab) -> Result<Self> {
-        let socket = lab.dir().join("notify.sock");
+    /// Listens in a directory.
+    pub fn start(dir: &Path) -> Result<Self> {
+        let socket = dir.join("notify.sock");
         let listener = UnixDatagram::bind(&socket).with_context(|| socket.display().to_string())?;
         let store = Arc::new(Mutex::new(Vec::new()));
-        let kept = Arc::clone(&store);
+        let main_pid = Arc::new(AtomicI32::new(0));
+        let (kept, followed) = (Arc::clone(&store), Arc::clone(&main_pid));
         std::thread::spawn(move || {
             while let Ok((text, descriptors)) = next(&listener) {
+                let told = text.lines().find_map(|line| line.strip_prefix("MAINPID=")?.parse().ok());
+                told.into_iter().for_each(|pid| followed.store(pid, Ordering::SeqCst));
                 obey(&mut kept.lock().unwrap_or_else(|broken| broken.into_inner()), &text, descriptors);
             }
         });
-        Ok(Self { socket, store })
+        Ok(Self { socket, store, main_pid })
+    }
+
+    /// Which process it was told to follow instead of the one that it has started; 0 where it was told of none.
+    pub fn main_pid(&self) -> i32 {
+        self.main_pid.load(Ordering::SeqCst)
     }
 
     fn store(&self) -> MutexGuard<'_, Vec<(String, OwnedFd)>> {

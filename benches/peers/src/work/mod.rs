@@ -6,12 +6,14 @@
 //! change    one changed route, idle or beside a whole table
 //! kernel    the whole table into the kernel; a peer lost whose routes are all there
 //! growth    what a route, a path and a peer cost, by the size of the table
+//! restart   another process goes on with the whole table
 //! ```
 
 mod change;
 mod growth;
 mod kernel;
 mod load;
+mod restart;
 
 pub(crate) use growth::FURTHER_PEERS;
 
@@ -53,6 +55,8 @@ pub(crate) enum Work {
     J,
     /// What a peer costs: 98 more with few routes each.
     K,
+    /// The whole table in the kernel and at a receiver, while another process goes on: `--replace`; by the store.
+    L,
 }
 
 /// A figure that this project wants to reach.
@@ -111,6 +115,13 @@ impl Measure {
         measure("j-8", "300 k prefixes, 8 paths, each with its attributes", &[]),
         measure("j-8-shared", "300 k prefixes, 8 paths with the same attributes", &[]),
         measure("k", "300 k prefixes, 98 more peers with 100 of them each", &[]),
+        measure("l-load", "whole table, 1 -> 1 and into the kernel", &[]),
+        measure(
+            "l-replace",
+            "hitless restart by --replace, table in the kernel",
+            &[AtMost(Figure::Max, 3000.0)],
+        ),
+        measure("l-store", "the same by the service manager's store", &[AtMost(Figure::Max, 3000.0)]),
     ];
 
     /// By its key.
@@ -186,6 +197,7 @@ impl Bench {
             Work::I => self.sizes(name),
             Work::J => self.paths(name),
             Work::K => self.peers(name),
+            Work::L => self.restarts(name),
         }
     }
 

@@ -39,7 +39,11 @@ impl Routing {
             self.more |= self.rib.decide(DECISIONS);
             self.feed_fib(now);
             self.end_restart(now);
-            self.feed_peers();
+            // What is not decided yet would be withdrawn from those that have it from an earlier process, and End-of-RIB
+            // would have others let go of it.
+            if !self.restart.is_selecting() {
+                self.feed_peers();
+            }
             // A peer that was told BoRR is to be told everything behind it.
             self.more |= self.rib.has_work();
         }

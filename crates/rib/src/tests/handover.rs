@@ -104,6 +104,31 @@ fn what_was_there_is_there_and_nothing_is_sent_again() {
 }
 
 #[test]
+fn an_external_peer_with_classic_next_hops_hears_nothing_again() {
+    let told = PeerSettings { export: Some(bgp_policy::Policy::All), ..external(64515, "172.50.0.4") };
+    let settings = || [external(64512, "172.50.0.2"), external(64514, "172.50.0.3"), told.clone()];
+    let mut rib = Rib::new(config());
+    for (id, settings) in PEERS.into_iter().zip(settings()) {
+        rib.add_peer(id, settings);
+    }
+    let settled = |rib: &mut Rib| {
+        settle(rib);
+        reachable(rib, &["172.50.0.2"]);
+        settle(rib);
+    };
+    rib.receive_update(PEERS[0], &announce(&path(&[64512]), "172.50.0.2", &["10.0.0.0/24", "10.0.1.0/24"]));
+    settled(&mut rib);
+    let mut receiver = Receiver::default();
+    receiver.pull(&mut rib, TOLD, 4096);
+    assert_eq!(receiver.prefixes(), ["10.0.0.0/24", "10.0.1.0/24"]);
+    let messages = receiver.messages;
+    let mut next = restore(&carry(&rib), settings());
+    settled(&mut next);
+    receiver.pull(&mut next, TOLD, 4096);
+    assert_eq!(receiver.messages, messages);
+}
+
+#[test]
 fn a_changed_policy_says_only_what_it_changes() {
     let mut rib = begin();
     rib.receive_update(PEERS[0], &announce(&path(&[64512]), HOPS[0], &["2004::1/128", "2004::2/128"]));
