@@ -240,7 +240,6 @@ fn fib_config(config: &Config) -> FibConfig {
             ipv6: config.kernel.preferred_source_ipv6.map(Into::into),
         },
         resolve_mapped_next_hops: config.kernel.resolve_mapped_next_hops,
-        keep_on_exit: config.kernel.keep_routes_on_stop,
         // Routing ends the start-up phase.
         startup_grace: None,
         probe_interval: config.kernel.neighbor_probe_interval,
@@ -315,8 +314,8 @@ async fn live(tasks: &mut Tasks, signals: &mut Signals, successors: &Successors)
             biased;
             _ = signals.hand_over.recv() => To::Store,
             to = successors.next() => to,
-            _ = signals.terminate.recv() => return stop(tasks, "SIGTERM").await,
-            _ = signals.interrupt.recv() => return stop(tasks, "SIGINT").await,
+            _ = signals.terminate.recv() => return stop(tasks, "SIGTERM", tasks.keep_routes).await,
+            _ = signals.interrupt.recv() => return stop(tasks, "SIGINT", tasks.keep_routes).await,
             _ = signals.hangup.recv() => {
                 info!("SIGHUP: reloading");
                 if tasks.requests.send(Request::Reload { patience: None, reply: None }).await.is_err() {
@@ -346,9 +345,14 @@ async fn live(tasks: &mut Tasks, signals: &mut Signals, successors: &Successors)
 async fn rest(tasks: &mut Tasks, to: To) -> anyhow::Result<Option<End>> {
     match (tasks.restart, &to) {
         (Restart::Hitless, _) => {}
-        (Restart::Cold, To::Store) => return stop(tasks, "restart without hand-over").await.map(Some),
-        (Restart::Cold, To::Process(_)) => {
-            to.refuse("its configuration says process.restart = \"cold\"; stop it, then start the other one");
+        (Restart::Graceful, To::Store) => return stop(tasks, "graceful restart", true).await.map(Some),
+        (Restart::Cold, To::Store) => {
+            return stop(tasks, "restart without hand-over", tasks.keep_routes).await.map(Some);
+        }
+        (other, To::Process(..)) => {
+            to.refuse(&format!(
+                "its configuration says process.restart = \"{other}\"; stop it, then start the other one"
+            ));
             return Ok(None);
         }
     }
@@ -373,7 +377,9 @@ async fn rest(tasks: &mut Tasks, to: To) -> anyhow::Result<Option<End>> {
 
 /// Gives everything away; nothing of ours is left when this process ends.
 async fn give(handed: Box<Handed>, to: To) -> anyhow::Result<()> {
-    service::stopping(STOP_AT_MOST);
+    if matches!(to, To::Store) {
+        service::stopping(STOP_AT_MOST);
+    }
     let sessions = handed.sessions.len();
     let (outcome, to) = tokio::task::spawn_blocking(move || (to.give(&handed), to)).await?;
     outcome.context("the sessions could not be handed over; peers see their connections close")?;
@@ -383,31 +389,31 @@ async fn give(handed: Box<Handed>, to: To) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn stop(tasks: &Tasks, why: &str) -> anyhow::Result<End> {
+async fn stop(tasks: &Tasks, why: &str, keep: bool) -> anyhow::Result<End> {
     info!("{why}: stopping");
     service::stopping(STOP_AT_MOST);
-    if tasks.keep_routes {
+    if keep {
         // Before the sessions: their ends must not take the routes along.
-        leave_kernel(tasks).await;
-        close_sessions(tasks).await;
+        leave_kernel(tasks, keep).await;
+        close_sessions(tasks, keep).await;
     } else {
-        close_sessions(tasks).await;
-        leave_kernel(tasks).await;
+        close_sessions(tasks, keep).await;
+        leave_kernel(tasks, keep).await;
     }
     info!("stopped");
     Ok(End::Stopped)
 }
 
-async fn close_sessions(tasks: &Tasks) {
+async fn close_sessions(tasks: &Tasks, keep: bool) {
     let (reply, closed) = oneshot::channel();
-    if tasks.requests.send(Request::Stop(reply)).await.is_ok() && closed.await.is_err() {
+    if tasks.requests.send(Request::Stop { keep, reply }).await.is_ok() && closed.await.is_err() {
         warn!("the supervisor has ended before the sessions were closed");
     }
 }
 
-async fn leave_kernel(tasks: &Tasks) {
+async fn leave_kernel(tasks: &Tasks, keep: bool) {
     let (reply, left) = oneshot::channel();
-    if tasks.orders.send(Order::Stop(reply)).await.is_err() {
+    if tasks.orders.send(Order::Stop { keep, reply }).await.is_err() {
         return;
     }
     match tokio::time::timeout(KERNEL_PATIENCE, left).await {

@@ -91,8 +91,6 @@ pub struct FibConfig {
     pub groups: GroupKind,
     /// The largest weight of a member of a group that the kernel takes: 256, or 65535 from Linux 6.12 on.
     pub largest_weight: u16,
-    /// Whether routes stay when the daemon stops.
-    pub keep_on_exit: bool,
     /// How long own routes found at start are kept while nobody wants them; `None`: until
     /// [`Fib::end_of_startup`](crate::Fib::end_of_startup).
     pub startup_grace: Option<Duration>,
@@ -116,7 +114,6 @@ impl Default for FibConfig {
             resolve_mapped_next_hops: true,
             groups: GroupKind::Resilient(Resilient::default()),
             largest_weight: 256,
-            keep_on_exit: false,
             startup_grace: Some(Duration::from_secs(45)),
             audit_interval: Some(Duration::from_secs(300)),
             probe_interval: None,

@@ -352,7 +352,7 @@ fn run(seeds: std::ops::Range<u64>) {
         }
         world.quiet();
         world.check(seed);
-        world.host.fib.remove_all(world.host.now);
+        world.host.fib.leave(false, world.host.now);
         world.host.pass(Duration::from_secs(5));
         for prefix in prefixes() {
             assert!(world.host.kernel.ours(prefix).is_empty(), "seed {seed}: {prefix} left");

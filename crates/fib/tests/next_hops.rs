@@ -5,7 +5,7 @@ mod support;
 use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
 
-use bgp_fib::{Address, FibConfig, Link, NeighborState, Op, Reachability, RouteKind, Seen};
+use bgp_fib::{Address, FibConfig, Link, NeighborState, Notice, Op, Reachability, RouteKind, Seen};
 use bgp_wire::{NextHop, ScopedNextHop};
 
 use support::{BRIDGE, Host, Kernel, STATIC, address, hop, mac, prefix, route};
@@ -357,4 +357,30 @@ fn the_switch_turns_mapped_next_hops_off() {
     assert_eq!(host.gateways(SERVICE), [NODES[1]]);
     let why = "::ffff:172.50.0.2 is IPv4-mapped and resolve-mapped-next-hops is off";
     assert_eq!(look(&mut host, hop("::ffff:172.50.0.2")), why);
+}
+
+#[test]
+fn nothing_is_said_of_a_next_hop_before_the_kernel_has_been_read() {
+    let mut host = Host::new(FibConfig::default(), Kernel::lab());
+    let known = [hop(NODES[0]), hop("192.0.2.1")];
+    for next_hop in known {
+        host.fib.watch(next_hop, host.now);
+    }
+    host.fib.tick(host.now);
+    let mut notices = Vec::new();
+    host.fib.take_notices(&mut notices);
+    assert_eq!(notices, []);
+    host.run();
+    host.fib.take_notices(&mut notices);
+    let said: Vec<_> = notices
+        .into_iter()
+        .filter_map(|notice| match notice {
+            Notice::NextHop { next_hop, reachability } => Some((next_hop, reachability)),
+            _ => None,
+        })
+        .collect();
+    let unreachable = Reachability::Unreachable("no route leads to it".into());
+    let mut wanted = [(known[0], Reachability::Reachable { metric: 0 }), (known[1], unreachable)];
+    wanted.sort_by_key(|(next_hop, _)| *next_hop);
+    assert_eq!(said, wanted);
 }

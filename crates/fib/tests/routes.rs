@@ -225,7 +225,7 @@ fn the_same_protocol_with_another_metric_is_not_ours() {
     host.kernel.put_foreign(theirs.clone(), Seen::Change);
     host.want(SERVICE, &NODES);
     host.run();
-    host.fib.remove_all(host.now);
+    host.fib.leave(false, host.now);
     host.run();
     assert_eq!(host.kernel.routes.get(&prefix(SERVICE)), Some(&vec![theirs]));
 }
@@ -421,18 +421,17 @@ fn a_clean_stop_removes_everything_unless_it_is_to_be_kept() {
         host.want(&format!("10.0.0.{number}/32"), &["172.50.0.2"]);
     }
     host.run();
-    host.fib.remove_all(host.now);
+    host.fib.leave(false, host.now);
     assert!(!host.fib.is_settled());
     host.run();
     assert!(host.fib.is_settled());
     assert!(host.kernel.objects.is_empty());
     assert!((1..=9).all(|number| host.gateways(&format!("2004::{number}/128")).is_empty()));
 
-    let config = FibConfig { keep_on_exit: true, ..FibConfig::default() };
-    let mut host = Host::new(config, Kernel::lab());
+    let mut host = Host::lab();
     host.want(SERVICE, &NODES);
     host.run();
-    host.fib.remove_all(host.now);
+    host.fib.leave(true, host.now);
     host.want(SERVICE, &[]);
     host.run();
     assert!(host.fib.is_settled());
@@ -447,7 +446,7 @@ fn withdrawals_of_a_whole_table_are_not_sorted() {
     }
     host.run();
     host.take_log();
-    host.fib.remove_all(host.now);
+    host.fib.leave(false, host.now);
     host.run();
     let order: Vec<_> = host
         .take_log()

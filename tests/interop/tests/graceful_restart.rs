@@ -2,9 +2,10 @@
 #![cfg(feature = "labs")]
 
 use anyhow::Result;
+use interop::bird::Bird;
 use interop::daemon::Daemon;
 use interop::gobgp::{Gobgp, GracefulRestart, Settings};
-use interop::kernel::{gateways, watch_routes};
+use interop::kernel::{changes, gateways, routes_of_protocol, watch_forwarding, watch_routes};
 use interop::lab::{Lab, Node};
 use interop::traffic::Traffic;
 use interop::wait::seconds;
@@ -50,5 +51,73 @@ fn a_crash_under_traffic_loses_nothing_and_no_leg() -> Result<()> {
     assert!(!changes.lines().any(|line| line.contains("2004::1 ")), "2004::1 moved: {changes}");
     eprintln!("daemon killed and started: {} requests, longest gap {:?}", tally.total(), tally.longest_gap);
     assert_eq!(tally.lost, [], "of {} requests", tally.total());
+    Ok(())
+}
+
+/// A host that asks its peer to keep its routes, and is restarted gracefully rather than handed over.
+const GRACEFUL: &str = r#"[bgp]
+asn = 64513
+router-id = "172.50.0.1"
+networks = ["2001:db8:100::/48"]
+graceful-restart = { mode = "full" }
+connect-retry-time = 1
+
+[neighbor."2001:3200:3200::2"]
+remote-asn = 64512
+import = "all"
+export = "all"
+
+[process]
+restart = "graceful"
+"#;
+
+/// BIRD keeps routes of a peer that asks for it, unless told otherwise.
+const BIRD: &str = r#"log stderr all;
+router id 172.50.0.2;
+protocol device {}
+protocol direct { ipv6; interface "eth0"; }
+protocol static { ipv6; route 2001:db9::/64 unreachable; }
+filter own { if source = RTS_STATIC then accept; reject; }
+protocol bgp host {
+  local 2001:3200:3200::2 as 64512;
+  neighbor 2001:3200:3200::1 as 64513;
+  connect delay time 1; connect retry time 1; error wait time 1, 2;
+  ipv6 { import all; export filter own; };
+}
+"#;
+
+#[test]
+fn a_restart_may_be_graceful_instead_of_hitless() -> Result<()> {
+    let lab = Lab::with_nodes(1)?;
+    let mut daemon = Daemon::start_managed(&lab, GRACEFUL)?;
+    let bird = Bird::start(&lab, &lab.nodes[0].namespace, BIRD)?;
+    // Without one, birdc ends with an error.
+    let keeps_ours = || bird.ask("show route 2001:db8:100::/48").is_ok_and(|shown| shown.contains("unicast"));
+    lab.until("BIRD has our network", seconds(20), || Ok(keeps_ours()))?;
+    lab.until("the kernel has BIRD's network", seconds(10), || {
+        Ok(routes_of_protocol(&lab.host, "bgp")?.len() == 1)
+    })?;
+    let watch = watch_forwarding(&lab, &lab.host)?;
+
+    daemon.hand_over()?;
+    assert_eq!(daemon.manager()?.names(), [""; 0], "nothing is handed over");
+    assert!(daemon.log().contains("graceful restart: stopping"), "{}", daemon.log());
+    lab.until("BIRD waits for us", seconds(5), || {
+        Ok(!bird.ask("show protocols host")?.contains("Established"))
+    })?;
+    assert!(keeps_ours(), "BIRD was told to let go: {}", bird.ask("show protocols all host")?);
+    daemon.start_again(&lab)?;
+    let log = daemon.log();
+    assert!(log.contains("the kernel still forwards by routes of an earlier run"), "{log}");
+    daemon.expect_established(&lab, &[lab.nodes[0].v6()])?;
+    lab.until("everything has been said", seconds(10), || {
+        Ok(daemon.log().contains("all peers have announced their routes again"))
+    })?;
+    assert!(keeps_ours());
+    assert_eq!(changes(&watch), [""; 0], "{}", lab.explain());
+    // Without a word is for this restart alone: a stop takes the routes along and says good-bye.
+    assert!(daemon.stop()?.success());
+    lab.until("BIRD has let go", seconds(5), || Ok(!keeps_ours()))?;
+    assert_eq!(routes_of_protocol(&lab.host, "bgp")?, []);
     Ok(())
 }

@@ -282,6 +282,8 @@ fn a_full_table_is_handed_over_and_nothing_is_sent_twice() -> Result<()> {
         daemon.restart(&lab)?;
     }
     daemon.replace(&lab)?;
+    // The service manager follows, and the process that it has not started knows it: the next restart is by its store.
+    assert_eq!(daemon.manager()?.main_pid(), daemon.pid());
     // The sentinel: a network more is the only thing that either has to hear of.
     daemon.write_config(&ROUTER.replace("/48\"]", "/48\", \"2001:db8:101::/48\"]"))?;
     let start = std::time::Instant::now();

@@ -402,6 +402,8 @@ pub enum Sandbox {
 pub enum Restart {
     /// The next process goes on with them.
     Hitless,
+    /// They end without a word and the kernel's routes stay: peers and kernel go on as after a crash, RFC 4724.
+    Graceful,
     /// They end, as at a stop.
     Cold,
 }
@@ -410,6 +412,7 @@ impl fmt::Display for Restart {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
             Self::Hitless => "hitless",
+            Self::Graceful => "graceful",
             Self::Cold => "cold",
         })
     }

@@ -27,6 +27,7 @@ use tracing::{error, info, warn};
 
 use self::descriptors::{Found, identify, take_memory};
 pub use self::state::{PeerState, State};
+pub use self::store::Service;
 
 /// Everything that goes to the next process.
 #[derive(Debug, Default)]
@@ -55,8 +56,8 @@ pub struct Inherited {
 pub enum To {
     /// The service manager, for the process that it starts next.
     Store,
-    /// A process that runs already.
-    Process(UnixStream),
+    /// A process that runs already, and its id.
+    Process(UnixStream, i32),
 }
 
 impl To {
@@ -67,7 +68,12 @@ impl To {
     pub fn check(&self) -> Result<(), &'static str> {
         match self {
             Self::Store if !store::exists() => Err("no service manager keeps descriptors for us"),
-            Self::Store | Self::Process(_) => Ok(()),
+            // Else it would take our end for the end of the service, and start another one.
+            Self::Process(_, pid) if store::exists() && !store::is_beside(*pid) => Err(
+                "a service manager watches it, which follows no process outside of the service's control group; \
+                     restart the service instead, which hands over as well",
+            ),
+            Self::Store | Self::Process(..) => Ok(()),
         }
     }
 
@@ -78,14 +84,17 @@ impl To {
     pub fn give(&self, handed: &Handed) -> std::io::Result<()> {
         match self {
             Self::Store => store::give(handed),
-            Self::Process(stream) => replace::give(stream, handed),
+            Self::Process(stream, pid) => {
+                store::follow(*pid)?;
+                replace::give(stream, handed)
+            }
         }
     }
 
     /// Says why nothing is given.
     pub fn refuse(&self, why: &str) {
         error!("not handed over: {why}");
-        if let Self::Process(stream) = self {
+        if let Self::Process(stream, _) = self {
             replace::refuse(stream, why);
         }
     }
@@ -107,7 +116,10 @@ impl Successors {
     /// Waits for a process that wants to take over.
     pub async fn next(&self) -> To {
         match &self.0 {
-            Some(listener) => To::Process(replace::next(listener).await),
+            Some(listener) => {
+                let (stream, pid) = replace::next(listener).await;
+                To::Process(stream, pid)
+            }
             None => std::future::pending().await,
         }
     }
@@ -133,7 +145,16 @@ pub fn take(replace: bool, control: &Path) -> anyhow::Result<Inherited> {
     if replace {
         descriptors.extend(replace::take(control)?);
     }
-    Ok(sort(descriptors))
+    let inherited = sort(descriptors);
+    if let Some(service) = inherited.state.as_ref().and_then(|state| state.service.as_ref()) {
+        store::adopt(service);
+    }
+    Ok(inherited)
+}
+
+/// How the service manager is spoken to, for the process that goes on.
+pub fn service() -> Option<Service> {
+    store::service()
 }
 
 fn sort(descriptors: Vec<OwnedFd>) -> Inherited {

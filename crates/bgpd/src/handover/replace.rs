@@ -48,12 +48,12 @@ pub(super) fn bind(control: &Path) -> anyhow::Result<UnixListener> {
     Ok(listener)
 }
 
-/// Waits for a process that may take over.
-pub(super) async fn next(listener: &UnixListener) -> UnixStream {
+/// Waits for a process that may take over, and says which it is.
+pub(super) async fn next(listener: &UnixListener) -> (UnixStream, i32) {
     loop {
         match listener.accept().await {
             Ok((stream, _)) => match admit(stream) {
-                Ok(stream) => return stream,
+                Ok(process) => return process,
                 Err(error) => warn!("a process that wants to take over is refused: {error:#}"),
             },
             Err(error) => {
@@ -64,7 +64,7 @@ pub(super) async fn next(listener: &UnixListener) -> UnixStream {
     }
 }
 
-fn admit(stream: TokioStream) -> anyhow::Result<UnixStream> {
+fn admit(stream: TokioStream) -> anyhow::Result<(UnixStream, i32)> {
     let who = stream.peer_cred().context("its user is not known")?;
     if who.uid() != 0 && who.uid() != getuid().as_raw() {
         bail!("it is of uid {}, and only root and our own user may", who.uid());
@@ -73,7 +73,8 @@ fn admit(stream: TokioStream) -> anyhow::Result<UnixStream> {
     let stream = stream.into_std()?;
     stream.set_nonblocking(false)?;
     stream.set_write_timeout(Some(PATIENCE))?;
-    Ok(stream)
+    // In another namespace of process ids it has none here, and nobody is 0.
+    Ok((stream, who.pid().unwrap_or(0)))
 }
 
 /// Gives everything to the process at the other end.

@@ -11,6 +11,7 @@ use bgp_session::Suspended;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use serde::{Deserialize, Serialize};
 
+use super::store::Service;
 use crate::bfd::Resting;
 use crate::routing::DrainState;
 
@@ -45,6 +46,9 @@ pub struct State {
     /// BFD sessions that are Up.
     #[serde(default)]
     pub bfd: Vec<Resting>,
+    /// The service manager that this process is the service of.
+    #[serde(default)]
+    pub service: Option<Service>,
 }
 
 /// One peer with its session.
@@ -213,7 +217,7 @@ fn next_section(octets: &mut Bytes) -> Option<(u16, u32, Bytes)> {
 
 #[cfg(test)]
 pub(super) mod tests {
-    use std::time::Instant;
+    use std::time::{Duration, Instant};
 
     use bgp_session::{ConnectionId, Direction, Endpoints, Peer, PeerConfig, RemoteAs};
     use bgp_wire::open::{HoldTime, Open};
@@ -271,6 +275,10 @@ pub(super) mod tests {
             }],
             peers: vec![peer(2, b"\xff\xff"), peer(3, b"")],
             bfd: Vec::new(),
+            service: Some(Service {
+                socket: "/run/systemd/notify".to_owned(),
+                watchdog: Some(Duration::from_secs(30)),
+            }),
         }
     }
 

@@ -9,20 +9,70 @@ use std::os::fd::{AsFd, FromRawFd, OwnedFd};
 use std::time::Duration;
 
 use sd_notify::NotifyState;
+use serde::{Deserialize, Serialize};
 use tracing::warn;
 
 use super::Handed;
 use super::descriptors::memory;
 
+const NOTIFY_SOCKET: &str = "NOTIFY_SOCKET";
 const STATE: &str = "bgpd-state";
 const LISTENING: &str = "bgpd-listen";
 const SESSION: &str = "bgpd-session";
 /// How long the service manager may take to read what it was sent.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// How a service manager is spoken to; a process that was not started by it learns it from the one before.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Service {
+    /// `NOTIFY_SOCKET`.
+    pub socket: String,
+    /// How long it waits for a sign of life; `None` where it does not wait for one.
+    pub watchdog: Option<Duration>,
+}
+
+/// The service manager that this process is the service of.
+pub(super) fn service() -> Option<Service> {
+    let socket = std::env::var(NOTIFY_SOCKET).ok()?;
+    Some(Service { socket, watchdog: sd_notify::watchdog_enabled() })
+}
+
+/// Makes this process the service of the manager that the process before had, unless it has one of its own.
+#[expect(unsafe_code, reason = "a service manager is named by the environment, which threads share")]
+pub(super) fn adopt(service: &Service) {
+    if exists() {
+        return;
+    }
+    // SAFETY: called before there is a runtime. The only other thread writes the log, and reads no environment.
+    unsafe {
+        std::env::set_var(NOTIFY_SOCKET, &service.socket);
+        if let Some(watchdog) = service.watchdog {
+            std::env::set_var("WATCHDOG_USEC", watchdog.as_micros().to_string());
+        }
+    }
+}
+
+/// Has the service manager follow another process. It does so only for one in the service's control group.
+///
+/// # Errors
+/// The service manager is not reached, or does not read.
+pub(super) fn follow(pid: i32) -> io::Result<()> {
+    if !exists() {
+        return Ok(());
+    }
+    sd_notify::notify(&[NotifyState::MainPid(u32::try_from(pid).unwrap_or_default())])?;
+    barrier()
+}
+
+/// Whether a process is in this one's control group, as far as can be seen.
+pub(super) fn is_beside(pid: i32) -> bool {
+    let group = |of: &str| std::fs::read_to_string(format!("/proc/{of}/cgroup")).ok();
+    group("self").is_some_and(|ours| group(&pid.to_string()) == Some(ours))
+}
+
 /// Whether a service manager listens. Whether it keeps descriptors, it does not say (before systemd 254).
 pub(super) fn exists() -> bool {
-    std::env::var_os("NOTIFY_SOCKET").is_some()
+    std::env::var_os(NOTIFY_SOCKET).is_some()
 }
 
 /// Gives everything to the store and waits until it is there.

@@ -121,8 +121,13 @@ pub enum Order {
     },
     /// Another process goes on: everything that peers have sent is taken in, and nothing is done any more after the reply.
     Freeze(oneshot::Sender<Frozen>),
-    /// The daemon ends: the kernel is left as configured, then the reply comes.
-    Stop(oneshot::Sender<()>),
+    /// The daemon ends: the kernel is left, with our routes or without, then the reply comes.
+    Stop {
+        /// Whether our routes stay.
+        keep: bool,
+        /// Told when it is done.
+        reply: oneshot::Sender<()>,
+    },
 }
 
 /// A configuration that is thought about, as far as routes depend on it.

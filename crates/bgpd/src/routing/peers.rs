@@ -106,9 +106,9 @@ impl Routing {
             Order::Drains(drains) => self.restore_drains(drains),
             Order::TakeOver { sessions, complete, knows } => self.begin_take_over(sessions, complete, knows),
             Order::Freeze(reply) => self.freezing = Some(reply),
-            Order::Stop(reply) => {
-                info!(keep = self.fib.config().keep_on_exit, "leaving the kernel's table");
-                self.fib.remove_all(Instant::now());
+            Order::Stop { keep, reply } => {
+                info!(keep, "leaving the kernel's table");
+                self.fib.leave(keep, Instant::now());
                 self.stopping = Some(reply);
             }
         }

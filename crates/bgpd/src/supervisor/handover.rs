@@ -22,7 +22,7 @@ use tracing::{error, info, warn};
 use super::Supervisor;
 use super::peers::Entry;
 use crate::config::Settings;
-use crate::handover::{Handed, Inherited, PeerState, State};
+use crate::handover::{self, Handed, Inherited, PeerState, State};
 use crate::peer::ToPeer;
 use crate::peer::handover::{AtRest, FIRST, Rest, Resumed, Routes, part};
 use crate::tasks::answer;
@@ -74,6 +74,7 @@ impl Supervisor {
                 drains: frozen.drains,
                 peers: Vec::new(),
                 bfd: Vec::new(),
+                service: handover::service(),
             },
             listeners,
             sessions: Vec::new(),

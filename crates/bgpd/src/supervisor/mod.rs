@@ -81,8 +81,14 @@ pub enum Request {
     Confirm(oneshot::Sender<Result<ConfirmReply, ErrorReply>>),
     /// Another process goes on: everything comes to rest, and this ends. Without a reply nothing has happened.
     Rest(oneshot::Sender<Handed>),
-    /// The daemon ends: every session is closed, the reply comes when all NOTIFICATIONs are on their way.
-    Stop(oneshot::Sender<()>),
+    /// The daemon ends: every session is closed, the reply comes when all NOTIFICATIONs are on their way. With `keep` the
+    /// kernel's routes stay, and who was asked to keep ours is told nothing.
+    Stop {
+        /// Whether the kernel's routes stay.
+        keep: bool,
+        /// Told when it is done.
+        reply: oneshot::Sender<()>,
+    },
     /// Is somebody there?
     Ping(oneshot::Sender<()>),
 }
@@ -201,8 +207,8 @@ impl Supervisor {
             tokio::select! {
                 request = requests.recv() => match request {
                     None => return,
-                    Some(Request::Stop(reply)) => {
-                        self.stop().await;
+                    Some(Request::Stop { keep, reply }) => {
+                        self.stop(keep).await;
                         answer(reply, ());
                         return;
                     }
@@ -254,7 +260,7 @@ impl Supervisor {
                 }
             }
             Request::Ping(reply) => answer(reply, ()),
-            Request::Stop(reply) => answer(reply, ()),
+            Request::Stop { reply, .. } => answer(reply, ()),
             // Both are handled before.
             Request::Rest(reply) => drop(reply),
         }

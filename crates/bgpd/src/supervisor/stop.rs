@@ -29,8 +29,9 @@ impl Supervisor {
         }
     }
 
-    /// Ends all sessions; peers are told so before their connections close.
-    pub(super) async fn stop(&mut self) {
+    /// Ends all sessions; peers are told so before their connections close. Where the kernel's routes are to stay, those
+    /// peers that were asked to keep ours are told nothing.
+    pub(super) async fn stop(&mut self, keep: bool) {
         let addresses: Vec<_> = self.peers.iter().map(|(address, _)| address).collect();
         info!(peers = addresses.len(), "closing all sessions");
         // Before the sessions: what ends in silence would look like a failure.
@@ -39,7 +40,7 @@ impl Supervisor {
         for address in addresses {
             let Some(entry) = self.peers.remove(address) else { continue };
             let (done, ended) = oneshot::channel();
-            let command = if self.config.kernel.keep_routes_on_stop && entry.keeps_routes() {
+            let command = if keep && entry.keeps_routes() {
                 Command::Leave
             } else {
                 Command::Shutdown(STOPPING.to_owned())

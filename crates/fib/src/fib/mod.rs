@@ -100,6 +100,8 @@ pub struct Fib {
     startup: bool,
     startup_until: Option<Instant>,
     stopping: bool,
+    /// What is ours stays when it stops.
+    keeps: bool,
     /// Whether the kernel has next-hop objects; unknown until the first is accepted or refused.
     objects_work: Option<bool>,
     meddlers: Meddlers,
@@ -141,6 +143,7 @@ impl Fib {
             startup: true,
             startup_until: config.startup_grace.map(|grace| now + grace),
             stopping: false,
+            keeps: false,
             objects_work: None,
             meddlers: Meddlers::default(),
             retries: Retries::default(),
@@ -300,12 +303,12 @@ impl Fib {
         }
     }
 
-    /// Removes everything that is ours, for a clean stop; removes nothing where the routes are to be kept. Afterwards
+    /// For a clean stop: removes everything that is ours, or leaves everything as it is where it is to be kept. Afterwards
     /// [`Fib::want`] is ignored. Done when [`Fib::is_settled`].
-    pub fn remove_all(&mut self, now: Instant) {
+    pub fn leave(&mut self, keep: bool, now: Instant) {
         self.now = self.now.max(now);
-        self.stopping = true;
-        if self.config.keep_on_exit {
+        (self.stopping, self.keeps) = (true, keep);
+        if keep {
             return;
         }
         self.end_of_startup(now);
@@ -314,7 +317,7 @@ impl Fib {
 
     /// Nothing is queued and nothing is in flight (dumps and questions to neighbours apart).
     pub fn is_settled(&self) -> bool {
-        let kept = self.stopping && self.config.keep_on_exit;
+        let kept = self.stopping && self.keeps;
         let is_quiet = self.flights.writes() == 0;
         is_quiet
             && (kept
@@ -348,6 +351,9 @@ impl Fib {
 
     /// Resolves next hops whose facts have changed, then the sets with them.
     fn settle(&mut self) {
+        if self.is_ready() {
+            self.tracker.has_read();
+        }
         for Change { next_hop, news } in self.tracker.settle(self.now) {
             self.sets.mark(&next_hop);
             let watchers = self.watched.keys().filter(|watched| canonical(**watched) == next_hop);

@@ -63,7 +63,7 @@ impl Fib {
 
     fn may_write(&self) -> bool {
         let congested = self.congested.as_ref().is_some_and(|trouble| trouble.holds(self.now));
-        let keep = self.stopping && self.config.keep_on_exit;
+        let keep = self.stopping && self.keeps;
         (self.is_ready() || self.stopping) && !congested && !keep
     }
 

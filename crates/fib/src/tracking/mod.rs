@@ -81,6 +81,8 @@ pub(crate) struct Tracker {
     verify: VecDeque<(NeighborKey, Mac)>,
     refused: BTreeMap<Via, Arc<str>>,
     resolve_mapped: bool,
+    /// All that the kernel has was read once: what is found out is no guess any more.
+    has_read: bool,
 }
 
 /// The next hop as it is tracked: the link matters only to link-local addresses. For another address the kernel's choice
@@ -115,6 +117,15 @@ impl Tracker {
             verify: VecDeque::new(),
             refused: BTreeMap::new(),
             resolve_mapped,
+            has_read: false,
+        }
+    }
+
+    /// All that the kernel has was read once: from now on what is found out is worth saying, and so is what was found out
+    /// until now.
+    pub(crate) fn has_read(&mut self) {
+        if !std::mem::replace(&mut self.has_read, true) {
+            self.dirty.extend(self.hops.keys());
         }
     }
 
@@ -404,8 +415,9 @@ impl Tracker {
                     hop.needs.push((key, Pace::Seek));
                 }
             }
-            if hop.state != state {
-                let news = !look.searching && (state.is_ok() || hop.said != Some(false));
+            let may_say = self.has_read && !look.searching;
+            if hop.state != state || (may_say && hop.said.is_none()) {
+                let news = may_say && (state.is_ok() || hop.said != Some(false));
                 if news {
                     hop.said = Some(state.is_ok());
                 }

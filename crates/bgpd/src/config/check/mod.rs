@@ -23,7 +23,8 @@ pub(super) use password::READABLE_BY_OTHERS;
 use super::fault::{Fault, Sink};
 use super::file::{self, File, place};
 use super::model::{
-    Bgp, Config, Control, Kernel, Log, LogLevel, Metrics, NexthopGroups, Process, Readers, Restart,
+    Bgp, Config, Control, GracefulRestartMode, Kernel, Log, LogLevel, Metrics, NexthopGroups, Process,
+    Readers, Restart,
 };
 
 /// Makes the configuration; `None` where a part without a default is missing or wrong. With errors in `sink` the result
@@ -57,6 +58,7 @@ pub(super) fn check(file: &File, directory: &Path, sink: &mut Sink) -> Option<Co
         process: process(file.process.as_ref().map(Spanned::get_ref)),
     };
     unannounced(&config, file, sink);
+    unkept(&config, file, sink);
     Some(config)
 }
 
@@ -167,6 +169,26 @@ fn unannounced(config: &Config, file: &File, sink: &mut Sink) {
         sink.push(
             fault
                 .help("give a neighbor or peer-group export = \"all\" or export = \"NAME-OF-A-PREFIX-LIST\""),
+        );
+    }
+}
+
+/// A graceful restart needs peers that keep our routes meanwhile; only those in full mode are asked to.
+fn unkept(config: &Config, file: &File, sink: &mut Sink) {
+    let mut settings =
+        config.neighbors.values().map(|n| &n.settings).chain(config.groups.values().map(|g| &g.settings));
+    let is_asked = |settings: &super::model::Settings| {
+        settings.session.graceful_restart.mode == GracefulRestartMode::Full
+    };
+    if let Some(typed) = file.process.as_ref().and_then(|process| process.get_ref().restart.as_ref())
+        && *typed.get_ref() == Restart::Graceful
+        && !settings.any(is_asked)
+    {
+        let title =
+            "no peer is asked to keep our routes over a restart: none has `graceful-restart.mode` \"full\"";
+        let fault = Fault::warning(typed.span(), title).label("every peer is told that we stop");
+        sink.push(
+            fault.help("give graceful-restart = { mode = \"full\" } to [bgp], a peer-group or a neighbor"),
         );
     }
 }

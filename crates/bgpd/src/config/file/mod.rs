@@ -212,7 +212,7 @@ words! {
     GracefulRestartMode { "off" Off, "helper" Helper, "full" Full }
     Sandbox { "on" On, "log" Log, "off" Off }
     NexthopGroups { "resilient" Resilient, "plain" Plain }
-    Restart { "hitless" Hitless, "cold" Cold }
+    Restart { "hitless" Hitless, "graceful" Graceful, "cold" Cold }
     LogLevel { "error" Error, "warn" Warn, "info" Info, "debug" Debug, "trace" Trace }
 }
 

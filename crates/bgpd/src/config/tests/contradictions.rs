@@ -150,6 +150,11 @@ fn global_sections() {
     says(&format!("[control]\nsocket = \"/{}\"", "x".repeat(107)), &["control.socket"]);
     says("[metrics]\nlisten = \"9273\"", &["an address with a port"]);
     says("[log]\nlevel = \"warning\"", &["write \"warn\""]);
+    says("[process]\nrestart = \"gracefull\"", &["write \"graceful\""]);
+    says("[process]\nrestart = \"graceful\"", &["warning", "no peer is asked to keep our routes"]);
+    let full = "graceful-restart = { mode = \"full\" }\n[neighbor.\"192.0.2.1\"]\nremote-asn = 64513\n[process]\n\
+                restart = \"graceful\"";
+    assert!(faults(&with_bgp(full)).is_empty());
     says("[prefix-list.all]\nrules = \"deny ::/0\"", &["cannot be named \"all\""]);
     says("[prefix-list.a]", &["has no `rules`"]);
     says("[prefix-list.a]\nrules = []", &["warning", "refuses every route"]);
