@@ -4,7 +4,6 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::Instant;
 
 use benches::host;
-use bgp_fib::Op;
 use bgp_wire::ScopedNextHop;
 use divan::{Bencher, black_box, counter::ItemsCount};
 
@@ -19,13 +18,12 @@ fn plan(bencher: Bencher<'_, '_>, installed: bool, next_hops: Option<&[ScopedNex
     let now = Instant::now();
     let prefixes = host::prefixes(ROUTES);
     let before = if installed { prefixes.as_slice() } else { &[] };
-    let mut ops = Vec::with_capacity(2 * host::BATCH);
     bencher.counter(ItemsCount::new(ROUTES)).with_inputs(|| host::fib(before, now)).bench_local_values(
         |mut fib| {
             let mut routes = 0;
             for some in prefixes.chunks(host::BATCH) {
                 host::want(&mut fib, some, next_hops, now);
-                routes += host::drive(&mut fib, now, &mut ops);
+                routes += host::drive(&mut fib, now);
             }
             black_box((routes, fib))
         },
@@ -51,13 +49,11 @@ fn remove(bencher: Bencher<'_, '_>) {
 }
 
 fn encode(bencher: Bencher<'_, '_>, host: impl Fn(Ipv4Addr) -> IpAddr) {
-    let ops: Vec<Op> = host::additions(host);
+    let ops = host::packed(host);
     let mut out = Vec::with_capacity(65_536);
     bencher.counter(ItemsCount::new(ops.len())).bench_local(|| {
         out.clear();
-        for (sequence, op) in (0..).zip(&ops) {
-            bgp_netlink::encode_request(black_box(op), sequence, &mut out);
-        }
+        bgp_netlink::encode_requests(black_box(&ops), 0, &mut out);
         black_box(out.len())
     });
 }

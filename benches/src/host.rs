@@ -5,8 +5,8 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::Instant;
 
 use bgp_fib::{
-    Address, Event, Fib, FibConfig, Kind, Link, MAIN_TABLE, Mac, Neighbor, NeighborState, Op, OpId,
-    PROTOCOL_BGP, RouteSpec, RouteTarget,
+    Address, Arrivals, Event, Fib, FibConfig, Kind, Link, MAIN_TABLE, Mac, Neighbor, NeighborState, Op, OpId,
+    PROTOCOL_BGP, Part, Plan, RouteOps, RouteSpec, RouteTarget,
 };
 use bgp_wire::{Prefix, ScopedNextHop};
 
@@ -54,38 +54,51 @@ fn facts(kind: Kind) -> Vec<Event> {
 }
 
 /// What the daemon does until there is nothing to do, with a kernel that does everything; how many routes it was told of.
-pub fn drive(fib: &mut Fib, now: Instant, ops: &mut Vec<(OpId, Op)>) -> u32 {
+pub fn drive(fib: &mut Fib, now: Instant) -> u32 {
     let mut routes = 0;
     loop {
-        fib.next_ops(BATCH, ops);
-        if ops.is_empty() {
+        let mut plan = Plan::default();
+        fib.plan(BATCH, &mut plan);
+        if plan.is_empty() {
             return routes;
         }
-        for (id, op) in ops.drain(..) {
-            if let Op::Dump(kind) = op {
-                fib.observe(Event::DumpStart(kind), now);
-                facts(kind).into_iter().for_each(|event| fib.observe(event, now));
-                fib.observe(Event::DumpEnd(kind), now);
+        for part in plan.into_parts() {
+            let mut arrivals = Arrivals::default();
+            match black_box(part) {
+                Part::One(id, op) => {
+                    if let Op::Dump(kind) = op {
+                        fib.observe(Event::DumpStart(kind), now);
+                        facts(kind).into_iter().for_each(|event| fib.observe(event, now));
+                        fib.observe(Event::DumpEnd(kind), now);
+                    }
+                    fib.confirm_run(id, 1, now, &mut arrivals);
+                }
+                Part::Routes(ops) => {
+                    routes += ops.len() as u32;
+                    fib.confirm_run(ops.id(0), ops.len() as u32, now, &mut arrivals);
+                }
             }
-            routes += u32::from(matches!(op, Op::RouteAdd(_) | Op::RouteReplace(_) | Op::RouteDel { .. }));
-            black_box(fib.confirm(id, Ok(()), now));
+            black_box(arrivals);
         }
     }
 }
 
 /// Says of each prefix where it shall lead, or that it shall be gone.
 pub fn want(fib: &mut Fib, prefixes: &[Prefix], next_hops: Option<&[ScopedNextHop]>, now: Instant) {
-    for prefix in prefixes {
-        fib.want(*prefix, next_hops, now);
+    for (at, prefix) in prefixes.iter().enumerate() {
+        // As the daemon does it: the rest of the prefixes have the same as the first.
+        if at == 0 || next_hops.is_none() || !fib.want_as_before(*prefix, now) {
+            fib.want(*prefix, next_hops, now);
+        }
     }
 }
 
 /// A FIB whose kernel has been read, with routes over one next hop.
 pub fn fib(prefixes: &[Prefix], now: Instant) -> Fib {
     let mut fib = Fib::new(FibConfig::default(), now);
-    drive(&mut fib, now, &mut Vec::new());
+    drive(&mut fib, now);
     want(&mut fib, prefixes, Some(&[hop(0)]), now);
-    drive(&mut fib, now, &mut Vec::new());
+    drive(&mut fib, now);
     fib
 }
 
@@ -97,7 +110,17 @@ pub fn prefixes(count: u32) -> Vec<Prefix> {
 }
 
 /// Requests to add a batch of routes over one next-hop object.
-pub fn additions(host: impl Fn(Ipv4Addr) -> IpAddr) -> Vec<Op> {
+pub fn packed(host: impl Fn(Ipv4Addr) -> IpAddr) -> RouteOps {
+    let ops: Vec<(OpId, Op)> = (1..).map(OpId).zip(additions(host)).collect();
+    let parts = Plan::from(ops).into_parts().into_iter();
+    let mut routes = parts.filter_map(|part| match part {
+        Part::Routes(routes) => Some(routes),
+        Part::One(..) => None,
+    });
+    routes.next().expect("they are routes of one family")
+}
+
+fn additions(host: impl Fn(Ipv4Addr) -> IpAddr) -> Vec<Op> {
     let add = |at: u32| {
         Op::RouteAdd(RouteSpec {
             prefix: Prefix::host(host(Ipv4Addr::from(0x0a00_0000 + at))),

@@ -1,9 +1,9 @@
 //! What the kernel should hold, and the operations that get it there.
 //!
 //! Road in: [`Fib::want`] says which next hops a prefix should have, [`Fib::observe`] what the kernel reported, and
-//! [`Fib::confirm`] what it said to an operation. Road out: [`Fib::next_ops`] gives the next operations, in the order in
-//! which they must reach the kernel (next hop, group, route), and [`Fib::take_reachability_changes`] says which next hops
-//! can be used.
+//! [`Fib::confirm_run`] and [`Fib::refused`] what it said to operations. Road out: [`Fib::plan`] gives the next
+//! operations, in the order in which they must reach the kernel (next hop, group, route), and
+//! [`Fib::take_reachability_changes`] says which next hops can be used.
 //!
 //! Three parts. `tracking` keeps the kernel's facts (links, addresses, neighbours, other people's routes) and turns a
 //! next hop into a gateway on a link. The next-hop objects and groups are shared by all prefixes that use them. The route
@@ -33,6 +33,7 @@ mod kernel;
 mod numbered;
 mod objects;
 mod op;
+mod packed;
 mod routes;
 mod sets;
 mod tracking;
@@ -46,7 +47,8 @@ pub use kernel::{
     NeighborState, Requester, RouteKind,
 };
 pub use op::{GroupSpec, NexthopSpec, Op, OpId, RouteSpec, RouteTarget};
+pub use packed::{Lead, Part, Place, Plan, Prefixes, RouteOps, Step, Verb};
 pub use view::{
-    DrainView, GroupView, HopView, Installed, Joining, Notice, Presence, Reachability, RouteCounts,
+    Arrivals, DrainView, GroupView, HopView, Installed, Joining, Notice, Presence, Reachability, RouteCounts,
     RouteState, RouteView, Stats, Via,
 };

@@ -125,6 +125,8 @@ pub(crate) struct Objects {
     pub(crate) by_members: BTreeMap<(Option<u16>, Members), u32>,
     /// Routes that point to an object, in the kernel or on their way.
     users: HashMap<u32, u32, FixedState>,
+    /// The object whose users were counted last, with their number: it is not in `users` meanwhile.
+    counted: (u32, u32),
     /// Objects that a plan has to look at.
     pub(crate) work: BTreeSet<u32>,
     /// Hops of peers that are lost: whoever points there is about to point elsewhere.
@@ -146,6 +148,7 @@ impl Objects {
             by_via: BTreeMap::new(),
             by_members: BTreeMap::new(),
             users: HashMap::default(),
+            counted: (0, 0),
             work: BTreeSet::new(),
             leaving: BTreeSet::new(),
             taken: BTreeSet::new(),
@@ -211,18 +214,33 @@ impl Objects {
     }
 
     /// A route points to `id` (or no longer does).
+    #[inline]
     pub(crate) fn use_by_route(&mut self, id: u32, used: bool) {
-        let users = self.users.entry(id).or_default();
+        if self.counted.0 != id {
+            self.count_another(id);
+        }
+        let users = &mut self.counted.1;
         *users = if used { *users + 1 } else { users.saturating_sub(1) };
         if *users == 0 {
-            self.users.remove(&id);
             self.work.insert(id);
+        }
+    }
+
+    /// Routes of one object come one behind the other.
+    fn count_another(&mut self, id: u32) {
+        let users = self.users.remove(&id).unwrap_or(0);
+        let (before, count) = std::mem::replace(&mut self.counted, (id, users));
+        if count > 0 {
+            self.users.insert(before, count);
         }
     }
 
     /// How many routes point to it.
     pub(crate) fn users(&self, id: u32) -> u32 {
-        self.users.get(&id).copied().unwrap_or(0)
+        match self.counted {
+            (counted, users) if counted == id => users,
+            _ => self.users.get(&id).copied().unwrap_or(0),
+        }
     }
 
     /// Whether a route may point to it.

@@ -175,6 +175,11 @@ impl Sets {
         self.last[family].as_ref().filter(|(last, _)| last == wanted).map(|(_, id)| *id)
     }
 
+    /// The set that the last prefix of this family went to.
+    pub(crate) fn last(&self, family: Family) -> Option<u32> {
+        self.last[family].as_ref().map(|(_, id)| *id)
+    }
+
     pub(crate) fn remember(&mut self, family: Family, wanted: &Wanted, id: u32) {
         self.last[family] = Some((wanted.clone(), id));
     }

@@ -223,6 +223,30 @@ pub struct Installed {
     pub wanted_at: Instant,
 }
 
+/// The prefixes that have reached what was wanted of them, of many operations at a time.
+#[derive(Clone, Debug, Default)]
+pub struct Arrivals {
+    /// Which ones; empty where nobody asks for them.
+    pub prefixes: Vec<Prefix>,
+    /// When they were wanted. Those that follow each other and were wanted at the same time count once.
+    pub wanted_at: Vec<Instant>,
+    pub(crate) named: bool,
+    last: Option<u32>,
+}
+
+impl Arrivals {
+    /// With the prefixes.
+    pub fn with_names() -> Self {
+        Self { named: true, ..Self::default() }
+    }
+
+    /// Whether the one before was wanted at another time.
+    #[inline]
+    pub(crate) fn is_new(&mut self, stamp: u32) -> bool {
+        self.last.replace(stamp) != Some(stamp)
+    }
+}
+
 /// Something that belongs into the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Notice {

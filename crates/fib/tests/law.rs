@@ -9,7 +9,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::Duration;
 
-use bgp_fib::{Event, FibConfig, KernelError, NeighborState, Op, RouteCounts, RouteState, Seen, Via};
+use bgp_fib::{
+    Arrivals, Event, FibConfig, KernelError, NeighborState, Op, RouteCounts, RouteState, Seen, Via,
+};
 use bgp_wire::{NextHop, PerFamily, Prefix, ScopedNextHop};
 
 use support::{BRIDGE, Host, Kernel, STATIC, address, hop, mac, prefix, route};
@@ -37,6 +39,8 @@ struct World {
     host: Host,
     random: Random,
     wanted: BTreeMap<Prefix, Wanted>,
+    /// What was wanted last, for each family; no next hop at first.
+    last: PerFamily<Wanted>,
     bridge: u32,
 }
 
@@ -59,6 +63,7 @@ impl World {
             host: Host::new(config(seed), Kernel::lab()),
             random: Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1),
             wanted: BTreeMap::new(),
+            last: PerFamily::default(),
             bridge: BRIDGE,
         };
         if world.random.below(3) == 0 {
@@ -140,12 +145,17 @@ impl World {
 
     fn change_want(&mut self) {
         let prefix = self.random.pick(&prefixes()).unwrap();
-        let (next_hops, backup) = self.next_hops(prefix);
-        let shares = next_hops.iter().map(|next_hop| (*next_hop, 1));
-        self.host.fib.want_shares(prefix, shares, backup, self.host.now);
+        let last = self.last[prefix.family()].clone();
+        let again = !last.0.is_empty() && self.random.below(3) == 0;
+        let (next_hops, backup) = if again { last } else { self.next_hops(prefix) };
+        if !again || !self.host.fib.want_as_before(prefix, self.host.now) {
+            let shares = next_hops.iter().map(|next_hop| (*next_hop, 1));
+            self.host.fib.want_shares(prefix, shares, backup, self.host.now);
+        }
         if next_hops.is_empty() {
             self.wanted.remove(&prefix);
         } else {
+            self.last[prefix.family()] = (next_hops.clone(), backup);
             self.wanted.insert(prefix, (next_hops, backup));
         }
     }
@@ -158,8 +168,20 @@ impl World {
                 let Some(event) = self.host.kernel.events.pop_front() else { break };
                 self.host.fib.observe(event, self.host.now);
             }
-        } else {
-            for _ in 0..count {
+        } else if let Some((first, _)) = self.host.answers.front().filter(|_| count > 0).cloned() {
+            let some = self.host.answers.iter().take(usize::try_from(count).unwrap());
+            let done = some
+                .zip(first.0..)
+                .take_while(|((id, answer), next)| id.0 == *next && answer.is_ok())
+                .count();
+            self.host.fib.confirm_run(
+                first,
+                u32::try_from(done).unwrap(),
+                self.host.now,
+                &mut Arrivals::default(),
+            );
+            self.host.answers.drain(..done);
+            for _ in done..usize::try_from(count).unwrap() {
                 let Some((id, answer)) = self.host.answers.pop_front() else { break };
                 self.host.fib.confirm(id, answer, self.host.now);
             }

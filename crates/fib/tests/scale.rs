@@ -4,7 +4,7 @@ mod support;
 
 use std::time::Duration;
 
-use bgp_fib::{Fib, NeighborState, Op, RouteCounts};
+use bgp_fib::{Arrivals, Fib, NeighborState, Op, Part, Plan, RouteCounts};
 use bgp_wire::{Prefix, ScopedNextHop};
 
 use support::{BRIDGE, Host, address, hop};
@@ -162,4 +162,45 @@ fn withdrawn_prefixes_leave_nothing_behind() {
     host.pass(Duration::from_millis(1));
     assert_eq!(host.fib.routes().len(), 1000);
     assert_eq!(host.gateways(&prefix(1500).to_string()), &NODES[..1]);
+}
+
+#[test]
+fn routes_with_one_target_are_handed_over_and_answered_as_one() {
+    let mut host = loaded(1, &NODES[..1]);
+    for number in 1..=100 {
+        assert!(host.fib.want_as_before(prefix(number), host.now));
+    }
+    let mut plan = Plan::default();
+    host.fib.plan(64, &mut plan);
+    assert_eq!(plan.len(), 64);
+    let [Part::Routes(ops)] = &plan.into_parts()[..] else { panic!("one part") };
+    assert_eq!((ops.len(), ops.leads().len()), (64, 1));
+    for at in 0..ops.len() {
+        host.kernel.apply(&ops.get(at).unwrap()).unwrap();
+    }
+    let mut arrivals = Arrivals::with_names();
+    host.fib.confirm_run(ops.id(0), 64, host.now, &mut arrivals);
+    assert_eq!(arrivals.prefixes, (1..=64).map(prefix).collect::<Vec<_>>());
+    assert_eq!(arrivals.wanted_at.len(), 1, "they came together");
+    // An answer that has been taken in means nothing more.
+    host.fib.confirm_run(ops.id(0), 64, host.now, &mut Arrivals::default());
+    host.pass(Duration::from_millis(1));
+    assert_eq!(counts(&host.fib).installed, 101);
+    assert_eq!(host.gateways(&prefix(100).to_string()), &NODES[..1]);
+}
+
+#[test]
+fn what_was_wanted_before_is_known_for_as_long_as_some_prefix_wants_it() {
+    let mut host = loaded(1, &NODES[..1]);
+    assert!(host.fib.want_as_before(prefix(1), host.now));
+    assert!(
+        !host.fib.want_as_before("2004::1/128".parse().unwrap(), host.now),
+        "of this family there is none"
+    );
+    for number in 0..=1 {
+        host.fib.want(prefix(number), None, host.now);
+    }
+    assert!(!host.fib.want_as_before(prefix(2), host.now));
+    host.pass(Duration::from_millis(1));
+    assert!(host.fib.routes().is_empty());
 }

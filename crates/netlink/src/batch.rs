@@ -3,16 +3,15 @@
 //! Only the last request asks for an acknowledgement; an error comes unasked, with the sequence number of its request,
 //! and does not keep the kernel from working through the rest. So "last one answered, no error for this one" is success.
 
-use bgp_fib::{KernelError, Op, OpId};
+use bgp_fib::{KernelError, Op, OpId, RouteOps};
 
 use crate::encode::encode;
 use crate::report::Answers;
+use crate::routes::encode_routes;
 use crate::uapi::flag;
 
 /// More than this does not fit the default send buffer (about 210,000 octets); the widest groups come near.
 const MAX_LEN: usize = 96 * 1024;
-/// Requests for which there is room from the start.
-const USUAL_LEN: usize = 256;
 /// Offset of the flags in a message header.
 const FLAGS_OFFSET: usize = 6;
 
@@ -29,7 +28,7 @@ impl Batch {
     /// Empties the batch; its first request gets the sequence number `first`.
     pub(crate) fn restart(&mut self, first: u32) {
         self.octets.clear();
-        self.answers = Answers { ids: Vec::with_capacity(USUAL_LEN), ..Answers::default() };
+        self.answers = Answers::default();
         self.first = first;
         self.last_start = 0;
     }
@@ -41,8 +40,19 @@ impl Batch {
             return false;
         }
         self.last_start = start;
-        self.answers.ids.push(id);
+        self.answers.expect(id, 1);
         true
+    }
+
+    /// Takes in operations of `ops`, from the place `from` on and up to `most`, as far as there is room; says how many.
+    pub(crate) fn push_routes(&mut self, ops: &RouteOps, from: usize, most: usize) -> usize {
+        let places = from..ops.len().min(from.saturating_add(most));
+        let (count, last) = encode_routes(ops, places, self.next_sequence(), MAX_LEN, &mut self.octets);
+        if count > 0 {
+            self.last_start = last;
+            self.answers.expect(ops.id(from), count);
+        }
+        count
     }
 
     /// Requests in the batch.

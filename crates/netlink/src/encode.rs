@@ -5,15 +5,15 @@
 
 use std::net::IpAddr;
 
-use bgp_fib::{GroupKind, GroupSpec, KernelHop, Mac, NexthopSpec, Op, Resilient, RouteSpec, RouteTarget};
-use bgp_wire::Prefix;
+use bgp_fib::{GroupKind, GroupSpec, Lead, Mac, NexthopSpec, Op, Place, Resilient, RouteSpec, Verb};
 
 use crate::message::{Header, Writer};
-use crate::uapi::{NESTED, family, flag, message, neighbor, nexthop, route};
+use crate::routes::route;
+use crate::uapi::{self, NESTED, family, flag, message, neighbor, nexthop};
 
 /// What a request does with what is already there.
-const EXCLUSIVE: u16 = flag::CREATE | flag::EXCL;
-const IN_PLACE: u16 = flag::CREATE | flag::REPLACE;
+pub(crate) const EXCLUSIVE: u16 = flag::CREATE | flag::EXCL;
+pub(crate) const IN_PLACE: u16 = flag::CREATE | flag::REPLACE;
 
 /// Appends `op` to `out` as one message; `false` for an operation that is no single message.
 pub(crate) fn encode(op: &Op, sequence: u32, out: &mut Vec<u8>) -> bool {
@@ -29,11 +29,12 @@ pub(crate) fn encode(op: &Op, sequence: u32, out: &mut Vec<u8>) -> bool {
             request.put_u32(nexthop::ID, *id);
             request.finish();
         }
-        Op::RouteAdd(spec) => add_route(out, header(message::NEWROUTE, EXCLUSIVE), spec),
-        Op::RouteReplace(spec) => add_route(out, header(message::NEWROUTE, IN_PLACE), spec),
+        Op::RouteAdd(spec) => one_route(out, sequence, Verb::Add, spec),
+        Op::RouteReplace(spec) => one_route(out, sequence, Verb::Replace, spec),
         Op::RouteDel { prefix, table, protocol, metric, target } => {
-            let key = RouteKey { prefix: *prefix, table: *table, protocol: *protocol, metric: *metric };
-            delete_route(out, header(message::DELROUTE, 0), key, target.as_ref());
+            let place = Place { table: *table, protocol: *protocol, metric: *metric };
+            let lead = Lead { target: target.clone(), preferred_source: None };
+            route(out, sequence, place, (Verb::Del, &lead), *prefix);
         }
         Op::Probe { ifindex, address } => {
             // Starts the resolution of an entry that is missing or has failed; one that is stale gets five seconds to
@@ -52,7 +53,7 @@ pub(crate) fn encode(op: &Op, sequence: u32, out: &mut Vec<u8>) -> bool {
 }
 
 fn hop(out: &mut Vec<u8>, header: Header, spec: &NexthopSpec) {
-    let onlink = if spec.onlink { route::NH_F_ONLINK } else { 0 };
+    let onlink = if spec.onlink { uapi::route::NH_F_ONLINK } else { 0 };
     let mut request =
         Writer::new(out, header, &nexthop_header(family_of(spec.gateway), spec.protocol, onlink));
     request.put_u32(nexthop::ID, spec.id);
@@ -85,90 +86,7 @@ fn group(out: &mut Vec<u8>, header: Header, spec: &GroupSpec) {
 
 fn nexthop_header(family: u8, protocol: u8, flags: u32) -> [u8; 8] {
     let [a, b, c, d] = flags.to_ne_bytes();
-    [family, route::SCOPE_UNIVERSE, protocol, 0, a, b, c, d]
-}
-
-/// What names a route of ours.
-struct RouteKey {
-    prefix: Prefix,
-    table: u32,
-    protocol: u8,
-    metric: u32,
-}
-
-fn add_route(out: &mut Vec<u8>, header: Header, spec: &RouteSpec) {
-    let RouteSpec { prefix, table, protocol, metric, .. } = *spec;
-    let key = RouteKey { prefix, table, protocol, metric };
-    let mut request = start_route(out, header, &key, route::SCOPE_UNIVERSE);
-    if let Some(source) = spec.preferred_source {
-        put_address(&mut request, route::PREFSRC, source);
-    }
-    put_target(&mut request, prefix, &spec.target);
-    request.finish();
-}
-
-fn delete_route(out: &mut Vec<u8>, header: Header, key: RouteKey, target: Option<&RouteTarget>) {
-    // Scope "nowhere" stands for any scope in a deletion.
-    let mut request = start_route(out, header, &key, route::SCOPE_NOWHERE);
-    if let Some(target) = target {
-        put_target(&mut request, key.prefix, target);
-    }
-    request.finish();
-}
-
-#[inline]
-fn start_route<'a>(out: &'a mut Vec<u8>, header: Header, key: &RouteKey, scope: u8) -> Writer<'a> {
-    let family = family_of(key.prefix.address());
-    // A number over 255 has no room in the header and stands in the attribute alone.
-    let table = u8::try_from(key.table).ok();
-    let short = table.unwrap_or(0);
-    let fixed = [family, key.prefix.len(), 0, 0, short, key.protocol, scope, route::UNICAST, 0, 0, 0, 0];
-    let mut request = Writer::new(out, header, &fixed);
-    put_address(&mut request, route::DST, key.prefix.address());
-    request.put_u32(route::PRIORITY, key.metric);
-    if table.is_none() {
-        request.put_u32(route::TABLE, key.table);
-    }
-    request
-}
-
-#[inline]
-fn put_target(request: &mut Writer<'_>, prefix: Prefix, target: &RouteTarget) {
-    match target {
-        RouteTarget::Nexthop(id) => request.put_u32(route::NH_ID, *id),
-        RouteTarget::Hops(hops) => match hops.as_slice() {
-            [] => {}
-            [hop] => {
-                put_gateway(request, prefix, hop);
-                request.put_u32(route::OIF, hop.ifindex);
-            }
-            hops => request.put_with(route::MULTIPATH, |request| {
-                for hop in hops {
-                    put_multipath_hop(request, prefix, hop);
-                }
-            }),
-        },
-    }
-}
-
-fn put_multipath_hop(request: &mut Writer<'_>, prefix: Prefix, hop: &KernelHop) {
-    let weight = u8::try_from(hop.weight.saturating_sub(1)).unwrap_or(u8::MAX);
-    request.measured(|request| {
-        request.raw(&[0, weight]);
-        request.raw(&hop.ifindex.to_ne_bytes());
-        put_gateway(request, prefix, hop);
-    });
-}
-
-fn put_gateway(request: &mut Writer<'_>, prefix: Prefix, hop: &KernelHop) {
-    match (hop.gateway, prefix) {
-        (Some(IpAddr::V6(gateway)), Prefix::V4(_)) => request.put_with(route::VIA, |via| {
-            via.raw(&u16::from(family::INET6).to_ne_bytes());
-            via.raw(&gateway.octets());
-        }),
-        (Some(gateway), _) => put_address(request, route::GATEWAY, gateway),
-        (None, _) => {}
-    }
+    [family, uapi::route::SCOPE_UNIVERSE, protocol, 0, a, b, c, d]
 }
 
 /// The variable part of `struct ndmsg`.
@@ -191,14 +109,20 @@ fn neighbor(out: &mut Vec<u8>, header: Header, about: About, mac: Option<Mac>) {
     request.finish();
 }
 
-fn family_of(address: IpAddr) -> u8 {
+fn one_route(out: &mut Vec<u8>, sequence: u32, verb: Verb, spec: &RouteSpec) {
+    let RouteSpec { prefix, table, protocol, metric, preferred_source, .. } = *spec;
+    let lead = Lead { target: Some(spec.target.clone()), preferred_source };
+    route(out, sequence, Place { table, protocol, metric }, (verb, &lead), prefix);
+}
+
+pub(crate) fn family_of(address: IpAddr) -> u8 {
     match address {
         IpAddr::V4(_) => family::INET,
         IpAddr::V6(_) => family::INET6,
     }
 }
 
-fn put_address(request: &mut Writer<'_>, kind: u16, address: IpAddr) {
+pub(crate) fn put_address(request: &mut Writer<'_>, kind: u16, address: IpAddr) {
     match address {
         IpAddr::V4(v4) => request.put_array(kind, &v4.octets()),
         IpAddr::V6(v6) => request.put_array(kind, &v6.octets()),

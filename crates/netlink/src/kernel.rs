@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::time::Duration;
 
-use bgp_fib::{MAIN_TABLE, Op, OpId, PROTOCOL_BGP};
+use bgp_fib::{MAIN_TABLE, PROTOCOL_BGP, Plan};
 
 use crate::audit::Auditor;
 use crate::dump::RouteScope;
@@ -56,14 +56,14 @@ pub struct Kernel(Arc<Handle>);
 
 #[derive(Debug)]
 struct Handle {
-    submissions: Sender<Vec<(OpId, Op)>>,
+    submissions: Sender<Plan>,
     bell: Arc<Bell>,
     closing: Arc<AtomicBool>,
 }
 
 impl Kernel {
     /// Opens the sockets in the network namespace of the calling thread and starts the threads. The watch is open from
-    /// now on; what was there before is told by [`Op::Dump`].
+    /// now on; what was there before is told by [`bgp_fib::Op::Dump`].
     pub fn start(config: KernelConfig) -> io::Result<(Self, KernelEvents)> {
         let bell = Arc::new(Bell::new()?);
         let closing = Arc::new(AtomicBool::new(false));
@@ -96,11 +96,12 @@ impl Kernel {
     }
 
     /// Hands operations to the kernel, in this order; never blocks. The answers come by [`KernelEvents`].
-    pub fn submit(&self, ops: Vec<(OpId, Op)>) {
-        if ops.is_empty() {
+    pub fn submit(&self, ops: impl Into<Plan>) {
+        let plan = ops.into();
+        if plan.is_empty() {
             return;
         }
-        if self.0.submissions.send(ops).is_err() {
+        if self.0.submissions.send(plan).is_err() {
             // KernelEvents ends as well, which is where the routing task learns it.
             tracing::error!("the netlink thread has ended; operations are dropped");
         }

@@ -6,7 +6,7 @@
 use std::io;
 use std::sync::mpsc::{Receiver, Sender, channel};
 
-use bgp_fib::{Event, Op, OpId};
+use bgp_fib::{Event, RouteOps};
 
 use crate::batch::Batch;
 use crate::report::Reports;
@@ -14,7 +14,7 @@ use crate::requests::{Outcome, Requests};
 
 /// The first thread's handle. The second thread ends with it.
 pub(crate) struct Lane {
-    batches: Sender<Vec<(OpId, Op)>>,
+    batches: Sender<(RouteOps, usize)>,
     done: Receiver<()>,
     under_way: usize,
 }
@@ -29,11 +29,8 @@ impl Lane {
         Ok(Self { batches, done, under_way: 0 })
     }
 
-    /// Hands over routes.
-    pub(crate) fn submit(&mut self, ops: Vec<(OpId, Op)>) {
-        if ops.is_empty() {
-            return;
-        }
+    /// Hands over routes, from a place among them on.
+    pub(crate) fn submit(&mut self, ops: (RouteOps, usize)) {
         while self.done.try_recv().is_ok() {
             self.under_way -= 1;
         }
@@ -55,23 +52,22 @@ impl Lane {
 }
 
 fn run(
-    handed_over: &Receiver<Vec<(OpId, Op)>>,
+    handed_over: &Receiver<(RouteOps, usize)>,
     finished: &Sender<()>,
     mut requests: Requests,
     mut reports: Reports,
     batch_len: usize,
 ) {
     let mut batch = Batch::default();
-    while let Ok(ops) = handed_over.recv() {
-        let mut ops = ops.iter().peekable();
-        while ops.peek().is_some() {
+    while let Ok((ops, mut next)) = handed_over.recv() {
+        while next < ops.len() {
             requests.begin(&mut batch);
-            while batch.len() < batch_len
-                && let Some((id, op)) = ops.peek()
-                && batch.push(*id, op)
-            {
-                ops.next();
+            let taken = batch.push_routes(&ops, next, batch_len);
+            if taken == 0 {
+                tracing::error!("a route cannot be written as a request; operations are dropped");
+                break;
             }
+            next += taken;
             execute(&mut requests, &mut batch, &mut reports);
         }
         if finished.send(()).is_err() {

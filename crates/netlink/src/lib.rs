@@ -1,6 +1,6 @@
 //! Says fib's operations to the kernel, reports what the kernel says.
 //!
-//! Road in: [`Kernel::submit`] hands [`bgp_fib::Op`]s to a thread of its own, which packs them into batches (`encode`,
+//! Road in: [`Kernel::submit`] hands a [`bgp_fib::Plan`] to a thread of its own, which packs them into batches (`encode`,
 //! `batch`), has the kernel work through each (`requests`) and reads the tables (`dump`); when there is much to do, a
 //! second thread (`lane`) writes the IPv6 routes meanwhile. A third reads the routes back at leisure (`audit`). Road out: [`KernelEvents`]
 //! gives answers, notifications and the entries of dumps, in the order in which the kernel gave them (`decode`,
@@ -33,6 +33,7 @@ mod queue;
 mod report;
 mod requester;
 mod requests;
+mod routes;
 pub mod rules;
 mod socket;
 mod sysctl;
@@ -44,7 +45,7 @@ pub use counters::TcpMd5Counters;
 pub use datagram::Datagram;
 pub use kernel::{Kernel, KernelConfig};
 pub use moves::{Moves, watch_moves};
-pub use report::{Answer, Answers, AnswersIter, KernelEvents, Report};
+pub use report::{Answer, Answers, KernelEvents, Report, Said};
 pub use sysctl::{Sysctl, SysctlError};
 
 /// Appends `op` to `out` as one request; `false` for an operation that is no single request. For benchmarks, which have
@@ -52,4 +53,10 @@ pub use sysctl::{Sysctl, SysctlError};
 #[doc(hidden)]
 pub fn encode_request(op: &bgp_fib::Op, sequence: u32, out: &mut Vec<u8>) -> bool {
     encode::encode(op, sequence, out)
+}
+
+/// Appends `ops` to `out` as requests, numbered from `sequence` on. For benchmarks.
+#[doc(hidden)]
+pub fn encode_requests(ops: &bgp_fib::RouteOps, sequence: u32, out: &mut Vec<u8>) {
+    routes::encode_routes(ops, 0..ops.len(), sequence, usize::MAX, out);
 }

@@ -5,34 +5,48 @@
 //! them. No route before it refers to the object, or `bgp-fib` would not remove it; other objects before it may.
 
 use std::collections::VecDeque;
-use std::vec::IntoIter;
 
-use bgp_fib::{Op, OpId};
+use bgp_fib::{Op, OpId, Part, Plan, RouteOps};
 
 /// See the module.
 #[derive(Default)]
 pub(crate) struct Queue {
     urgent: VecDeque<(OpId, Op)>,
-    /// As they were handed over; none of them is empty.
-    ordered: VecDeque<IntoIter<(OpId, Op)>>,
-    /// How many operations there are in `ordered`, and how many of them are no routes.
+    ordered: VecDeque<Part>,
+    /// How many operations at the front of `ordered` have been taken.
+    taken: usize,
+    /// How many operations wait in `ordered`, and how many of them are no routes.
     len: usize,
     others: usize,
 }
 
+/// What comes next.
+pub(crate) enum Next<'a> {
+    /// It passes what came before it.
+    Urgent(OpId, &'a Op),
+    /// An operation that is on no route.
+    One(OpId, &'a Op),
+    /// Operations on routes, from this place on.
+    Routes(&'a RouteOps, usize),
+}
+
 impl Queue {
-    pub(crate) fn extend(&mut self, mut ops: Vec<(OpId, Op)>) {
-        let removal = |op: &Op| matches!(op, Op::NexthopDel { .. });
-        while self.others == 0
-            && let Some(first) = ops.iter().position(|(_, op)| !is_route(op))
-            && ops.get(first).is_some_and(|(_, op)| removal(op))
-        {
-            self.urgent.push_back(ops.remove(first));
-        }
-        self.others += ops.iter().filter(|(_, op)| !is_route(op)).count();
-        self.len += ops.len();
-        if !ops.is_empty() {
-            self.ordered.push_back(ops.into_iter());
+    pub(crate) fn extend(&mut self, plan: Plan) {
+        for part in plan.into_parts() {
+            match part {
+                Part::One(id, op @ Op::NexthopDel { .. }) if self.others == 0 => {
+                    self.urgent.push_back((id, op));
+                }
+                Part::One(..) => {
+                    self.len += 1;
+                    self.others += 1;
+                    self.ordered.push_back(part);
+                }
+                Part::Routes(ref routes) => {
+                    self.len += routes.len();
+                    self.ordered.push_back(part);
+                }
+            }
         }
     }
 
@@ -44,32 +58,52 @@ impl Queue {
         self.len() == 0
     }
 
-    pub(crate) fn front(&self) -> Option<&(OpId, Op)> {
-        self.urgent.front().or_else(|| self.ordered.front()?.as_slice().first())
-    }
-
-    /// Whether the front passes what came before it.
-    pub(crate) fn is_urgent(&self) -> bool {
-        !self.urgent.is_empty()
-    }
-
-    pub(crate) fn pop(&mut self) -> Option<(OpId, Op)> {
-        if let Some(urgent) = self.urgent.pop_front() {
-            return Some(urgent);
+    pub(crate) fn front(&self) -> Option<Next<'_>> {
+        if let Some((id, op)) = self.urgent.front() {
+            return Some(Next::Urgent(*id, op));
         }
-        let ops = self.ordered.front_mut()?;
-        let next = ops.next()?;
-        if ops.as_slice().is_empty() {
+        Some(match self.ordered.front()? {
+            Part::One(id, op) => Next::One(*id, op),
+            Part::Routes(routes) => Next::Routes(routes, self.taken),
+        })
+    }
+
+    /// Takes out `count` operations at the front, of which there are so many in one part.
+    pub(crate) fn advance(&mut self, count: usize) {
+        if self.urgent.pop_front().is_some() {
+            return;
+        }
+        self.len -= count;
+        self.taken += count;
+        let done = match self.ordered.front() {
+            Some(Part::One(..)) => {
+                self.others -= 1;
+                true
+            }
+            Some(Part::Routes(routes)) => self.taken >= routes.len(),
+            None => false,
+        };
+        if done {
+            self.taken = 0;
             self.ordered.pop_front();
         }
-        self.len -= 1;
-        self.others -= usize::from(!is_route(&next.1));
-        Some(next)
     }
-}
 
-fn is_route(op: &Op) -> bool {
-    matches!(op, Op::RouteAdd(_) | Op::RouteReplace(_) | Op::RouteDel { .. })
+    /// Takes out the routes at the front, with the place of the first that has not been taken.
+    pub(crate) fn pop_routes(&mut self) -> Option<(RouteOps, usize)> {
+        let taken = self.taken;
+        match self.ordered.pop_front()? {
+            Part::Routes(routes) => {
+                self.taken = 0;
+                self.len -= routes.len() - taken;
+                Some((routes, taken))
+            }
+            one @ Part::One(..) => {
+                self.ordered.push_front(one);
+                None
+            }
+        }
+    }
 }
 
 #[cfg(test)]
@@ -82,17 +116,40 @@ mod tests {
     }
 
     fn order(queue: &mut Queue) -> Vec<u64> {
-        std::iter::from_fn(|| queue.pop()).map(|(id, _)| id.0).collect()
+        let next = || {
+            let id = match queue.front()? {
+                Next::Urgent(id, _) | Next::One(id, _) => id,
+                Next::Routes(routes, from) => routes.id(from),
+            };
+            queue.advance(1);
+            Some(id.0)
+        };
+        let order = std::iter::from_fn(next).collect();
+        assert!(queue.is_empty());
+        order
     }
 
     #[test]
     fn the_removal_of_a_hop_passes_routes_and_nothing_else() {
         let mut queue = Queue::default();
-        queue.extend(vec![route(1), route(2), (OpId(3), Op::NexthopDel { id: 7 })]);
-        queue.extend(vec![(OpId(4), Op::GroupDel { id: 8 }), (OpId(5), Op::NexthopDel { id: 9 }), route(6)]);
+        queue.extend(vec![route(1), route(2), (OpId(3), Op::NexthopDel { id: 7 })].into());
+        let others = vec![(OpId(4), Op::GroupDel { id: 8 }), (OpId(5), Op::NexthopDel { id: 9 }), route(6)];
+        queue.extend(others.into());
         assert_eq!(order(&mut queue), [3, 1, 2, 4, 5, 6]);
-        queue.extend(vec![route(7), (OpId(8), Op::NexthopDel { id: 7 })]);
-        assert!(queue.is_urgent());
+        queue.extend(vec![route(7), (OpId(8), Op::NexthopDel { id: 7 })].into());
+        assert!(matches!(queue.front(), Some(Next::Urgent(..))));
         assert_eq!(order(&mut queue), [8, 7]);
+    }
+
+    #[test]
+    fn routes_are_taken_a_few_at_a_time_or_all_that_are_left() {
+        let mut queue = Queue::default();
+        queue.extend(vec![route(1), route(2), route(3), route(4), (OpId(5), Op::GroupDel { id: 8 })].into());
+        queue.advance(1);
+        assert_eq!(queue.len(), 4);
+        let (routes, from) = queue.pop_routes().unwrap();
+        assert_eq!((routes.len(), from, queue.len()), (4, 1, 1));
+        assert!(queue.pop_routes().is_none());
+        assert_eq!(order(&mut queue), [5]);
     }
 }

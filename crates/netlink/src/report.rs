@@ -21,50 +21,95 @@ pub type Answer = (OpId, Result<(), KernelError>);
 /// Answers to operations, in the order in which the kernel did them. Nearly all of them are that it did.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Answers {
-    pub(crate) ids: Vec<OpId>,
-    /// By the place in `ids`.
+    /// Operations that follow each other in number: the first, and how many.
+    runs: Vec<(OpId, u32)>,
+    len: usize,
+    /// By the place among all.
     pub(crate) refused: BTreeMap<usize, KernelError>,
+}
+
+/// What the kernel said to one operation, or to several.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Said {
+    /// It has done these.
+    Done {
+        /// The first.
+        first: OpId,
+        /// How many, each with the number behind that of the one before.
+        count: u32,
+    },
+    /// It has refused this one.
+    Refused(OpId, KernelError),
 }
 
 impl Answers {
     /// The answer to one operation.
     pub(crate) fn one(id: OpId, result: Result<(), KernelError>) -> Self {
-        Self { ids: vec![id], refused: result.err().map(|error| (0, error)).into_iter().collect() }
+        let refused = result.err().map(|error| (0, error)).into_iter().collect();
+        Self { runs: vec![(id, 1)], len: 1, refused }
+    }
+
+    /// Appends operations that follow each other in number.
+    pub(crate) fn expect(&mut self, first: OpId, count: usize) {
+        let Ok(more) = u32::try_from(count) else { return };
+        self.len += count;
+        match self.runs.last_mut() {
+            Some((start, len)) if start.0.checked_add(u64::from(*len)) == Some(first.0) => *len += more,
+            _ => self.runs.push((first, more)),
+        }
     }
 
     /// How many there are.
     pub fn len(&self) -> usize {
-        self.ids.len()
+        self.len
     }
 
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
-        self.ids.is_empty()
+        self.len == 0
+    }
+
+    /// What was said, those that were done taken together.
+    pub fn into_said(self) -> impl Iterator<Item = Said> {
+        let mut refused = self.refused.into_iter().peekable();
+        let mut runs = self.runs.into_iter();
+        let (mut place, mut run) = (0_usize, (OpId(0), 0_u32));
+        std::iter::from_fn(move || {
+            while run.1 == 0 {
+                run = runs.next()?;
+            }
+            let (first, left) = run;
+            let done = match refused.peek() {
+                Some((at, _)) => u32::try_from(at - place).unwrap_or(u32::MAX).min(left),
+                None => left,
+            };
+            let (said, count) = match done {
+                0 => (Said::Refused(first, refused.next()?.1), 1),
+                count => (Said::Done { first, count }, count),
+            };
+            place += usize::try_from(count).ok()?;
+            run = (OpId(first.0.wrapping_add(u64::from(count))), left - count);
+            Some(said)
+        })
     }
 }
 
 impl IntoIterator for Answers {
     type Item = Answer;
-    type IntoIter = AnswersIter;
+    type IntoIter = std::vec::IntoIter<Answer>;
 
-    fn into_iter(self) -> AnswersIter {
-        AnswersIter { ids: self.ids.into_iter().enumerate(), refused: self.refused }
-    }
-}
-
-/// The answers one by one.
-#[derive(Debug)]
-pub struct AnswersIter {
-    ids: std::iter::Enumerate<std::vec::IntoIter<OpId>>,
-    refused: BTreeMap<usize, KernelError>,
-}
-
-impl Iterator for AnswersIter {
-    type Item = Answer;
-
-    fn next(&mut self) -> Option<Answer> {
-        let (place, id) = self.ids.next()?;
-        Some((id, self.refused.remove(&place).map_or(Ok(()), Err)))
+    /// The answers one by one.
+    fn into_iter(self) -> Self::IntoIter {
+        let mut answers = Vec::with_capacity(self.len);
+        for said in self.into_said() {
+            match said {
+                Said::Done { first, count } => {
+                    answers.extend((0..u64::from(count)).map(|at| (OpId(first.0.wrapping_add(at)), Ok(()))));
+                }
+                Said::Refused(id, error) => answers.push((id, Err(error))),
+            }
+        }
+        answers.into_iter()
     }
 }
 
@@ -224,5 +269,31 @@ impl Reports {
         if self.sender.send(report).is_err() {
             tracing::debug!("a report of the kernel has no reader");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(errno: i32) -> KernelError {
+        KernelError { errno, message: None }
+    }
+
+    #[test]
+    fn what_follows_each_other_and_was_done_is_said_at_once() {
+        let mut answers = Answers::default();
+        for (first, count) in [(1, 3), (4, 2), (10, 1), (11, 4)] {
+            answers.expect(OpId(first), count);
+        }
+        answers.refused.extend([(1, refused(1)), (4, refused(2)), (5, refused(3))]);
+        let done = |first, count| Said::Done { first: OpId(first), count };
+        let no = |id, errno| Said::Refused(OpId(id), refused(errno));
+        let said: Vec<Said> = answers.clone().into_said().collect();
+        assert_eq!(said, [done(1, 1), no(2, 1), done(3, 2), no(5, 2), no(10, 3), done(11, 4)]);
+        let ids: Vec<u64> = answers.clone().into_iter().map(|(id, _)| id.0).collect();
+        assert_eq!(ids, [1, 2, 3, 4, 5, 10, 11, 12, 13, 14]);
+        assert_eq!(answers.len(), ids.len());
+        assert_eq!(answers.into_iter().filter(|(_, result)| result.is_err()).count(), 3);
     }
 }

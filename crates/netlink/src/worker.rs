@@ -14,8 +14,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Receiver;
 
-use bgp_fib::{Event, Kind, Op, OpId};
-use bgp_wire::Prefix;
+use bgp_fib::{Event, Kind, Op, Plan};
+use bgp_wire::Family;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
@@ -25,7 +25,7 @@ use crate::decode::{Origin, decode};
 use crate::dump::{RouteScope, dump};
 use crate::lane::{Lane, execute};
 use crate::message::Messages;
-use crate::queue::Queue;
+use crate::queue::{Next, Queue};
 use crate::report::{Answers, Bell, Reports};
 use crate::requester::Requesters;
 use crate::requests::Requests;
@@ -40,7 +40,7 @@ pub(crate) struct Worker {
     pub(crate) auditor: Auditor,
     pub(crate) watch: RouteSocket,
     pub(crate) queue: Queue,
-    pub(crate) submitted: Receiver<Vec<(OpId, Op)>>,
+    pub(crate) submitted: Receiver<Plan>,
     pub(crate) reports: Reports,
     pub(crate) bell: Arc<Bell>,
     pub(crate) closing: Arc<AtomicBool>,
@@ -84,15 +84,15 @@ impl Worker {
     fn work(&mut self, batch: &mut Batch, datagram: &mut Vec<u8>) {
         match self.queue.front() {
             None => {}
-            Some(&(id, Op::Dump(kind))) => {
-                self.queue.pop();
+            Some(Next::One(id, &Op::Dump(kind))) => {
+                self.queue.advance(1);
                 self.ipv6.settle();
                 self.read_events(usize::MAX, datagram);
                 let result = self.dump(kind);
                 self.reports.answers(Answers::one(id, result));
             }
-            Some(&(id, Op::Audit)) => {
-                self.queue.pop();
+            Some(Next::One(id, Op::Audit)) => {
+                self.queue.advance(1);
                 self.auditor.begin(id);
             }
             Some(_) => {
@@ -105,35 +105,32 @@ impl Worker {
     /// Fills a batch; of a long queue, IPv6 routes go to the second thread.
     fn fill(&mut self, batch: &mut Batch) {
         let mut much = self.queue.len() > self.batch_len;
-        let mut others: Vec<(OpId, Op)> = Vec::new();
         self.requests.begin(batch);
-        while batch.len() < self.batch_len
-            && let Some((id, op)) = self.queue.front()
-        {
-            let id = *id;
-            let turn = if self.queue.is_urgent() { Turn::Now } else { Turn::of(op) };
-            match turn {
-                Turn::Ipv6 if much => {
-                    others.extend(self.queue.pop());
-                    if others.len() >= self.batch_len {
-                        self.ipv6.submit(std::mem::take(&mut others));
-                    }
+        while batch.len() < self.batch_len {
+            let taken = match self.queue.front() {
+                None => break,
+                Some(Next::Routes(routes, _)) if much && routes.family() == Family::Ipv6Unicast => {
+                    self.queue.pop_routes().into_iter().for_each(|routes| self.ipv6.submit(routes));
                     continue;
                 }
-                Turn::Ipv6 | Turn::Ipv4 | Turn::Now => {}
-                Turn::Alone => {
-                    self.ipv6.submit(std::mem::take(&mut others));
-                    self.ipv6.settle();
-                    // What refers to it must not pass this batch.
-                    much = false;
+                Some(Next::Routes(routes, from)) => {
+                    batch.push_routes(routes, from, self.batch_len - batch.len())
                 }
-            }
-            if !batch.push(id, op) {
+                Some(Next::Urgent(id, op)) => usize::from(batch.push(id, op)),
+                Some(Next::One(id, op)) => {
+                    if !is_question(op) {
+                        // Every route before it is waited for, and what refers to it must not pass this batch.
+                        self.ipv6.settle();
+                        much = false;
+                    }
+                    usize::from(batch.push(id, op))
+                }
+            };
+            if taken == 0 {
                 break;
             }
-            self.queue.pop();
+            self.queue.advance(taken);
         }
-        self.ipv6.submit(others);
     }
 
     /// Reports what the kernel says unasked, up to `limit` datagrams; says how many there were.
@@ -223,38 +220,9 @@ impl Worker {
     }
 }
 
-/// What an operation has to wait for.
-enum Turn {
-    /// For nothing: whatever is under way does not refer to it.
-    Now,
-    /// A route.
-    Ipv4,
-    /// A route.
-    Ipv6,
-    /// For every route before it, as every route behind it waits for it.
-    Alone,
-}
-
-impl Turn {
-    fn of(op: &Op) -> Self {
-        let prefix = match op {
-            Op::RouteAdd(spec) | Op::RouteReplace(spec) => &spec.prefix,
-            Op::RouteDel { prefix, .. } => prefix,
-            Op::Probe { .. } | Op::Verify { .. } => return Self::Now,
-            Op::NexthopAdd(_)
-            | Op::NexthopReplace(_)
-            | Op::NexthopDel { .. }
-            | Op::GroupAdd(_)
-            | Op::GroupReplace(_)
-            | Op::GroupDel { .. }
-            | Op::Dump(_)
-            | Op::Audit => return Self::Alone,
-        };
-        match prefix {
-            Prefix::V4(_) => Self::Ipv4,
-            Prefix::V6(_) => Self::Ipv6,
-        }
-    }
+/// Asks for a neighbour: no route refers to it, and it refers to none.
+fn is_question(op: &Op) -> bool {
+    matches!(op, Op::Probe { .. } | Op::Verify { .. })
 }
 
 fn wait(fds: &mut [PollFd<'_>]) {

@@ -162,7 +162,7 @@ impl Forwardings {
     }
 
     /// The set in full; `None` for [`NONE`].
-    pub(crate) fn forwarding(&self, id: u32, table: &NextHops) -> Option<Arc<Forwarding>> {
+    pub(crate) fn forwarding(&self, id: u32, table: &NextHops) -> Option<&Arc<Forwarding>> {
         let set = self.sets.get(id)?;
         let told = set.told.get_or_init(|| {
             let ways = &set.ways;
@@ -177,7 +177,7 @@ impl Forwardings {
             }
             Arc::new(Forwarding { next_hops, weights, backup: table.key(ways.backup), source: ways.source })
         });
-        Some(Arc::clone(told))
+        Some(told)
     }
 }
 

@@ -4,7 +4,7 @@ use std::hint::black_box;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Instant;
 
-use benches::host::{BATCH, additions, drive, fib, hop, prefixes, want};
+use benches::host::{BATCH, drive, fib, hop, packed, prefixes, want};
 use bgp_wire::{Prefix, ScopedNextHop};
 
 use crate::meter::measure;
@@ -12,12 +12,11 @@ use crate::meter::measure;
 fn measure_wanting(installed: &[Prefix], changed: &[Prefix], next_hops: Option<&[ScopedNextHop]>) -> ! {
     let now = Instant::now();
     let mut fib = fib(installed, now);
-    let mut ops = Vec::with_capacity(2 * BATCH);
     measure(|| {
         let mut routes = 0;
         for some in changed.chunks(BATCH) {
             want(&mut fib, some, next_hops, now);
-            routes += drive(&mut fib, now, &mut ops);
+            routes += drive(&mut fib, now);
         }
         routes
     })
@@ -40,17 +39,17 @@ pub(crate) fn remove(steps: u32, most: u32) -> ! {
 }
 
 fn measure_encoding(steps: u32, host: impl Fn(Ipv4Addr) -> IpAddr) -> ! {
-    let ops = additions(host);
+    let ops = packed(host);
     let mut out = Vec::with_capacity(65_536);
     measure(|| {
-        for (sequence, op) in (0..steps).zip(ops.iter().cycle()) {
-            bgp_netlink::encode_request(black_box(op), sequence, &mut out);
-            if out.len() > 32_768 {
-                black_box(&out).len();
-                out.clear();
-            }
+        let mut sequence = 0;
+        while sequence < steps {
+            bgp_netlink::encode_requests(black_box(&ops), sequence, &mut out);
+            black_box(&out).len();
+            out.clear();
+            sequence += ops.len() as u32;
         }
-        steps
+        sequence
     })
 }
 

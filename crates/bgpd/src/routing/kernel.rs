@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::time::Instant;
 
 use bgp_api::{EventKind, NexthopState};
-use bgp_fib::{Differences, Notice, Reachability};
-use bgp_netlink::{Answers, Report};
+use bgp_fib::{Arrivals, Differences, Notice, Reachability};
+use bgp_netlink::{Answers, Report, Said};
 use metrics::histogram;
 use tracing::{debug, error, info, warn};
 
@@ -26,18 +26,18 @@ impl Routing {
     }
 
     fn on_answers(&mut self, answers: Answers, now: Instant) {
-        let (mut wanted_at, mut last) = (BTreeSet::new(), None);
-        for (id, result) in answers {
-            if let Err(refused) = &result {
-                *self.errors.entry(refused.errno).or_default() += 1;
-            }
-            if let Some(installed) = self.fib.confirm(id, result, now) {
-                if last.replace(installed.wanted_at) != Some(installed.wanted_at) {
-                    wanted_at.insert(installed.wanted_at);
+        let mut arrivals = if self.hub.is_heard() { Arrivals::with_names() } else { Arrivals::default() };
+        for said in answers.into_said() {
+            match said {
+                Said::Done { first, count } => self.fib.confirm_run(first, count, now, &mut arrivals),
+                Said::Refused(id, error) => {
+                    *self.errors.entry(error.errno).or_default() += 1;
+                    self.fib.refused(id, error, now, &mut arrivals);
                 }
-                self.publish_installed(&installed.prefix);
             }
         }
+        arrivals.prefixes.iter().for_each(|prefix| self.publish_installed(prefix));
+        let wanted_at: BTreeSet<Instant> = arrivals.wanted_at.into_iter().collect();
         // Routes that came together and arrived together count once: a whole table is no million observations.
         for wanted_at in wanted_at {
             let took = now.saturating_duration_since(wanted_at);

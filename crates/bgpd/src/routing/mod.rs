@@ -22,12 +22,14 @@ mod undone;
 mod views;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bgp_fib::{Fib, OpId};
+use bgp_fib::Fib;
 use bgp_netlink::{Kernel, KernelEvents};
-use bgp_rib::{PeerId, Rib};
+use bgp_rib::{Forwarding, PeerId, Rib};
 use bgp_session::OwnRestart;
+use bgp_wire::PerFamily;
 use tokio::sync::{mpsc, oneshot, watch};
 use tracing::{error, info};
 
@@ -81,8 +83,8 @@ pub struct Routing {
     waiting: usize,
     /// Refusals of the kernel by error number.
     errors: BTreeMap<i32, u64>,
-    /// Lent to the FIB.
-    ops: Vec<(OpId, bgp_fib::Op)>,
+    /// What the FIB was told to want last, for each family.
+    last_forwarding: PerFamily<Option<Arc<Forwarding>>>,
     restart: Restart,
     evidence: Evidence,
     ways: Ways,
@@ -156,7 +158,7 @@ impl Routing {
             more: false,
             waiting: 0,
             errors: BTreeMap::new(),
-            ops: Vec::new(),
+            last_forwarding: PerFamily::default(),
             stopping: None,
             freezing: None,
         }

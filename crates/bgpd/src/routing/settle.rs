@@ -1,10 +1,11 @@
 //! After every turn: next hops are looked up, prefixes decided, the kernel and the peers given what they can take.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Instant;
 
 use bgp_api::EventKind;
-use bgp_fib::{Fib, Presence, Via};
+use bgp_fib::{Fib, Plan, Presence, Via};
 use bgp_rib::{PeerId, Watch};
 use bgp_session::OwnRestart;
 use bgp_wire::{Prefix, ScopedNextHop};
@@ -13,6 +14,7 @@ use tracing::{debug, info, warn};
 
 use super::Routing;
 use super::restart::Gateways;
+use crate::events::Hub;
 
 /// Prefixes decided in one turn; more would keep other sessions waiting.
 pub(super) const DECISIONS: usize = 1024;
@@ -127,33 +129,39 @@ impl Routing {
         let heard = self.hub.is_heard();
         for _ in 0..CHANGES {
             // Looked at where it is: a prefix is written in small pieces, and copying it in large ones waits for them.
-            let Some((prefix, forwarding)) = &self.rib.next_forwarding_change() else { return };
-            let next_hops = forwarding.as_ref().map(|forwarding| forwarding.next_hops.as_slice());
+            let Some((prefix, forwarding)) = &self.rib.see_forwarding_change() else { return };
+            let forwarding = *forwarding;
+            let next_hops = forwarding.map(|forwarding| forwarding.next_hops.as_slice());
             debug!(%prefix, next_hops = next_hops.map_or(0, <[_]>::len), "best paths changed");
             if heard {
-                self.publish_best(prefix, next_hops.unwrap_or_default());
+                publish_best(&self.hub, *prefix, next_hops.unwrap_or_default());
             }
-            let shares = forwarding.iter().flat_map(|forwarding| forwarding.shares());
-            let backup = forwarding.as_ref().and_then(|forwarding| forwarding.backup);
+            let last = &mut self.last_forwarding[prefix.family()];
+            let is_same = match (&*last, forwarding) {
+                (Some(last), Some(forwarding)) => Arc::ptr_eq(last, forwarding),
+                (Some(_) | None, _) => false,
+            };
+            if is_same && self.fib.want_as_before(*prefix, since) {
+                continue;
+            }
+            let shares = forwarding.into_iter().flat_map(|forwarding| forwarding.shares());
+            let backup = forwarding.and_then(|forwarding| forwarding.backup);
             self.fib.want_shares(*prefix, shares, backup, since);
+            if forwarding.is_some() {
+                *last = forwarding.cloned();
+            }
         }
         self.more = true;
     }
 
-    fn publish_best(&self, prefix: &Prefix, next_hops: &[ScopedNextHop]) {
-        self.hub.publish(|| EventKind::BestChange {
-            prefix: prefix.to_string(),
-            next_hops: next_hops.iter().map(|hop| hop.next_hop.to_string()).collect(),
-        });
-    }
-
     pub(super) fn feed_kernel(&mut self) {
         for _ in 0..SUBMISSIONS {
-            self.fib.next_ops(OPS, &mut self.ops);
-            if self.ops.is_empty() {
+            let mut plan = Plan::default();
+            self.fib.plan(OPS, &mut plan);
+            if plan.is_empty() {
                 return;
             }
-            self.kernel.submit(std::mem::replace(&mut self.ops, Vec::with_capacity(OPS)));
+            self.kernel.submit(plan);
         }
         self.more = true;
     }
@@ -196,6 +204,13 @@ impl Routing {
         }
         made
     }
+}
+
+fn publish_best(hub: &Hub, prefix: Prefix, next_hops: &[ScopedNextHop]) {
+    hub.publish(|| EventKind::BestChange {
+        prefix: prefix.to_string(),
+        next_hops: next_hops.iter().map(|hop| hop.next_hop.to_string()).collect(),
+    });
 }
 
 impl Gateways for Fib {

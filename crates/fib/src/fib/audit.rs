@@ -17,7 +17,8 @@ use crate::fib::Fib;
 use crate::fib::flights::What;
 use crate::kernel::KernelError;
 use crate::objects::{Held, Object};
-use crate::op::{Op, OpId};
+use crate::op::Op;
+use crate::packed::Plan;
 use crate::routes::{BodyId, Flag, NONE};
 use crate::view::Notice;
 
@@ -138,7 +139,7 @@ pub(super) struct Audit {
 
 impl Audit {
     /// An audit has begun and not all of it has been shown.
-    fn is_reading(&self) -> bool {
+    pub(super) fn is_reading(&self) -> bool {
         self.reading.is_some() && !self.comparing
     }
 
@@ -198,7 +199,7 @@ impl Fib {
     }
 
     /// Begins an audit that is due: routes at leisure, the small tables at once.
-    pub(super) fn plan_audit(&mut self, end: usize, out: &mut Vec<(OpId, Op)>) {
+    pub(super) fn plan_audit(&mut self, end: usize, out: &mut Plan) {
         if self.audit.due.is_none_or(|due| due > self.now) || !self.can_audit() || out.len() >= end {
             return;
         }

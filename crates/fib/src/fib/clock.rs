@@ -44,6 +44,7 @@ impl Clock {
         }
     }
 
+    #[inline]
     pub(super) fn stamp(&mut self, at: Instant) -> Stamp {
         if self.stamped.0 != at {
             self.stamped = (at, Stamp { fine: self.low_steps(at), coarse: self.second(at) });

@@ -4,9 +4,7 @@
 //! read everything again, go on. *No next-hop objects*: routes carry their hops from now on. Everything else belongs to
 //! the one object or route: it is shown, and tried again after a while or when something changes.
 
-use std::time::{Duration, Instant};
-
-use bgp_wire::Prefix;
+use std::time::Instant;
 
 use crate::event::Kind;
 use crate::fib::Fib;
@@ -15,43 +13,61 @@ use crate::guard::Trouble;
 use crate::kernel::{KernelError, errno};
 use crate::objects::{Flight, Held};
 use crate::op::OpId;
-use crate::routes::{BodyId, Flag, NONE, Stage};
-use crate::view::{Installed, Notice};
+use crate::view::{Arrivals, Installed, Notice};
 
-/// How often a route that another protocol's route blocks is tried nevertheless.
-pub(super) const BLOCKED_RETRY: Duration = Duration::from_secs(30);
-
-type Answer = Result<(), KernelError>;
+pub(super) type Answer = Result<(), KernelError>;
 
 impl Fib {
     /// Takes in the kernel's answer to one operation. Says so where a prefix has thereby reached what was wanted.
     pub fn confirm(&mut self, id: OpId, result: Answer, now: Instant) -> Option<Installed> {
+        let mut arrivals = Arrivals::with_names();
+        match result {
+            Ok(()) => self.confirm_run(id, 1, now, &mut arrivals),
+            Err(error) => self.refused(id, error, now, &mut arrivals),
+        }
+        let (prefix, wanted_at) = (arrivals.prefixes.pop()?, arrivals.wanted_at.pop()?);
+        Some(Installed { prefix, wanted_at })
+    }
+
+    /// Takes in that the kernel has done `count` operations from `first` on, and what has thereby become as it was wanted.
+    pub fn confirm_run(&mut self, first: OpId, count: u32, now: Instant, arrivals: &mut Arrivals) {
         self.now = self.now.max(now);
-        let what = self.flights.end(id)?;
-        match &result {
-            Ok(()) => {
-                let now = self.now;
-                self.congested.take_if(|trouble| !trouble.holds(now));
-            }
-            Err(error) => {
-                self.errors += u64::from(!is_gone_already(&what, error));
-                if is_congestion(error) {
-                    self.congest(error);
-                }
+        let now = self.now;
+        self.congested.take_if(|trouble| count > 0 && !trouble.holds(now));
+        for at in 0..u64::from(count) {
+            match self.flights.end(OpId(first.0.wrapping_add(at))) {
+                Some(What::PutRoute { slot }) => self.route_put(slot, arrivals),
+                Some(What::DelRoute { slot }) => self.route_deleted(slot, arrivals),
+                Some(other) => self.answered(other, Ok(()), arrivals),
+                None => {}
             }
         }
+    }
+
+    /// Takes in that the kernel has refused an operation, or that it is not known whether it was done. What was to be removed
+    /// and is not there has become as it was wanted.
+    pub fn refused(&mut self, id: OpId, error: KernelError, now: Instant, arrivals: &mut Arrivals) {
+        self.now = self.now.max(now);
+        let Some(what) = self.flights.end(id) else { return };
+        self.errors += u64::from(!is_gone_already(&what, &error));
+        if is_congestion(&error) {
+            self.congest(&error);
+        }
+        self.answered(what, Err(error), arrivals);
+    }
+
+    fn answered(&mut self, what: What, result: Answer, arrivals: &mut Arrivals) {
         match what {
             What::PutHop { id, exclusive } => self.hop_put(id, exclusive, result),
             What::DelHop { id } | What::DelGroup { id } => self.object_deleted(id, result),
             What::PutGroup { id, exclusive } => self.group_put(id, exclusive, result),
-            What::PutRoute { slot } => return self.route_put(slot, result),
-            What::DelRoute { slot } => return self.route_deleted(slot, result),
+            What::PutRoute { slot } => self.odd_route_put(slot, result, arrivals),
+            What::DelRoute { slot } => self.odd_route_deleted(slot, result, arrivals),
             What::DelExtra { slot, body } => self.extra_deleted(slot, body, result),
             What::Probe => {}
             What::Dump(kind) => self.dump_answered(kind, &result),
             What::Audit => self.audit_answered(result),
         }
-        None
     }
 
     fn congest(&mut self, error: &KernelError) {
@@ -206,192 +222,15 @@ impl Fib {
         self.sets.release_all(&mut self.objects);
         self.notice(Notice::NoNexthopObjects);
     }
-
-    fn route_put(&mut self, slot: u32, result: Answer) -> Option<Installed> {
-        let touch = self.route_dump.touch;
-        let prefix = self.routes.prefix(slot)?;
-        let route = self.routes.get_mut(slot)?;
-        let Some(Flight::Put(body)) = route.land() else { return None };
-        route.touched = touch;
-        let wanted_at = route.wanted_at;
-        let doubt = route.take_flag(Flag::Doubt);
-        let missed = self.proven(slot, result.is_ok());
-        match result {
-            Ok(()) => {
-                let route = self.routes.get_mut(slot)?;
-                route.take_flag(Flag::Leftover);
-                if route.is(Flag::Rare) {
-                    self.relieve(slot, prefix);
-                }
-                if doubt {
-                    self.set_held(slot, Held::Doubt);
-                    self.unuse(body);
-                } else {
-                    self.hold_what_flew(slot, body);
-                }
-            }
-            // It is there, as it was acknowledged.
-            Err(error) if missed && !doubt && error.errno == errno::EEXIST => self.unuse(body),
-            Err(error) => {
-                if missed {
-                    self.set_held(slot, Held::Doubt);
-                }
-                if !doubt {
-                    self.route_refused(slot, body, error);
-                }
-                self.unuse(body);
-            }
-        }
-        self.recount(slot);
-        let is_installed = self.routes.get(slot).is_some_and(|route| route.stage == Stage::Installed);
-        if is_installed && !self.stopping && !self.routes.has_extra(slot) {
-            return Some(Installed { prefix, wanted_at: self.clock.instant(wanted_at, self.now) });
-        }
-        self.enqueue(slot);
-        None
-    }
-
-    /// The kernel holds what was on its way; the object counts it as the same user.
-    fn hold_what_flew(&mut self, slot: u32, body: BodyId) {
-        let Some(route) = self.routes.get_mut(slot) else { return };
-        if let Held::Present(before) = route.set_held(&Held::Present(body)) {
-            self.unuse(before);
-        }
-    }
-
-    /// A route no longer points to what is behind a body.
-    fn unuse(&mut self, body: BodyId) {
-        if let Some(id) = self.bodies.nexthop_id(body) {
-            self.objects.use_by_route(id, false);
-        }
-    }
-
-    /// The kernel has taken the route, so nothing is in its way and nothing wrong with it.
-    fn relieve(&mut self, slot: u32, prefix: Prefix) {
-        let unblocked = self.routes.edit_rare(slot, |rare| {
-            rare.trouble = None;
-            rare.blocked.take().is_some()
-        });
-        if unblocked == Some(true) {
-            let (table, metric) = (self.config.table, self.config.metric);
-            self.tracker.facts.routes.clear_place(prefix, table, metric);
-        }
-    }
-
-    fn route_refused(&mut self, slot: u32, body: BodyId, error: KernelError) {
-        let (table, metric) = (self.config.table, self.config.metric);
-        let still_wanted = self.is_desired(slot, body);
-        let Some(prefix) = self.routes.prefix(slot) else { return };
-        if is_congestion(&error) {
-            self.set_held(slot, Held::Doubt);
-        } else if error.errno == errno::EEXIST {
-            if let Some(protocol) = self.tracker.facts.routes.blocker(prefix, table, metric) {
-                self.set_held(slot, Held::Absent);
-                self.block(slot, protocol);
-            } else {
-                // Never replaced unseen: whose it is, the dump tells.
-                if let Some(route) = self.routes.get_mut(slot) {
-                    route.set_flag(Flag::Look);
-                }
-                self.ask_dump(Kind::Routes);
-            }
-        } else if still_wanted {
-            let before = self.routes.trouble(slot).and_then(|trouble| trouble.error.as_ref());
-            let news = before != Some(&error);
-            self.retry_later(slot, error.clone());
-            if matches!(error.errno, errno::EINVAL | errno::ENOENT) {
-                self.ask_dump(Kind::Nexthops);
-            }
-            if news {
-                self.notice(Notice::Failed { prefix, error });
-            }
-        }
-    }
-
-    /// The kernel refused something about a route: nothing is done about it for a while.
-    fn retry_later(&mut self, slot: u32, error: KernelError) {
-        let now = self.now;
-        let Some(rare) = self.routes.rare_mut(slot) else { return };
-        let trouble = Trouble::refused(rare.trouble.as_ref(), error, now);
-        self.route_timers.insert((trouble.until, slot));
-        rare.trouble = Some(trouble);
-    }
-
-    /// Somebody else's route is in the way: ours waits until it goes.
-    pub(super) fn block(&mut self, slot: u32, protocol: u8) {
-        let until = self.now + BLOCKED_RETRY;
-        let Some(prefix) = self.routes.prefix(slot) else { return };
-        let Some(rare) = self.routes.rare_mut(slot) else { return };
-        let news = rare.blocked.replace(protocol) != Some(protocol);
-        rare.trouble = Some(Trouble::paused(until));
-        self.route_timers.insert((until, slot));
-        self.recount(slot);
-        if news {
-            self.notice(Notice::Blocked { prefix, protocol });
-        }
-    }
-
-    fn route_deleted(&mut self, slot: u32, result: Answer) -> Option<Installed> {
-        let touch = self.route_dump.touch;
-        let prefix = self.routes.prefix(slot)?;
-        let route = self.routes.get_mut(slot)?;
-        route.land();
-        route.touched = touch;
-        let doubt = route.take_flag(Flag::Doubt);
-        let (removed, wanted_at) = (route.set == NONE, route.wanted_at);
-        let done = match result {
-            Err(error) if !is_missing(&error) => {
-                self.retry_later(slot, error.clone());
-                if is_congestion(&error) {
-                    self.set_held(slot, Held::Doubt);
-                } else {
-                    self.notice(Notice::Failed { prefix, error });
-                }
-                false
-            }
-            Ok(()) | Err(_) => {
-                let extra = self.routes.edit_rare(slot, |rare| rare.extra.pop()).flatten();
-                let held = match extra {
-                    Some(body) => Held::Present(body),
-                    None if doubt => Held::Doubt,
-                    None => Held::Absent,
-                };
-                self.set_held(slot, held);
-                removed
-            }
-        };
-        self.enqueue(slot);
-        done.then(|| Installed { prefix, wanted_at: self.clock.instant(wanted_at, self.now) })
-    }
-
-    fn extra_deleted(&mut self, slot: u32, body: BodyId, result: Answer) {
-        let touch = self.route_dump.touch;
-        let Some(route) = self.routes.get_mut(slot) else { return };
-        route.land();
-        route.touched = touch;
-        let doubt = route.take_flag(Flag::Doubt);
-        if let Err(error) = result
-            && !is_missing(&error)
-        {
-            if let Some(rare) = self.routes.rare_mut(slot) {
-                rare.extra.push(body);
-            }
-            self.retry_later(slot, error);
-        }
-        if doubt {
-            self.set_held(slot, Held::Doubt);
-        }
-        self.enqueue(slot);
-    }
 }
 
 /// The kernel could not, whatever it was that was asked; or it is not known whether it did.
-fn is_congestion(error: &KernelError) -> bool {
+pub(super) fn is_congestion(error: &KernelError) -> bool {
     matches!(error.errno, errno::ENOBUFS | errno::ENOMEM | errno::ETIMEDOUT | errno::EAGAIN | errno::EINTR)
 }
 
 /// The kernel did not hold what it was told to remove.
-fn is_missing(error: &KernelError) -> bool {
+pub(super) fn is_missing(error: &KernelError) -> bool {
     matches!(error.errno, errno::ENOENT | errno::ESRCH)
 }
 

@@ -11,7 +11,8 @@ use crate::fib::Fib;
 use crate::fib::flights::What;
 use crate::kernel::KernelError;
 use crate::objects::Held;
-use crate::op::{Op, OpId};
+use crate::op::Op;
+use crate::packed::Plan;
 use crate::routes::Flag;
 use crate::view::Notice;
 
@@ -57,7 +58,7 @@ pub(super) struct Epoch<N> {
 }
 
 impl Fib {
-    pub(super) fn plan_dumps(&mut self, end: usize, out: &mut Vec<(OpId, Op)>) {
+    pub(super) fn plan_dumps(&mut self, end: usize, out: &mut Plan) {
         if self.stopping || self.congested.as_ref().is_some_and(|trouble| trouble.holds(self.now)) {
             return;
         }

@@ -75,25 +75,38 @@ pub(super) struct Flights {
 }
 
 impl Flights {
+    #[inline]
     pub(super) fn start(&mut self, what: What) -> OpId {
-        let ahead = u64::try_from(self.window.len()).unwrap_or(u64::MAX);
+        let id = self.next_id();
         self.window.push_back(Some(what));
         self.all += 1;
         self.writes += usize::from(what.is_write());
         if let Some(family) = what.route() {
             self.routes[family] += 1;
         }
-        OpId(self.first.wrapping_add(ahead))
+        id
+    }
+
+    /// The number that the next one gets.
+    pub(super) fn next_id(&self) -> OpId {
+        OpId(self.first.wrapping_add(u64::try_from(self.window.len()).unwrap_or(u64::MAX)))
     }
 
     /// Ends a flight; `None` where there is none of this number.
+    #[inline]
     pub(super) fn end(&mut self, OpId(id): OpId) -> Option<What> {
-        let place = usize::try_from(id.checked_sub(self.first)?).ok()?;
-        let what = self.window.get_mut(place)?.take()?;
+        let what = if id == self.first {
+            self.first += u64::from(!self.window.is_empty());
+            self.window.pop_front()?
+        } else {
+            let place = usize::try_from(id.checked_sub(self.first)?).ok()?;
+            self.window.get_mut(place)?.take()
+        };
         while let Some(None) = self.window.front() {
             self.window.pop_front();
             self.first += 1;
         }
+        let what = what?;
         self.all -= 1;
         self.writes -= usize::from(what.is_write());
         if let Some(family) = what.route() {

@@ -6,14 +6,72 @@
 
 use std::time::{Duration, Instant};
 
-use bgp_wire::Prefix;
+use bgp_wire::{Prefix, ScopedNextHop};
 
 use crate::fib::{Fib, for_family, once_each};
 use crate::groups::Share;
-use crate::routes::{Flag, NONE};
-use crate::sets::Wanted;
+use crate::routes::{Flag, NONE, Stage};
+use crate::sets::{Target, Wanted};
 
 impl Fib {
+    /// Says which next hops `prefix` should have, in equal shares; `None` or an empty slice removes it.
+    pub fn want(&mut self, prefix: Prefix, next_hops: Option<&[ScopedNextHop]>, now: Instant) {
+        let shares = next_hops.unwrap_or_default().iter().map(|next_hop| (*next_hop, 1));
+        self.want_shares(prefix, shares, None, now);
+    }
+
+    /// Says which next hops `prefix` should have, each with its weight: 1 to 256, or 0 where it is to keep the
+    /// flows that it has and get no new ones. None at all removes it. By `backup` it is to go when none of them can be used,
+    /// until the next word.
+    pub fn want_shares(
+        &mut self,
+        prefix: Prefix,
+        shares: impl Iterator<Item = (ScopedNextHop, u16)>,
+        backup: Option<ScopedNextHop>,
+        now: Instant,
+    ) {
+        if !self.may_want(now) {
+            return;
+        }
+        let mut wanted = std::mem::take(&mut self.wanted);
+        wanted.shares.clear();
+        wanted.shares.extend(shares);
+        wanted.backup = backup;
+        if wanted.shares.is_empty() {
+            if let Some(slot) = self.routes.slot_of(&prefix) {
+                self.move_to_set(slot, None, now);
+            }
+        } else {
+            let set = self.set_for(prefix, &wanted);
+            self.want_set(prefix, set, now);
+        }
+        self.wanted = wanted;
+    }
+
+    /// The same for what the last prefix of this family with any next hop was said to have: nearly all prefixes of a table
+    /// come behind one that has the same. `false` where that is not known any more: nothing has been done then.
+    pub fn want_as_before(&mut self, prefix: Prefix, now: Instant) -> bool {
+        if !self.may_want(now) {
+            return true;
+        }
+        let Some(set) = self.sets.last(prefix.family()) else { return false };
+        self.want_set(prefix, set, now);
+        true
+    }
+
+    fn want_set(&mut self, prefix: Prefix, set: u32, now: Instant) {
+        match self.routes.slot_for(prefix) {
+            Some((slot, true)) => self.enter(slot, set, now),
+            Some((slot, false)) => self.move_to_set(slot, Some(set), now),
+            None => {}
+        }
+    }
+
+    fn may_want(&mut self, now: Instant) -> bool {
+        self.now = self.now.max(now);
+        !self.stopping && self.config.install
+    }
+
     /// The set of what is wanted of a prefix; tracked where it is new.
     pub(super) fn set_for(&mut self, prefix: Prefix, wanted: &Wanted) -> u32 {
         let family = prefix.family();
@@ -55,13 +113,44 @@ impl Fib {
         }
         if new != NONE {
             self.link(slot, new);
+            self.enqueue(slot);
+        } else {
+            self.put_away(slot);
         }
-        self.enqueue(slot);
         if old != NONE && new != NONE {
             self.sets.borrow(old, new, age, &mut self.objects, now);
         }
         if old != NONE && self.sets.get(old).is_some_and(|set| set.first == NONE) {
             self.end_set(old);
+        }
+    }
+
+    /// A prefix that is new gets its first set.
+    pub(super) fn enter(&mut self, slot: u32, id: u32, now: Instant) {
+        let stamp = self.clock.stamp(now);
+        let Some(set) = self.sets.get_mut(id) else { return };
+        set.count += 1;
+        let stage = if set.target == Target::Unresolved { Stage::Unresolved } else { Stage::Pending };
+        let second = std::mem::replace(&mut set.first, slot);
+        self.routes.enter(slot, stage, |route| {
+            (route.set, route.before, route.after) = (id, NONE, second);
+            (route.wanted_at, route.born) = (stamp.fine, stamp.coarse);
+        });
+        if second != NONE
+            && let Some(second) = self.routes.get_mut(second)
+        {
+            second.before = slot;
+        }
+    }
+
+    /// A prefix has left its set for good: what the kernel holds of it goes when there is nothing else to do.
+    fn put_away(&mut self, slot: u32) {
+        match self.routes.get(slot) {
+            Some(route) if route.is_bare() && !route.is_flying() && route.holds_any() => {
+                self.routes.count(slot, Stage::Removing);
+                self.routes.put_off(slot);
+            }
+            Some(_) | None => self.enqueue(slot),
         }
     }
 

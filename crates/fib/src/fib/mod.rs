@@ -8,6 +8,7 @@ mod audit;
 mod backup;
 mod clock;
 mod confirm;
+mod confirm_routes;
 mod cure;
 mod drain;
 mod dumps;
@@ -18,6 +19,7 @@ mod meddling;
 mod members;
 mod observe;
 mod plan;
+mod plan_routes;
 mod show;
 mod stations;
 
@@ -32,7 +34,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bgp_wire::{Family, NextHop, PerFamily, Prefix, ScopedNextHop};
+use bgp_wire::{Family, NextHop, PerFamily, ScopedNextHop};
 
 use crate::config::FibConfig;
 use crate::event::Kind;
@@ -156,41 +158,6 @@ impl Fib {
     /// The settings.
     pub fn config(&self) -> &FibConfig {
         &self.config
-    }
-
-    /// Says which next hops `prefix` should have, in equal shares; `None` or an empty slice removes it.
-    pub fn want(&mut self, prefix: Prefix, next_hops: Option<&[ScopedNextHop]>, now: Instant) {
-        let shares = next_hops.unwrap_or_default().iter().map(|next_hop| (*next_hop, 1));
-        self.want_shares(prefix, shares, None, now);
-    }
-
-    /// Says which next hops `prefix` should have, each with its weight: 1 to 256, or 0 where it is to keep the
-    /// flows that it has and get no new ones. None at all removes it. By `backup` it is to go when none of them can be used,
-    /// until the next word.
-    pub fn want_shares(
-        &mut self,
-        prefix: Prefix,
-        shares: impl Iterator<Item = (ScopedNextHop, u16)>,
-        backup: Option<ScopedNextHop>,
-        now: Instant,
-    ) {
-        self.now = self.now.max(now);
-        if self.stopping || !self.config.install {
-            return;
-        }
-        let mut wanted = std::mem::take(&mut self.wanted);
-        wanted.shares.clear();
-        wanted.shares.extend(shares);
-        wanted.backup = backup;
-        if wanted.shares.is_empty() {
-            if let Some(slot) = self.routes.slot_of(&prefix) {
-                self.move_to_set(slot, None, now);
-            }
-        } else if let Some(slot) = self.routes.slot_for(prefix) {
-            let set = self.set_for(prefix, &wanted);
-            self.move_to_set(slot, Some(set), now);
-        }
-        self.wanted = wanted;
     }
 
     /// Tracks a next hop for the RIB (counted: each call wants its [`Fib::unwatch`]); its state comes by

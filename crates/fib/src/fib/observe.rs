@@ -147,7 +147,7 @@ impl Fib {
             if may_be_old() && self.routes.slot_of(&route.prefix).is_none() {
                 return;
             }
-            let Some(slot) = self.routes.slot_for(route.prefix) else { return };
+            let Some((slot, _)) = self.routes.slot_for(route.prefix) else { return };
             let body = self.bodies.id_of(route.prefix.family(), Body::of(&route));
             match seen {
                 Seen::Dump => self.own_route_dumped(slot, body),

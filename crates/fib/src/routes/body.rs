@@ -52,7 +52,7 @@ impl BodyId {
         Self(raw)
     }
 
-    pub(super) fn raw(self) -> u32 {
+    pub(crate) fn raw(self) -> u32 {
         self.0
     }
 

@@ -16,6 +16,7 @@ pub(crate) use self::body::{Bodies, Body, BodyId};
 pub(crate) use self::route::{Flag, LONG_AGO, NONE, Rare, Route, Stage};
 use self::table::{KeyV4, KeyV6, Table};
 use crate::guard::Trouble;
+use crate::packed::Prefixes;
 
 /// Set in the slots of IPv6 routes.
 const IPV6: u32 = 1 << 31;
@@ -54,8 +55,9 @@ impl Routes {
         }
     }
 
-    /// The slot of a prefix, made where there is none. `None` only beyond two thousand million prefixes.
-    pub(crate) fn slot_for(&mut self, prefix: Prefix) -> Option<u32> {
+    /// The slot of a prefix, made where there is none, and whether that is so. `None` only beyond two thousand million
+    /// prefixes.
+    pub(crate) fn slot_for(&mut self, prefix: Prefix) -> Option<(u32, bool)> {
         let (slot, is_new) = match prefix {
             Prefix::V4(prefix) => self.v4.find_or_take(prefix, SLOTS)?,
             Prefix::V6(prefix) => {
@@ -63,16 +65,25 @@ impl Routes {
                 (slot | IPV6, is_new)
             }
         };
-        if is_new && let Some(stage) = self.get(slot).map(|route| route.stage) {
-            self.add(family_of(slot), stage, 1);
+        if is_new {
+            self.add(family_of(slot), Stage::Removing, 1);
         }
-        Some(slot)
+        Some((slot, is_new))
     }
 
     pub(crate) fn prefix(&self, slot: u32) -> Option<Prefix> {
         match family_of(slot) {
             Family::Ipv4Unicast => self.v4.prefix(slot).map(Prefix::V4),
             Family::Ipv6Unicast => self.v6.prefix(slot & !IPV6).map(Prefix::V6),
+        }
+    }
+
+    /// Appends the prefix of a slot to those of its family.
+    #[inline]
+    pub(crate) fn append_prefix(&self, slot: u32, prefixes: &mut Prefixes) {
+        match prefixes {
+            Prefixes::Ipv4(prefixes) => prefixes.extend(self.v4.prefix(slot)),
+            Prefixes::Ipv6(prefixes) => prefixes.extend(self.v6.prefix(slot & !IPV6)),
         }
     }
 
@@ -112,11 +123,27 @@ impl Routes {
             && !route.is(Flag::Queued)
         {
             route.set_flag(Flag::Queued);
-            match family_of(slot) {
-                Family::Ipv4Unicast => self.v4.queue.push_back(slot),
-                Family::Ipv6Unicast => self.v6.queue.push_back(slot),
-            }
+            self.push(slot);
         }
+    }
+
+    #[inline]
+    fn push(&mut self, slot: u32) {
+        match family_of(slot) {
+            Family::Ipv4Unicast => self.v4.queue.push_back(slot),
+            Family::Ipv6Unicast => self.v6.queue.push_back(slot),
+        }
+    }
+
+    /// Fills in and queues the route of a slot that has just been made.
+    #[inline]
+    pub(crate) fn enter(&mut self, slot: u32, stage: Stage, fill: impl FnOnce(&mut Route)) {
+        let Some(route) = self.get_mut(slot) else { return };
+        fill(route);
+        route.stage = stage;
+        route.set_flag(Flag::Queued);
+        self.push(slot);
+        self.shift(family_of(slot), Stage::Removing, stage);
     }
 
     /// The next in the queue of a family.
@@ -226,10 +253,19 @@ impl Routes {
     pub(crate) fn count(&mut self, slot: u32, stage: Stage) {
         let Some(route) = self.get_mut(slot) else { return };
         let before = std::mem::replace(&mut route.stage, stage);
-        self.add(family_of(slot), before, -1);
-        self.add(family_of(slot), stage, 1);
+        self.shift(family_of(slot), before, stage);
     }
 
+    /// Counts a route whose stage has been changed.
+    #[inline]
+    pub(crate) fn shift(&mut self, family: Family, before: Stage, stage: Stage) {
+        if before != stage {
+            self.add(family, before, -1);
+            self.add(family, stage, 1);
+        }
+    }
+
+    #[inline]
     fn add(&mut self, family: Family, stage: Stage, change: isize) {
         if let Some(count) = self.stages[family].get_mut(stage as usize) {
             *count = count.saturating_add_signed(change);

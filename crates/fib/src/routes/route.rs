@@ -111,6 +111,23 @@ impl Route {
         self.flags & flag as u8 != 0
     }
 
+    /// Nothing about it is odd: what it is to be, what the kernel holds and what is on its way is all that there is to know.
+    #[inline]
+    pub(crate) fn is_plain(&self) -> bool {
+        const ODD: u8 = Flag::Doubt as u8
+            | Flag::Look as u8
+            | Flag::Leftover as u8
+            | Flag::Rare as u8
+            | Flag::Missed as u8;
+        self.flags & ODD == 0
+    }
+
+    /// Plain, and waits in no queue.
+    #[inline]
+    pub(crate) fn is_bare(&self) -> bool {
+        self.flags == Flag::Used as u8
+    }
+
     pub(crate) fn set_flag(&mut self, flag: Flag) {
         self.flags |= flag as u8;
     }

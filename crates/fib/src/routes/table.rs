@@ -10,6 +10,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use bgp_wire::{Ipv4Prefix, Ipv6Prefix};
 use foldhash::fast::FixedState;
 use hashbrown::HashTable;
+use hashbrown::hash_table::Entry;
 
 use crate::routes::route::{Flag, NONE, Route};
 
@@ -44,7 +45,8 @@ impl Key for KeyV4 {
     }
 
     fn hash(self, seed: &FixedState) -> u64 {
-        hash(seed, (u32::from_be_bytes(self.octets), self.len))
+        let network = u32::from_be_bytes(self.octets).checked_shr(32 - u32::from(self.len)).unwrap_or(0);
+        beside_neighbours(hash(seed, (network >> 3, self.len)), network)
     }
 }
 
@@ -67,8 +69,17 @@ impl Key for KeyV6 {
     }
 
     fn hash(self, seed: &FixedState) -> u64 {
-        hash(seed, (u128::from_be_bytes(self.octets), self.len))
+        let network = u128::from_be_bytes(self.octets).checked_shr(128 - u32::from(self.len)).unwrap_or(0);
+        let [.., last] = network.to_be_bytes();
+        beside_neighbours(hash(seed, (network >> 3, self.len)), last.into())
     }
+}
+
+/// The hash of a network from that of the eight to which it belongs: prefixes that are next to each other come together, so
+/// they share a line of the index, where the seven highest bits tell one from another. No more than eight do, however
+/// long the prefixes are, so nobody can crowd a place.
+fn beside_neighbours(eight: u64, network: u32) -> u64 {
+    (eight & !(7 << 57)) | (u64::from(network & 7) << 57)
 }
 
 fn hash(seed: &FixedState, value: impl Hash) -> u64 {
@@ -176,27 +187,28 @@ impl<K: Key> Table<K> {
     pub(super) fn find_or_take(&mut self, prefix: K::Prefix, limit: u32) -> Option<(u32, bool)> {
         let key = K::pack(prefix);
         let hash = key.hash(&self.seed);
-        let shard = self.shards.get(shard_of(hash))?;
-        if let Some(slot) = shard.find(hash, |slot| self.keys.get(*slot) == Some(&key)) {
-            return Some((*slot, false));
-        }
-        let slot = match self.routes.get(self.free) {
-            Some(free) => {
-                let slot = std::mem::replace(&mut self.free, free.next_free());
-                *self.routes.get_mut(slot)? = Route::new();
-                *self.keys.get_mut(slot)? = key;
+        let Self { seed, routes, keys, shards, free, .. } = self;
+        let shard = shards.get_mut(shard_of(hash))?;
+        let hash_of = |slot: &u32| keys.get(*slot).map_or(0, |key| key.hash(seed));
+        let vacant = match shard.entry(hash, |slot| keys.get(*slot) == Some(&key), hash_of) {
+            Entry::Occupied(entry) => return Some((*entry.get(), false)),
+            Entry::Vacant(entry) => entry,
+        };
+        let slot = match routes.get_mut(*free) {
+            Some(route) => {
+                let slot = std::mem::replace(free, route.next_free());
+                *route = Route::new();
+                *keys.get_mut(slot)? = key;
                 slot
             }
             None => {
-                let slot = u32::try_from(self.len()).ok().filter(|slot| *slot < limit)?;
-                self.routes.push(Route::new());
-                self.keys.push(key);
+                let slot = u32::try_from(routes.len()).ok().filter(|slot| *slot < limit)?;
+                routes.push(Route::new());
+                keys.push(key);
                 slot
             }
         };
-        let Self { seed, keys, shards, .. } = self;
-        let shard = shards.get_mut(shard_of(hash))?;
-        shard.insert_unique(hash, slot, |slot| keys.get(*slot).map_or(0, |key| key.hash(seed)));
+        vacant.insert(slot);
         Some((slot, true))
     }
 
@@ -222,4 +234,37 @@ impl<K: Key> Table<K> {
 
 fn shard_of(hash: u64) -> usize {
     usize::try_from(hash >> 40).unwrap_or(0) % SHARDS
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    /// Where hashbrown looks first, and what it compares there.
+    fn place_and_tag(prefix: &str) -> (u64, u64) {
+        let seed = FixedState::with_seed(7);
+        let hash = match prefix.parse().unwrap() {
+            bgp_wire::Prefix::V4(prefix) => KeyV4::pack(prefix).hash(&seed),
+            bgp_wire::Prefix::V6(prefix) => KeyV6::pack(prefix).hash(&seed),
+        };
+        (hash & !(0x7f << 57), hash >> 57)
+    }
+
+    #[test]
+    fn eight_neighbours_share_a_place_and_are_told_apart_there() {
+        for family in ["10.0.N.0/24", "2001:db8:N::/48"] {
+            let places = |numbers: std::ops::Range<u8>| -> BTreeSet<(u64, u64)> {
+                numbers.map(|number| place_and_tag(&family.replace('N', &number.to_string()))).collect()
+            };
+            let eight = places(0..8);
+            assert_eq!(eight.iter().map(|(place, _)| place).collect::<BTreeSet<_>>().len(), 1);
+            assert_eq!(eight.len(), 8);
+            assert_eq!(places(0..10).iter().map(|(place, _)| place).collect::<BTreeSet<_>>().len(), 2);
+        }
+        // A longer prefix of the same address is somewhere else, and so is the one that covers everything.
+        let all = ["10.0.0.0/24", "10.0.0.0/25", "10.0.0.0/32", "0.0.0.0/0", "::/0", "2001:db8::/128"];
+        assert_eq!(all.map(|prefix| place_and_tag(prefix).0).into_iter().collect::<BTreeSet<_>>().len(), 6);
+    }
 }

@@ -3,6 +3,7 @@
 //! Rows carry the number of the dump in which they were last seen; the end of a dump sweeps what it has not seen.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::net::{IpAddr, Ipv6Addr};
 
 use bgp_wire::{PerFamily, Prefix};
@@ -60,6 +61,8 @@ impl<K: Ord + Clone, V> Table<K, V> {
 pub(crate) struct ForeignRoutes {
     rows: BTreeMap<Prefix, Vec<(KernelRoute, u64)>>,
     lengths: PerFamily<BTreeMap<u8, usize>>,
+    /// How many there are of each table and metric.
+    places: BTreeMap<(u32, u32), usize>,
     /// How many of them point to a next-hop object.
     nexthop_users: BTreeMap<u32, usize>,
     dump: u64,
@@ -80,6 +83,7 @@ impl ForeignRoutes {
         match rows.iter_mut().find(|(old, _)| same_route(old, &route)) {
             Some(row) => *row = (route, dump),
             None => {
+                *self.places.entry((route.table, route.metric)).or_default() += 1;
                 if let Some(id) = route.nexthop_id {
                     *self.nexthop_users.entry(id).or_default() += 1;
                 }
@@ -118,6 +122,12 @@ impl ForeignRoutes {
             self.remove_where(*prefix, by_link);
         }
         hit
+    }
+
+    /// Whether there is any route with this table and metric: nearly always there is none.
+    #[inline]
+    pub(crate) fn is_crowded(&self, table: u32, metric: u32) -> bool {
+        self.places.contains_key(&(table, metric))
     }
 
     /// The protocol of a route with this table and metric, which would have to give way to ours.
@@ -177,6 +187,12 @@ impl ForeignRoutes {
     fn retain(&mut self, prefix: Prefix, mut keep: impl FnMut(&(KernelRoute, u64)) -> bool) {
         let Some(rows) = self.rows.get_mut(&prefix) else { return };
         for (route, _) in rows.extract_if(.., |row| !keep(row)) {
+            if let Entry::Occupied(mut place) = self.places.entry((route.table, route.metric)) {
+                *place.get_mut() -= 1;
+                if *place.get() == 0 {
+                    place.remove();
+                }
+            }
             if let Some(users) = route.nexthop_id.and_then(|id| self.nexthop_users.get_mut(&id)) {
                 *users -= 1;
             }

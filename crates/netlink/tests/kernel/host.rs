@@ -75,7 +75,7 @@ impl Host {
         let first = self.next_id + 1;
         let count = ops.len();
         self.next_id += u64::try_from(count).unwrap();
-        self.kernel.submit((first..).map(OpId).zip(ops).collect());
+        self.kernel.submit((first..).map(OpId).zip(ops).collect::<Vec<_>>());
         self.wait("answers", |host| host.answers.len() >= count);
         let answers = std::mem::take(&mut self.answers);
         assert!(answers.iter().all(|(_, result)| result.is_ok()), "{answers:?}");
@@ -123,7 +123,7 @@ impl Host {
     /// Submits `ops`, lets the handle go and counts the answers that come before the thread ends.
     pub(crate) fn finish(self, ops: Vec<Op>) -> usize {
         let Self { kernel, mut reports, .. } = self;
-        kernel.submit(ops.into_iter().zip(1000..).map(|(op, id)| (OpId(id), op)).collect());
+        kernel.submit(ops.into_iter().zip(1000..).map(|(op, id)| (OpId(id), op)).collect::<Vec<_>>());
         drop(kernel);
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let mut answered = 0;
