@@ -4,11 +4,15 @@
 use anyhow::Result;
 use interop::bird::Bird;
 use interop::daemon::Daemon;
+use interop::flows::{self, Flows};
 use interop::gobgp::{Gobgp, GracefulRestart, Settings};
 use interop::kernel::{changes, gateways, routes_of_protocol, watch_forwarding, watch_routes};
 use interop::lab::{Lab, Node};
 use interop::traffic::Traffic;
 use interop::wait::seconds;
+
+/// Long-lived connections through a crash.
+const FLOWS: usize = 200;
 
 fn graceful() -> Settings {
     Settings { graceful_restart: GracefulRestart::On, ..Settings::default() }
@@ -25,6 +29,8 @@ fn a_crash_under_traffic_loses_nothing_and_no_leg() -> Result<()> {
     lab.wait_for_http()?;
     let watch = watch_routes(&lab, &lab.host)?;
     // From behind the host: its own connections are hashed anew at any change of any route, whoever makes it.
+    let _backends = flows::start_backends(&lab)?;
+    let flows = Flows::open(lab.client()?, format!("[2004::1]:{}", flows::PORT).parse()?, FLOWS)?;
     let traffic = Traffic::start(lab.client()?, "[2004::1]:80".parse()?, 4)?;
     daemon.crash()?;
     // A service ends while nobody listens, and another one begins.
@@ -46,11 +52,13 @@ fn a_crash_under_traffic_loses_nothing_and_no_leg() -> Result<()> {
     }
     assert!(daemon.log().contains("all peers have announced their routes again"), "{}", daemon.log());
     assert_eq!(gateways(&lab.host, "2004::1")?.len(), 3);
-    let tally = traffic.stop()?;
+    let (fate, tally) = (flows.finish()?, traffic.stop()?);
     let changes = watch.log();
     assert!(!changes.lines().any(|line| line.contains("2004::1 ")), "2004::1 moved: {changes}");
-    eprintln!("daemon killed and started: {} requests, longest gap {:?}", tally.total(), tally.longest_gap);
+    let gap = tally.longest_gap;
+    eprintln!("daemon killed and started: {} requests, longest gap {gap:?}; {fate:?}", tally.total());
     assert_eq!(tally.lost, [], "of {} requests", tally.total());
+    assert_eq!((fate.broken.len(), fate.alive.values().sum::<usize>()), (0, FLOWS), "{fate:?}");
     Ok(())
 }
 

@@ -11,12 +11,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use anyhow::{Context, Result};
 use interop::bird::Bird;
 use interop::daemon::{Daemon, k3d};
+use interop::flows::{self, Flows};
 use interop::frr::Frr;
 use interop::gobgp::{Gobgp, Settings, Transport};
 use interop::http::curl;
 use interop::kernel::{changes, routes_of_protocol, watch_forwarding};
 use interop::lab::{HOST_V4, HOST_V6, Lab, Node};
+use interop::traffic::Traffic;
 use interop::wait::{seconds, until};
+
+/// Long-lived connections through an event.
+const FLOWS: usize = 200;
 
 /// Since when a node's session is up, and how often it went down, as gobgpd tells.
 fn age(node: &Gobgp, host: &str) -> Result<(String, String)> {
@@ -38,19 +43,29 @@ fn traffic(lab: &Lab, ends: &AtomicBool) -> Result<BTreeMap<String, usize>> {
     Ok(all)
 }
 
-/// Runs `restarts` under traffic; every request must be answered and the kernel must not be touched.
-fn undisturbed(lab: &Lab, restarts: impl FnOnce() -> Result<()>) -> Result<()> {
+/// Runs `restarts` under traffic of the host and of a client behind it, and 200 long-lived connections: every request must be
+/// answered, no connection broken, and the kernel not touched.
+fn undisturbed(lab: &mut Lab, what: &str, restarts: impl FnOnce(&Lab) -> Result<()>) -> Result<()> {
+    let _backends = flows::start_backends(lab)?;
+    let flows = Flows::open(lab.client()?, format!("[2004::1]:{}", flows::PORT).parse()?, FLOWS)?;
+    let requests = Traffic::start(lab.client()?, "[2004::1]:80".parse()?, 2)?;
+    let lab = &*lab;
     let watch = watch_forwarding(lab, &lab.host)?;
     let ends = AtomicBool::new(false);
     let answers = std::thread::scope(|scope| {
         let asking = scope.spawn(|| traffic(lab, &ends));
-        let outcome = restarts();
+        let outcome = restarts(lab);
         ends.store(true, Ordering::Relaxed);
         let answers = asking.join().map_err(|_| anyhow::anyhow!("the client panicked"))?;
         outcome.and(answers)
     })?;
+    let (fate, tally) = (flows.finish()?, requests.stop()?);
+    let gap = tally.longest_gap;
+    eprintln!("{what}: {} requests from behind, longest gap {gap:?}; {fate:?}", tally.total());
     assert_eq!(answers.get(""), None, "{answers:?}");
     assert!(answers.values().sum::<usize>() > 20, "{answers:?}");
+    assert_eq!(tally.lost, [], "of {} requests", tally.total());
+    assert_eq!((fate.broken.len(), fate.alive.values().sum::<usize>()), (0, FLOWS), "{fate:?}");
     assert_eq!(changes(&watch), [""; 0], "{}", lab.explain());
     Ok(())
 }
@@ -61,21 +76,21 @@ fn peers(lab: &Lab) -> Vec<String> {
 
 #[test]
 fn a_replaced_daemon_keeps_every_session() -> Result<()> {
-    let lab = Lab::with_nodes(3)?;
+    let mut lab = Lab::with_nodes(3)?;
     lab.add_service("2004::1")?;
     let mut daemon = Daemon::start_k3d(&lab)?;
     let nodes = Gobgp::start_all(&lab, &Settings::default(), &["2004::1/128", "2004::2/128"])?;
     lab.expect_all_nodes("2004::1", seconds(30))?;
     daemon.expect_established(&lab, &peers(&lab))?;
     let before: Vec<_> = nodes.iter().map(|node| age(node, HOST_V6)).collect::<Result<_>>()?;
-    undisturbed(&lab, || {
+    undisturbed(&mut lab, "20 replacements", |lab| {
         for _ in 0..20 {
             let pid = daemon.pid();
-            daemon.replace(&lab)?;
+            daemon.replace(lab)?;
             anyhow::ensure!(daemon.pid() != pid, "the same process");
             // Its RIB is there as soon as it answers.
             until("the paths are there", seconds(1), || {
-                let paths = peers(&lab).into_iter().map(|peer| daemon.path("2004::1/128", &peer));
+                let paths = peers(lab).into_iter().map(|peer| daemon.path("2004::1/128", &peer));
                 Ok(paths.collect::<Result<Vec<_>>>()?.iter().all(|path| !path.is_null()))
             })?;
         }
@@ -95,7 +110,7 @@ fn a_replaced_daemon_keeps_every_session() -> Result<()> {
 
 #[test]
 fn a_restart_by_the_service_manager_keeps_sessions_with_md5() -> Result<()> {
-    let lab = Lab::with_nodes(3)?;
+    let mut lab = Lab::with_nodes(3)?;
     lab.add_service("2004::1")?;
     let config = std::fs::read_to_string(k3d())?
         .replace("import = \"all\"", "import = \"all\"\npassword = \"cilium123\"");
@@ -113,15 +128,21 @@ fn a_restart_by_the_service_manager_keeps_sessions_with_md5() -> Result<()> {
         nodes.iter().flat_map(|node| [HOST_V6, HOST_V4].map(|host| age(node, host))).collect()
     };
     let before = ages()?;
-    undisturbed(&lab, || {
-        for _ in 0..5 {
+    // Two under another configuration, which means the same to peers and to these routes.
+    let changed = config.replace("import = \"all\"", "import = \"services\"\nconnect-retry-time = 7")
+        + "\n[prefix-list.services]\nrules = [\"permit 2004::/64 ge 128 le 128\"]\n";
+    undisturbed(&mut lab, "5 restarts, the last two of them changed", |lab| {
+        for round in 0..5 {
+            if round == 3 {
+                daemon.write_config(&changed)?;
+            }
             daemon.hand_over()?;
             anyhow::ensure!(
                 daemon.manager()?.keeps(&["bgpd-listen", "bgpd-session", "bgpd-state"]),
                 "{:?}",
                 daemon.manager()?.names()
             );
-            daemon.start_again(&lab)?;
+            daemon.start_again(lab)?;
             // A copy in the store would keep connections open that we close.
             until("the store is empty", seconds(20), || Ok(daemon.manager()?.names().is_empty()))?;
         }
