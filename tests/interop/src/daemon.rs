@@ -211,6 +211,11 @@ impl Daemon {
         self.process.crash()
     }
 
+    /// Waits for its own end.
+    pub fn wait(&mut self, limit: std::time::Duration) -> Result<std::process::ExitStatus> {
+        self.process.wait(limit)
+    }
+
     /// Stops it as systemd does.
     pub fn stop(&mut self) -> Result<std::process::ExitStatus> {
         self.process.terminate(seconds(10))

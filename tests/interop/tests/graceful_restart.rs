@@ -1,13 +1,20 @@
 //! Graceful restart under traffic, RFC 4724 and RFC 8538: our own crash, and what stays and goes while peers come back.
 #![cfg(feature = "labs")]
 
-use anyhow::Result;
+use std::fs;
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result};
+use bgp_wire::Prefix;
 use interop::bird::Bird;
 use interop::daemon::Daemon;
 use interop::flows::{self, Flows};
 use interop::gobgp::{Gobgp, GracefulRestart, Settings};
 use interop::kernel::{changes, gateways, routes_of_protocol, watch_forwarding, watch_routes};
-use interop::lab::{Lab, Node};
+use interop::lab::{HOST_V6, Lab, Node};
+use interop::speaker::Speaker;
 use interop::traffic::Traffic;
 use interop::wait::seconds;
 
@@ -127,5 +134,88 @@ fn a_restart_may_be_graceful_instead_of_hitless() -> Result<()> {
     assert!(daemon.stop()?.success());
     lab.until("BIRD has let go", seconds(5), || Ok(!keeps_ours()))?;
     assert_eq!(routes_of_protocol(&lab.host, "bgp")?, []);
+    Ok(())
+}
+
+/// A second peer, of which nothing is taken and much is kept.
+const TALKATIVE: &str =
+    "\n[neighbor.\"2001:3200:3200::3\"]\nremote-asn = 64512\nmode = \"passive\"\nimport = \"none\"\n";
+
+/// A control group of its own with a limit of memory; goes with this value.
+struct Memory {
+    dir: PathBuf,
+    /// The files of the limit and of what is used: those of cgroups v2, or of v1.
+    files: [&'static str; 2],
+}
+
+impl Memory {
+    fn new(lab: &Lab) -> Result<Self> {
+        let name = lab.host.name();
+        let unified = Path::new("/sys/fs/cgroup/cgroup.controllers").exists();
+        let (top, files) = match unified {
+            true => ("/sys/fs/cgroup", ["memory.max", "memory.current"]),
+            false => ("/sys/fs/cgroup/memory", ["memory.limit_in_bytes", "memory.usage_in_bytes"]),
+        };
+        let dir = Path::new(top).join(name);
+        fs::create_dir(&dir).with_context(|| dir.display().to_string())?;
+        Ok(Self { dir, files })
+    }
+
+    /// No more than `spare` octets beyond what is used now.
+    fn limit(&self, spare: u64) -> Result<()> {
+        let [limit, used] = self.files.map(|file| self.dir.join(file));
+        let used: u64 = fs::read_to_string(&used).context("no memory controller")?.trim().parse()?;
+        Ok(fs::write(limit, (used + spare).to_string())?)
+    }
+}
+
+impl Drop for Memory {
+    fn drop(&mut self) {
+        // Who is still in it holds it; a lab's programs are gone by then.
+        if let Err(error) = fs::remove_dir(&self.dir) {
+            eprintln!("{}: {error}", self.dir.display());
+        }
+    }
+}
+
+#[test]
+fn out_of_memory_is_a_crash_that_leaves_routes_and_comes_back() -> Result<()> {
+    let lab = Lab::with_nodes(2)?;
+    let memory = Memory::new(&lab)?;
+    let enter = format!("echo $$ > {}/cgroup.procs; exec \"$0\" \"$@\"", memory.dir.display());
+    let mut daemon = Daemon::spawn_prepared(&lab, &(GRACEFUL.to_owned() + TALKATIVE), |program| {
+        let mut command = Command::new("sh");
+        command.args(["-c", &enter]).arg(program.get_program()).args(program.get_args());
+        Ok(command)
+    })?;
+    daemon.wait_until_ready(&lab)?;
+    let bird = Bird::start(&lab, &lab.nodes[0].namespace, BIRD)?;
+    let keeps_ours = || bird.ask("show route 2001:db8:100::/48").is_ok_and(|shown| shown.contains("unicast"));
+    lab.until("BIRD has our network", seconds(20), || Ok(keeps_ours()))?;
+    let in_kernel = || Ok(routes_of_protocol(&lab.host, "bgp")?.len() == 1);
+    lab.until("the kernel has BIRD's network", seconds(10), in_kernel)?;
+    let talkative = Speaker::on(&lab.nodes[1], HOST_V6)?;
+    let watch = watch_forwarding(&lab, &lab.host)?;
+
+    memory.limit(4 << 20)?;
+    for block in 0..4096_u32 {
+        let prefixes =
+            (0..256).map(|n| format!("2001:{:x}:{:x}::/48", 0xdb9 + (block >> 8), (block & 0xff) << 8 | n));
+        let prefixes: Vec<Prefix> = prefixes.map(|text| text.parse()).collect::<Result<_, _>>()?;
+        if talkative.announce(&prefixes).is_err() || daemon.must_run().is_err() {
+            break;
+        }
+    }
+    let ended = daemon.wait(seconds(10))?;
+    assert_eq!(ended.signal(), Some(9), "{ended}: the kernel kills who has no memory: {}", daemon.log());
+    assert!(keeps_ours() && in_kernel()?);
+    daemon.write_config(GRACEFUL)?;
+    daemon.start_again(&lab)?;
+    daemon.expect_established(&lab, &[lab.nodes[0].v6()])?;
+    lab.until("everything has been said", seconds(10), || {
+        Ok(daemon.log().contains("all peers have announced their routes again"))
+    })?;
+    assert!(keeps_ours());
+    assert_eq!(changes(&watch), [""; 0], "{}", lab.explain());
     Ok(())
 }
