@@ -15,11 +15,16 @@ pub enum NeighborAction {
     Shutdown,
     /// Takes a shutdown back.
     Start,
+    /// Says with GRACEFUL_SHUTDOWN (RFC 8326) in all that the neighbour is told that its session will be closed.
+    GracefulShutdown,
+    /// Takes that back.
+    NoGracefulShutdown,
 }
 
 impl NeighborAction {
     /// Every action.
-    pub const ALL: [Self; 3] = [Self::Reset, Self::Shutdown, Self::Start];
+    pub const ALL: [Self; 5] =
+        [Self::Reset, Self::Shutdown, Self::Start, Self::GracefulShutdown, Self::NoGracefulShutdown];
 
     /// The word in the path.
     pub const fn as_str(self) -> &'static str {
@@ -27,6 +32,8 @@ impl NeighborAction {
             Self::Reset => "reset",
             Self::Shutdown => "shutdown",
             Self::Start => "start",
+            Self::GracefulShutdown => "graceful-shutdown",
+            Self::NoGracefulShutdown => "no-graceful-shutdown",
         }
     }
 }
@@ -43,7 +50,7 @@ pub struct ActionUnknown;
 
 impl fmt::Display for ActionUnknown {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("is none of reset, shutdown, start")
+        f.write_str("is none of reset, shutdown, start, graceful-shutdown, no-graceful-shutdown")
     }
 }
 
@@ -72,7 +79,7 @@ pub const MAX_REASON_OCTETS: usize = 255;
 /// What was done.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ActionReply {
-    /// The neighbour.
+    /// The neighbour, or `all`.
     pub address: String,
     /// The action.
     pub action: NeighborAction,

@@ -77,6 +77,10 @@ pub struct Neighbor {
     /// How far its node is that is being drained, in words; `null`: it is not.
     #[serde(default)]
     pub drain: Option<String>,
+    /// Who has it told by GRACEFUL_SHUTDOWN (RFC 8326) that its session will be closed: `ordered by bgpctl` or `by the
+    /// configuration`; `null`: nobody.
+    #[serde(default)]
+    pub graceful_shutdown: Option<String>,
     /// Its BFD session, where it has one.
     #[serde(default)]
     pub bfd: Option<crate::BfdSession>,

@@ -11,8 +11,11 @@ pub const SUMMARY: &str = "/v1/summary";
 /// `GET ?`[`crate::NeighborQuery`] -> [`crate::NeighborsReply`]; an unknown address is 404 `neighbor-unknown`.
 pub const NEIGHBORS: &str = "/v1/neighbors";
 /// `POST` [`crate::ActionRequest`] (an empty body is an empty request) -> [`crate::ActionReply`]; the last part is
-/// `reset`, `shutdown` or `start`.
+/// `reset`, `shutdown`, `start`, `graceful-shutdown` or `no-graceful-shutdown`; with the last two the address may be
+/// [`ALL_NEIGHBORS`].
 pub const NEIGHBOR_ACTION: &str = "/v1/neighbors/{address}/{action}";
+/// In the place of an address: every neighbour, and those that come later.
+pub const ALL_NEIGHBORS: &str = "all";
 /// `GET ?`[`crate::RouteQuery`] -> [`crate::RoutesReply`].
 pub const ROUTES: &str = "/v1/routes";
 /// `GET ?`[`crate::FibQuery`] -> [`crate::FibReply`].

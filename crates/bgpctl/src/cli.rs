@@ -29,6 +29,7 @@ Examples:
   bgpctl show routes 2004::1
   bgpctl show fib --json | jq '.routes[] | select(.state != \"installed\")'
   bgpctl neighbor 172.50.0.2 shutdown --reason 'node is replaced'
+  bgpctl neighbor all graceful-shutdown
   bgpctl drain node2 --wait 10m
   bgpctl reload --dry-run
   bgpctl reload --confirm 60s && bgpctl show neighbors && bgpctl confirm";
@@ -90,7 +91,7 @@ pub(crate) enum Command {
     /// Show what the daemon knows
     #[command(subcommand)]
     Show(Show),
-    /// Reset, shut down or start a neighbour
+    /// Reset, shut down or start a neighbour, or tell it that its session will be closed
     #[command(visible_alias = "neighbour")]
     Neighbor(NeighborArgs),
     /// Keep new flows away from a node, wait until those that it has are over, and say so; without NODE: who is drained
@@ -220,10 +221,12 @@ pub(crate) struct DrainArgs {
 /// What to do to which neighbour.
 #[derive(Debug, Args)]
 pub(crate) struct NeighborArgs {
-    /// Address of the neighbour
-    #[arg(value_parser = parse_address)]
+    /// Address of the neighbour; `all` with graceful-shutdown and no-graceful-shutdown
+    #[arg(value_parser = parse_neighbor)]
     pub(crate) address: String,
-    /// reset: close the session and start again. shutdown: close it and stay down. start: take a shutdown back
+    /// reset: close the session and start again. shutdown: close it and stay down. start: take a shutdown back.
+    /// graceful-shutdown: tell it by GRACEFUL_SHUTDOWN (RFC 8326) to find other ways, before the session is closed or this
+    /// host stops. no-graceful-shutdown: take that back
     #[arg(value_parser = clap::builder::PossibleValuesParser::new(NeighborAction::ALL.map(NeighborAction::as_str)))]
     action: String,
     /// Why, for the peer and the log (RFC 9003: at most 255 octets)
@@ -261,6 +264,11 @@ fn parse_address(text: &str) -> Result<String, String> {
         Some(scope) => format!("{address}%{scope}"),
         None => address.to_string(),
     })
+}
+
+/// An address in the daemon's form, or the word for all of them.
+fn parse_neighbor(text: &str) -> Result<String, String> {
+    if text == bgp_api::path::ALL_NEIGHBORS { Ok(text.to_owned()) } else { parse_address(text) }
 }
 
 /// An address or prefix as the daemon writes it; host bits are the daemon's to refuse.

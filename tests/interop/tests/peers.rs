@@ -150,7 +150,7 @@ fn frr() -> Result<()> {
 #[test]
 fn frr_is_told_before_a_session_is_closed() -> Result<()> {
     let lab = Lab::with_nodes(1)?;
-    let daemon = Daemon::start(&lab, HOST)?;
+    let mut daemon = Daemon::start(&lab, HOST)?;
     let frr = Frr::start(&lab, &lab.nodes[0].namespace, FRR)?;
     let shown = || frr.vtysh("show bgp ipv6 unicast 2001:db8:100::/48");
     lab.until("FRR has our route", seconds(10), || Ok(shown()?.contains("64513")))?;
@@ -163,7 +163,41 @@ fn frr_is_told_before_a_session_is_closed() -> Result<()> {
     daemon.write_config(HOST)?;
     daemon.ctl("reload")?;
     lab.until("FRR knows that we stay", seconds(10), || Ok(!shown()?.contains("graceful-shutdown")))?;
+    by_command(&lab, &mut daemon, &shown)?;
     assert_eq!(daemon.neighbor(&lab.nodes[0].v6())?["flaps"], 0);
+    Ok(())
+}
+
+/// The same by command, for one neighbour and for all; it outlives a reload and another process.
+fn by_command(lab: &Lab, daemon: &mut Daemon, shown: &dyn Fn() -> Result<String>) -> Result<()> {
+    let peer = lab.nodes[0].v6();
+    let told = |wanted: bool| {
+        lab.until(&format!("FRR is told: {wanted}"), seconds(10), || {
+            let shown = shown()?;
+            Ok(shown.contains("Community: graceful-shutdown") == wanted && shown.contains("64513"))
+        })
+    };
+    let said = daemon.ctl(&format!("neighbor {peer} graceful-shutdown"))?;
+    assert!(said.contains("the session stays; all that it is told carries GRACEFUL_SHUTDOWN"), "{said}");
+    told(true)?;
+    assert!(daemon.ctl("show neighbors")?.contains("is told GRACEFUL_SHUTDOWN, ordered by bgpctl"));
+    assert_eq!(daemon.neighbor("172.50.0.2")?["graceful_shutdown"], serde_json::Value::Null);
+    daemon.write_config(&HOST.replace("[peer-group.lab]", "[peer-group.lab]\nweight = 2"))?;
+    daemon.ctl("reload")?;
+    daemon.replace(lab)?;
+    assert_eq!(daemon.neighbor(&peer)?["graceful_shutdown"], "ordered by bgpctl");
+    told(true)?;
+    daemon.ctl(&format!("neighbor {peer} no-graceful-shutdown"))?;
+    told(false)?;
+    daemon.ctl("neighbor all graceful-shutdown")?;
+    told(true)?;
+    assert_eq!(daemon.neighbor("172.50.0.2")?["graceful_shutdown"], "ordered by bgpctl");
+    let refused = daemon.ctl_output(&format!("neighbor {peer} no-graceful-shutdown"))?;
+    assert!(String::from_utf8(refused.stderr)?.contains("ordered for all neighbors"));
+    daemon.ctl("neighbor all no-graceful-shutdown")?;
+    told(false)?;
+    assert_eq!(daemon.neighbor(&peer)?["graceful_shutdown"], serde_json::Value::Null);
+    assert!(!daemon.ctl_output("neighbor all reset")?.status.success(), "one at a time");
     Ok(())
 }
 

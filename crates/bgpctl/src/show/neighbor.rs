@@ -77,6 +77,9 @@ fn head(neighbor: &Neighbor, style: Style) -> String {
     if let Some(drain) = &neighbor.drain {
         section.toned("Drain", drain, Tone::Warn);
     }
+    if let Some(who) = &neighbor.graceful_shutdown {
+        section.toned("Graceful shutdown", &format!("told, {who}"), Tone::Warn);
+    }
     section.line("Flaps", &neighbor.flaps.to_string());
     if let Some(agreed) = &neighbor.negotiated {
         section.line("Router id", &agreed.router_id);

@@ -77,6 +77,9 @@ fn add(table: &mut Table, neighbor: &Neighbor, style: Style) {
     if let Some(drain) = &neighbor.drain {
         table.note(clean(drain), Tone::Warn);
     }
+    if let Some(who) = &neighbor.graceful_shutdown {
+        table.note(format!("is told GRACEFUL_SHUTDOWN, {}", clean(who)), Tone::Warn);
+    }
     for warning in &neighbor.warnings {
         table.note(format!("warning: {warning}"), Tone::Warn);
     }

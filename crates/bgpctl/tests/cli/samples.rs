@@ -165,6 +165,7 @@ pub(crate) fn router() -> Neighbor {
             import: PolicyText { policy: "not set".to_owned(), note: text(neighbor::NO_IMPORT_POLICY) },
             export: PolicyText { policy: "prefix-list services".to_owned(), note: None },
         },
+        graceful_shutdown: text("ordered by bgpctl"),
         warnings: strings(&["1200 prefixes of ipv4-unicast exceed the limit of 1000 (warn)"]),
         ..node()
     }

@@ -173,6 +173,8 @@ fn actions_carry_the_reason_and_tell_what_was_done() {
     let daemon = Answers::default()
         .ok("POST /v1/neighbors/2001:3200:3200::2/shutdown", &reply)
         .ok("POST /v1/neighbors/fe80::2%25eth0/reset", &reply)
+        .ok("POST /v1/neighbors/all/graceful-shutdown", &reply)
+        .ok("POST /v1/neighbors/2001:3200:3200::2/no-graceful-shutdown", &reply)
         .start();
     let socket = daemon.socket();
     let shutdown = ["neighbor", "2001:3200:3200:0::2", "shutdown", "--reason", "new \"disk\""];
@@ -181,12 +183,16 @@ fn actions_carry_the_reason_and_tell_what_was_done() {
         "2001:3200:3200::2 shutdown: session closed with Cease/Administrative Shutdown\n"
     );
     stdout(run(&socket, &["neighbour", "fe80::2%eth0", "reset"]));
+    stdout(run(&socket, &["neighbor", "all", "graceful-shutdown"]));
+    stdout(run(&socket, &["neighbor", "2001:3200:3200::2", "no-graceful-shutdown"]));
     let asked = |line: &str, body: &str| Asked { line: line.to_owned(), body: body.to_owned() };
     assert_eq!(
         daemon.asked(),
         [
             asked("POST /v1/neighbors/2001:3200:3200::2/shutdown", r#"{"reason":"new \"disk\""}"#),
             asked("POST /v1/neighbors/fe80::2%25eth0/reset", r#"{"reason":null}"#),
+            asked("POST /v1/neighbors/all/graceful-shutdown", r#"{"reason":null}"#),
+            asked("POST /v1/neighbors/2001:3200:3200::2/no-graceful-shutdown", r#"{"reason":null}"#),
         ]
     );
 }

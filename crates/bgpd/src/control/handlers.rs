@@ -89,15 +89,19 @@ pub(super) async fn neighbor_action(
     body: Bytes,
 ) -> Reply<ActionReply> {
     allow_change(&control, &caller)?;
-    let address = neighbors::parse_address(&address)?;
+    let whose = match address.as_str() {
+        bgp_api::path::ALL_NEIGHBORS => None,
+        one => Some(neighbors::parse_address(one)?),
+    };
     let action: NeighborAction = action
         .parse()
         .map_err(|error| ErrorReply::new(ErrorCode::PathUnknown, format!("the action {action:?} {error}")))?;
     let reason = reason(&body)?;
     let message =
-        ask(&control.supervisor, |reply| supervisor::Request::Act { address, action, reason, reply })
+        ask(&control.supervisor, |reply| supervisor::Request::Act { address: whose, action, reason, reply })
             .await??;
-    Ok(Json(ActionReply { address: address.to_string(), action, message }))
+    let address = whose.map_or(address, |address| address.to_string());
+    Ok(Json(ActionReply { address, action, message }))
 }
 
 /// The reason in the body; no body is no reason.

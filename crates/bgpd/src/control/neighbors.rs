@@ -147,10 +147,17 @@ fn view(
         graceful_restart: graceful_restart(session, counters, now),
         node: counters.and_then(|counters| counters.node.clone()),
         drain: counters.and_then(|counters| Some(counters.drain.as_ref()?.words())),
+        graceful_shutdown: graceful_shutdown(peer).map(str::to_owned),
         bfd: None,
         warnings: Vec::new(),
         policy,
     }
+}
+
+/// Who has the peer told that its session will be closed.
+fn graceful_shutdown(peer: &PeerInfo) -> Option<&'static str> {
+    let by_command = peer.closing.then_some("ordered by bgpctl");
+    by_command.or(peer.settings.graceful_shutdown.then_some("by the configuration"))
 }
 
 fn configured_as(settings: &Settings, local_as: u32) -> Option<u32> {

@@ -41,6 +41,9 @@ pub struct State {
     /// Nodes that are drained.
     #[serde(default)]
     pub drains: Vec<DrainState>,
+    /// An operator's command has every peer told GRACEFUL_SHUTDOWN.
+    #[serde(default)]
+    pub closing: bool,
     /// The sessions.
     pub peers: Vec<PeerState>,
     /// BFD sessions that are Up.
@@ -64,6 +67,9 @@ pub struct PeerState {
     /// The same for IPv6.
     #[serde(default)]
     pub refresh_ipv6: bool,
+    /// An operator's command has it told GRACEFUL_SHUTDOWN.
+    #[serde(default)]
+    pub closing: bool,
     /// Octets of a message that is not whole yet.
     #[serde(skip)]
     pub inbound: Bytes,
@@ -258,6 +264,7 @@ pub(super) mod tests {
             session: suspended(),
             refresh_ipv4: last == 2,
             refresh_ipv6: false,
+            closing: last == 3,
             inbound: Bytes::from_static(octets),
             outbound: Bytes::new(),
             routes: Routes { sent: Bytes::from_static(b"sent"), ..Routes::default() },
@@ -273,6 +280,7 @@ pub(super) mod tests {
                 force: false,
                 idle_seconds: Some(2),
             }],
+            closing: true,
             peers: vec![peer(2, b"\xff\xff"), peer(3, b"")],
             bfd: Vec::new(),
             service: Some(Service {

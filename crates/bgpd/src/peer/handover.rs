@@ -59,6 +59,8 @@ pub struct Resumed {
     pub outbound: Bytes,
     /// Its routes; absent where the session is only to be ended.
     pub routes: Option<Box<Routes>>,
+    /// An operator's command has the peer told GRACEFUL_SHUTDOWN.
+    pub closing: bool,
 }
 
 /// The Adj-RIBs of a session that goes on.
@@ -112,7 +114,7 @@ impl Task {
 
     /// Goes on with a session of the process before.
     pub(super) fn go_on(&mut self, resumed: Resumed) {
-        let Resumed { outputs, stream, inbound, outbound, routes } = resumed;
+        let Resumed { outputs, stream, inbound, outbound, routes, closing: _ } = resumed;
         self.next_connection = FIRST.0 + 1;
         let broken = stream.is_none();
         if let Some(stream) = stream {

@@ -1,4 +1,4 @@
-//! What an operator does to a neighbour: reset, shutdown, start.
+//! What an operator does to a neighbour: reset, shutdown, start; GRACEFUL_SHUTDOWN is `closing`'s.
 
 use std::net::IpAddr;
 
@@ -12,6 +12,23 @@ use crate::peer::ToPeer;
 impl Supervisor {
     /// Does it, and says in words what was done.
     pub(super) async fn act(
+        &mut self,
+        address: Option<IpAddr>,
+        action: NeighborAction,
+        reason: Option<String>,
+    ) -> Result<String, ErrorReply> {
+        match (address, action) {
+            (Some(address), action) => self.act_on(address, action, reason).await,
+            (None, NeighborAction::GracefulShutdown) => Ok(self.close_all_gracefully(true).await),
+            (None, NeighborAction::NoGracefulShutdown) => Ok(self.close_all_gracefully(false).await),
+            (None, NeighborAction::Reset | NeighborAction::Shutdown | NeighborAction::Start) => {
+                let text = format!("{action} takes one neighbor at a time");
+                Err(ErrorReply::new(ErrorCode::BadRequest, text))
+            }
+        }
+    }
+
+    async fn act_on(
         &mut self,
         address: IpAddr,
         action: NeighborAction,
@@ -37,11 +54,15 @@ impl Supervisor {
             NeighborAction::Shutdown => (Command::Shutdown(text), "stays down until started"),
             NeighborAction::Start if was_up => return Ok("is up already".to_owned()),
             NeighborAction::Start => (Command::Start, "started"),
+            NeighborAction::GracefulShutdown => return self.close_gracefully(address, true).await,
+            NeighborAction::NoGracefulShutdown => return self.close_gracefully(address, false).await,
         };
         entry.shutdown = match action {
             NeighborAction::Shutdown => true,
             NeighborAction::Start => false,
-            NeighborAction::Reset => entry.shutdown,
+            NeighborAction::Reset | NeighborAction::GracefulShutdown | NeighborAction::NoGracefulShutdown => {
+                entry.shutdown
+            }
         };
         let inbox = entry.handle.inbox.clone();
         self.set_bfd(address);

@@ -91,12 +91,13 @@ impl Supervisor {
             ..ReloadPlan::default()
         };
         let peers = fates.iter().filter_map(|(address, fate)| {
+            let entry = self.peers.get(*address)?;
             let settings = match fate {
                 Fate::Remove | Fate::Leave => None,
-                Fate::Adopt => Some(Arc::new(new.neighbors.get(address)?.settings.clone())),
-                Fate::Change { settings, .. } => Some(Arc::clone(settings)),
+                Fate::Adopt => Some((Arc::new(new.neighbors.get(address)?.settings.clone()), false)),
+                Fate::Change { settings, .. } => Some((Arc::clone(settings), entry.closing)),
             };
-            Some((self.peers.get(*address)?.id, settings))
+            Some((entry.id, settings.map(|(settings, closing)| self.in_force(&settings, closing))))
         });
         let proposal = Proposal {
             peers: peers.collect(),

@@ -72,6 +72,7 @@ impl Supervisor {
                     .collect(),
                 orphans: frozen.orphans,
                 drains: frozen.drains,
+                closing: self.closing,
                 peers: Vec::new(),
                 bfd: Vec::new(),
                 service: handover::service(),
@@ -85,6 +86,7 @@ impl Supervisor {
             let Ok(Some(at_rest)) = taken.await else { continue };
             let carried = routes.remove(&address).unwrap_or_default();
             let AtRest { session, stream, inbound, outbound } = at_rest;
+            let closing = self.peers.get(address).is_some_and(|entry| entry.closing);
             let PerFamily { ipv4: refresh_ipv4, ipv6: refresh_ipv6 } = carried.refresh;
             let routes = carried.into();
             handed.sessions.push(stream.into());
@@ -93,6 +95,7 @@ impl Supervisor {
                 session,
                 refresh_ipv4,
                 refresh_ipv6,
+                closing,
                 inbound,
                 outbound,
                 routes,
@@ -144,6 +147,7 @@ impl Supervisor {
         let peers: Vec<IpAddr> = state.peers.iter().map(|peer| peer.address).collect();
         self.resume_bfd(std::mem::take(&mut state.bfd), &peers);
         self.remove_keys(&state.keys);
+        self.closing = state.closing;
         let (program, orphans) = (state.program, state.orphans);
         self.order(routing::Order::Drains(state.drains)).await;
         let mut sessions = Vec::new();
@@ -220,7 +224,8 @@ impl Supervisor {
                 };
                 self.prepare(address, stream.as_ref(), &place.settings);
                 let inbound = BytesMut::from(&peer.inbound[..]);
-                Some((resumed, Resumed { outputs, stream, inbound, outbound: peer.outbound, routes }))
+                let (outbound, closing) = (peer.outbound, peer.closing);
+                Some((resumed, Resumed { outputs, stream, inbound, outbound, routes, closing }))
             }
             Err(error) => {
                 error!(peer = %address, "the session begins anew: {error}");

@@ -130,11 +130,14 @@ impl Supervisor {
     ) -> Entry {
         let id = self.peers.next_id();
         let passive = !self.config.neighbors.contains_key(&address);
-        let (session, resumed) = match goes_on {
-            Some((session, resumed)) => (session, Some(resumed)),
+        let (session, resumed, closing) = match goes_on {
+            Some((session, resumed)) => {
+                let closing = resumed.closing;
+                (session, Some(resumed), closing)
+            }
             None => {
                 let config = self.session_config(address, &settings);
-                (bgp_session::Peer::new(config, crate::random::seed(), Instant::now()), None)
+                (bgp_session::Peer::new(config, crate::random::seed(), Instant::now()), None, false)
             }
         };
         let dial = session_config::dial(address, interface.as_deref(), &settings);
@@ -142,14 +145,15 @@ impl Supervisor {
         let links = Links { routing: self.routing.clone(), hub: self.hub.clone() };
         let handle = peer::spawn(
             identity,
-            Beginning { session, resumed, dial, settings: Arc::clone(&settings) },
+            Beginning { session, resumed, dial, settings: self.in_force(&settings, closing) },
             links,
         );
         if passive && settings.session.mode == Mode::Active {
             warn!(peer = %address, "a listen range needs `mode` passive or both; the peer's connections are taken all the same");
         }
         let shutdown = session_config::shutdown(&settings).is_some();
-        Entry { id, handle, settings, group: None, interface, range: None, seen: Instant::now(), shutdown }
+        let (seen, closing) = (Instant::now(), closing || self.closing);
+        Entry { id, handle, settings, group: None, interface, range: None, seen, shutdown, closing }
     }
 
     /// Lets peers of listen ranges go that have been away for long, and replaces peers whose task is dead.

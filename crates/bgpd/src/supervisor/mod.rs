@@ -6,6 +6,7 @@
 
 mod actions;
 mod bfd;
+mod closing;
 mod fates;
 mod handover;
 mod incoming;
@@ -59,8 +60,8 @@ pub enum Request {
     Config(oneshot::Sender<ConfigReply>),
     /// Something is to be done to a peer.
     Act {
-        /// Which.
-        address: std::net::IpAddr,
+        /// Which; `None`: all.
+        address: Option<std::net::IpAddr>,
         /// What.
         action: NeighborAction,
         /// Why, for the peer and the log.
@@ -134,6 +135,8 @@ pub struct Supervisor {
     router_id: RouterId,
     hostname: Option<String>,
     peers: Peers,
+    /// An operator's command has every peer told that its session will be closed.
+    closing: bool,
     listeners: Arc<Listeners>,
     routing: routing::Inlet,
     orders: mpsc::Sender<routing::Order>,
@@ -186,6 +189,7 @@ impl Supervisor {
             router_id: parts.router_id,
             hostname: parts.hostname,
             peers: Peers::default(),
+            closing: false,
             listeners: parts.listeners,
             routing: parts.routing,
             orders: parts.orders,

@@ -30,6 +30,8 @@ pub(super) struct Entry {
     pub(super) seen: Instant,
     /// Shut down by an operator's command.
     pub(super) shutdown: bool,
+    /// Told by an operator's command that its session will be closed.
+    pub(super) closing: bool,
 }
 
 /// What views need of a peer.
@@ -43,6 +45,8 @@ pub struct PeerInfo {
     pub handle: Handle,
     /// What applies to it.
     pub settings: Arc<Settings>,
+    /// An operator's command, not the configuration, has it told that its session will be closed.
+    pub closing: bool,
     /// Its peer group.
     pub group: Option<String>,
     /// The interface that the configuration names.
@@ -124,6 +128,7 @@ impl Peers {
                 address,
                 handle: entry.handle.clone(),
                 settings: Arc::clone(&entry.settings),
+                closing: entry.closing,
                 group: entry.group.clone(),
                 interface: entry.interface.clone(),
                 range: entry.range,

@@ -13,7 +13,7 @@ use super::fates::{Fate, changes, fates, needs_restart};
 use super::trial::Trial;
 use crate::config::diff::{Change, Diff, Effect};
 use crate::config::{self, Config, Settings};
-use crate::peer::{Configure, ToPeer};
+use crate::peer::ToPeer;
 use crate::routing::{self, Proposal};
 use crate::{host, log, service, session_config};
 
@@ -153,27 +153,10 @@ impl Supervisor {
         if was_down != is_down {
             entry.shutdown = is_down;
         }
-        let dynamic = entry.range.is_some();
-        let (inbox, interface) = (entry.handle.inbox.clone(), entry.interface.clone());
         self.set_bfd(address);
-        let config = session_config::session(
-            &self.config.bgp,
-            self.router_id,
-            self.hostname.as_deref(),
-            settings,
-            dynamic,
-            self.own_restart(),
-        );
-        let dial = session_config::dial(address, interface.as_deref(), settings);
-        let mut messages =
-            vec![ToPeer::Configure(Box::new(Configure { config, dial, settings: Arc::clone(settings) }))];
+        self.configure(address).await;
         if effect == Effect::Reset && was_down == is_down {
-            messages.push(ToPeer::Command(Command::Reset(CHANGED.to_owned())));
-        }
-        for message in messages {
-            if inbox.send_timeout(message, Duration::from_secs(2)).await.is_err() {
-                warn!(peer = %address, "the peer's task is too busy for its new settings");
-            }
+            self.tell(address, ToPeer::Command(Command::Reset(CHANGED.to_owned()))).await;
         }
     }
 

@@ -1,0 +1,110 @@
+//! GRACEFUL_SHUTDOWN (RFC 8326) by an operator's command: what peers are told says that their sessions will be closed,
+//! until that is taken back. The configuration's `graceful-shutdown` says the same beside it.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bgp_api::{ErrorCode, ErrorReply};
+use tracing::{info, warn};
+
+use super::Supervisor;
+use super::actions::unknown;
+use crate::config::Settings;
+use crate::peer::{Configure, ToPeer};
+use crate::session_config;
+
+impl Supervisor {
+    /// Has one peer told so, or no longer.
+    pub(super) async fn close_gracefully(
+        &mut self,
+        address: IpAddr,
+        closes: bool,
+    ) -> Result<String, ErrorReply> {
+        let for_all = self.closing;
+        let Some(entry) = self.peers.get_mut(address) else { return Err(unknown(address)) };
+        if !closes {
+            if entry.settings.graceful_shutdown {
+                let text = format!("the configuration has graceful-shutdown = true for {address}");
+                return Err(ErrorReply::new(ErrorCode::Conflict, text)
+                    .with_hint("set it to false in the file, then bgpctl reload"));
+            }
+            if for_all {
+                return Err(ErrorReply::new(ErrorCode::Conflict, "it was ordered for all neighbors")
+                    .with_hint("bgpctl neighbor all no-graceful-shutdown"));
+            }
+        }
+        let was = entry.closing;
+        entry.closing = closes;
+        let up = if entry.is_up() { "the session stays; " } else { "when it is up, " };
+        info!(peer = %address, closes, "operator: GRACEFUL_SHUTDOWN");
+        self.configure(address).await;
+        Ok(match (closes, was) {
+            (true, _) => format!("{up}all that it is told carries GRACEFUL_SHUTDOWN"),
+            (false, true) => format!("{up}what it is told carries GRACEFUL_SHUTDOWN no longer"),
+            (false, false) => "was not ordered".to_owned(),
+        })
+    }
+
+    /// The same for every peer, and for those that are still to come.
+    pub(super) async fn close_all_gracefully(&mut self, closes: bool) -> String {
+        self.closing = closes;
+        info!(closes, "operator: GRACEFUL_SHUTDOWN for all peers");
+        let all: Vec<IpAddr> = self.peers.iter().map(|(address, _)| address).collect();
+        let mut configured = 0;
+        for address in &all {
+            if let Some(entry) = self.peers.get_mut(*address) {
+                entry.closing = closes;
+                configured += usize::from(entry.settings.graceful_shutdown);
+            }
+            self.configure(*address).await;
+        }
+        let neighbors = if all.len() == 1 { "neighbor" } else { "neighbors" };
+        match (closes, configured) {
+            (true, _) => format!(
+                "all that {} {neighbors} and later ones are told carries GRACEFUL_SHUTDOWN",
+                all.len()
+            ),
+            (false, 0) => {
+                format!("what {} {neighbors} are told carries GRACEFUL_SHUTDOWN no longer", all.len())
+            }
+            (false, _) => format!(
+                "of {} {neighbors} {configured} are still told GRACEFUL_SHUTDOWN, by the configuration's graceful-shutdown",
+                all.len()
+            ),
+        }
+    }
+
+    /// A peer's settings with what an operator has ordered.
+    pub(super) fn in_force(&self, settings: &Arc<Settings>, closing: bool) -> Arc<Settings> {
+        if settings.graceful_shutdown || !(closing || self.closing) {
+            return Arc::clone(settings);
+        }
+        Arc::new(Settings { graceful_shutdown: true, ..Settings::clone(settings) })
+    }
+
+    /// Hands a peer the settings that are in force.
+    pub(super) async fn configure(&self, address: IpAddr) {
+        let Some(entry) = self.peers.get(address) else { return };
+        let config = session_config::session(
+            &self.config.bgp,
+            self.router_id,
+            self.hostname.as_deref(),
+            &entry.settings,
+            entry.range.is_some(),
+            self.own_restart(),
+        );
+        let dial = session_config::dial(address, entry.interface.as_deref(), &entry.settings);
+        let settings = self.in_force(&entry.settings, entry.closing);
+        let message = ToPeer::Configure(Box::new(Configure { config, dial, settings }));
+        self.tell(address, message).await;
+    }
+
+    /// A message to a peer's task, which may be too busy to take it.
+    pub(super) async fn tell(&self, address: IpAddr, message: ToPeer) {
+        let Some(entry) = self.peers.get(address) else { return };
+        if entry.handle.inbox.send_timeout(message, Duration::from_secs(2)).await.is_err() {
+            warn!(peer = %address, "the peer's task is too busy for its new settings");
+        }
+    }
+}
