@@ -59,6 +59,10 @@ const GAUGES: &[(&str, &str)] = &[
         "bgpd_fib_audit_last_timestamp_seconds",
         "When the last audit of the kernel's routes ended, Unix time; 0 before the first.",
     ),
+    (
+        "bgpd_fib_audit_interval_seconds",
+        "Pause between two audits of the kernel's routes; 0: there are none.",
+    ),
     ("bgpd_fib_audit_seconds", "How long the last audit of the kernel's routes took."),
     ("bgpd_fib_audit_routes", "Routes of ours that the last audit compared."),
     ("bgpd_queue_depth", "Entries that wait in an internal queue."),
@@ -257,6 +261,7 @@ fn audit_figures(routes: &routing::Summary, now: f64) {
         None => (0.0, 0.0, 0.0),
     };
     gauge!("bgpd_fib_audit_last_timestamp_seconds").set(ended);
+    gauge!("bgpd_fib_audit_interval_seconds").set(audit.interval.map_or(0.0, |pause| pause.as_secs_f64()));
     gauge!("bgpd_fib_audit_seconds").set(took);
     gauge!("bgpd_fib_audit_routes").set(compared);
     counter!("bgpd_fib_repairs_total").absolute(routes.repairs);
