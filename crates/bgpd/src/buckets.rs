@@ -4,7 +4,7 @@
 //! The kernel tells nobody that a bucket has become idle, and takes one for idle that the host's own connections use.
 
 use std::io;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bgp_netlink::{groups, own_flows};
 use tokio::sync::{mpsc, watch};
@@ -16,6 +16,8 @@ use crate::routing::Query;
 const PACE: Duration = Duration::from_secs(1);
 /// The shortest time between two looks.
 const FASTEST: Duration = Duration::from_millis(250);
+/// So many times as long as a look took the next one waits: thousands of groups have a million buckets.
+const REST: u32 = 9;
 /// So often in an idle timer the buckets of the host's own connections are marked.
 const MARKS: u32 = 4;
 
@@ -30,11 +32,15 @@ pub async fn look_after(
     loop {
         let waits_for = *drained.borrow_and_update();
         let idle = waits_for.unwrap_or(usual).min(usual);
+        let begun = Instant::now();
         keep_own_flows(idle).await;
         if waits_for.is_some() && !read(&routing).await {
             return;
         }
-        let pace = waits_for.map_or(idle / MARKS, |_| PACE.min(idle / MARKS)).max(FASTEST);
+        let pace = waits_for
+            .map_or(idle / MARKS, |_| PACE.min(idle / MARKS))
+            .max(FASTEST)
+            .max(begun.elapsed() * REST);
         // A deadline or news, whatever comes first; the end of routing is news as well.
         if let Ok(Err(_)) = tokio::time::timeout(pace, drained.changed()).await {
             return;

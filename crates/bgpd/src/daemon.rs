@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
-use bgp_fib::{Fib, FibConfig, GroupKind};
+use bgp_fib::{Fib, FibConfig, GroupKind, Resilient};
 use bgp_netlink::groups::Abilities;
 use bgp_netlink::{Kernel, KernelConfig, Moves};
 use bgp_rib::{Rib, RibConfig};
@@ -246,6 +246,7 @@ fn fib_config(config: &Config) -> FibConfig {
         audit_interval: config.kernel.audit_interval,
         hash_seed: random::seed(),
         groups,
+        keep_buckets: config.kernel.keep_buckets,
         largest_weight,
         ..FibConfig::default()
     }
@@ -254,6 +255,13 @@ fn fib_config(config: &Config) -> FibConfig {
 /// The kind of next-hop groups that is wanted and that this kernel has, and the largest weight that it takes.
 fn groups(config: &Config) -> (GroupKind, u16) {
     let resilient = GroupKind::Resilient(config.kernel.resilient);
+    // A drained node keeps some buckets where weights are narrow and buckets many.
+    let narrow = match config.kernel.keep_buckets {
+        true => {
+            GroupKind::Resilient(Resilient { buckets: Resilient::FEW_BUCKETS, ..config.kernel.resilient })
+        }
+        false => resilient,
+    };
     match config.kernel.nexthop_groups {
         NexthopGroups::Plain => return (GroupKind::HashThreshold, NARROW),
         NexthopGroups::Resilient if !config.kernel.install => return (resilient, NARROW),
@@ -261,8 +269,8 @@ fn groups(config: &Config) -> (GroupKind, u16) {
     }
     match bgp_netlink::groups::abilities() {
         Ok(Abilities { resilient: true, wide_weights }) => {
-            debug!(buckets = config.kernel.resilient.buckets, "next-hop groups are resilient");
-            (resilient, if wide_weights { u16::MAX } else { NARROW })
+            debug!(buckets = config.kernel.resilient.buckets, wide_weights, "next-hop groups are resilient");
+            if wide_weights { (resilient, u16::MAX) } else { (narrow, NARROW) }
         }
         Ok(Abilities { resilient: false, .. }) => {
             warn!(
@@ -273,7 +281,7 @@ fn groups(config: &Config) -> (GroupKind, u16) {
         }
         Err(error) => {
             warn!(%error, "the kernel was asked whether it has resilient next-hop groups; taken for granted");
-            (resilient, NARROW)
+            (narrow, NARROW)
         }
     }
 }

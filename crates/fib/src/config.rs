@@ -37,9 +37,14 @@ pub struct Resilient {
     pub unbalanced_timer: u32,
 }
 
+impl Resilient {
+    /// With more buckets than this, weight 1 beside a single 256 is due some: a drained leg would keep them.
+    pub const FEW_BUCKETS: u16 = 128;
+}
+
 impl Default for Resilient {
     fn default() -> Self {
-        Self { buckets: 128, idle_timer: 60, unbalanced_timer: 0 }
+        Self { buckets: Self::FEW_BUCKETS, idle_timer: 60, unbalanced_timer: 0 }
     }
 }
 
@@ -49,6 +54,16 @@ impl GroupKind {
         match self {
             Self::HashThreshold => None,
             Self::Resilient(resilient) => Some(resilient.buckets),
+        }
+    }
+
+    /// The same with as many buckets as `other`, where both have some.
+    pub(crate) fn with_buckets_of(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Resilient(resilient), Self::Resilient(Resilient { buckets, .. })) => {
+                Self::Resilient(Resilient { buckets, ..resilient })
+            }
+            (Self::Resilient(_), Self::HashThreshold) | (Self::HashThreshold, _) => self,
         }
     }
 
@@ -89,6 +104,9 @@ pub struct FibConfig {
     pub resolve_mapped_next_hops: bool,
     /// What the groups are made as. Whether the kernel has resilient ones is for the caller to find out.
     pub groups: GroupKind,
+    /// Whether groups found at start are used whatever their number of buckets. Otherwise their routes move, and with them
+    /// flows, to groups that have as many as `groups` says.
+    pub keep_buckets: bool,
     /// The largest weight of a member of a group that the kernel takes: 256, or 65535 from Linux 6.12 on.
     pub largest_weight: u16,
     /// How long own routes found at start are kept while nobody wants them; `None`: until
@@ -113,6 +131,7 @@ impl Default for FibConfig {
             preferred_source: PerFamily::default(),
             resolve_mapped_next_hops: true,
             groups: GroupKind::Resilient(Resilient::default()),
+            keep_buckets: false,
             largest_weight: 256,
             startup_grace: Some(Duration::from_secs(45)),
             audit_interval: Some(Duration::from_secs(300)),

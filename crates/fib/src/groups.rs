@@ -27,12 +27,12 @@ pub(crate) struct Group {
     pub(crate) members: Members,
 }
 
-/// What the kernel does not change in place, and the members: under this a group without an owner is found again.
-type Key = (Option<u16>, Members);
+/// Whether it has buckets, and the members: under this a group without an owner is found again.
+pub(crate) type Key = (bool, Members);
 
 impl Group {
     fn key(&self) -> Key {
-        (self.kind.buckets(), self.members.clone())
+        (self.kind.buckets().is_some(), self.members.clone())
     }
 
     pub(crate) fn contains(&self, hop: u32) -> bool {
@@ -80,9 +80,12 @@ impl Objects {
     /// A group for a set that has none: one that nobody owns and the kernel may still hold, or a new one, sown with the
     /// members of the group `seed`.
     pub(crate) fn claim_group(&mut self, members: &Members, seed: Option<u32>) -> u32 {
-        let wanted = Group { kind: self.kind, members: members.clone() };
+        let mut wanted = Group { kind: self.kind, members: members.clone() };
         let seed = seed.and_then(|id| self.groups.get(&id)).map(|group| group.wanted.without(group.backup));
         let found = self.left(&wanted);
+        // Flows keep their buckets where there are as many as before.
+        let like = found.and_then(|id| self.groups.get(&id)).map(|group| &group.wanted).or(seed.as_ref());
+        wanted.kind = like.map_or(wanted.kind, |like| wanted.kind.with_buckets_of(like.kind));
         let id = found.unwrap_or_else(|| {
             free_id(&GROUP_IDS, &mut self.next_group_id, |id| {
                 self.groups.contains_key(&id) || self.taken.contains(&id)
@@ -105,18 +108,20 @@ impl Objects {
 
     fn left(&self, wanted: &Group) -> Option<u32> {
         let found = self.by_members.get(&wanted.key()).copied();
-        found.filter(|id| self.groups.get(id).is_some_and(|group| group.claims == 0))
+        let fits = |group: &Object<Group>| {
+            group.claims == 0 && (self.keep_buckets || group.wanted.can_become(wanted))
+        };
+        found.filter(|id| self.groups.get(id).is_some_and(fits))
     }
 
     /// Changes a group in place, however many routes point to it. `backup`: the member that is to carry no flow while there
     /// is another. `patient`: no bucket moves that is in use, however long the group is out of balance.
     pub(crate) fn change_group(&mut self, id: u32, members: &Members, backup: Option<u32>, patient: bool) {
         let kind = if patient { self.patient } else { self.kind };
-        if let Some(group) = self.groups.get_mut(&id) {
-            group.backup = backup;
-        }
-        let is_so = |group: &Object<Group>| group.wanted.members == *members && group.wanted.kind == kind;
-        if self.groups.get(&id).is_some_and(|group| !is_so(group)) {
+        let Some(group) = self.groups.get_mut(&id) else { return };
+        group.backup = backup;
+        let kind = kind.with_buckets_of(group.wanted.kind);
+        if group.wanted.members != *members || group.wanted.kind != kind {
             self.rename_group(id, Group { kind, members: members.clone() });
         }
     }
@@ -132,13 +137,15 @@ impl Objects {
         self.by_members.insert(new, id);
     }
 
-    /// A leg and its backup as members of a group; `None` where groups cannot hold a backup that has no bucket.
-    pub(crate) fn protected(&self, legs: &[(u32, u16)], backup: u32) -> Option<Members> {
+    /// A leg and its backup as members of a group (`None`: of a new one); `None` where it cannot hold a backup that has no
+    /// bucket.
+    pub(crate) fn protected(&self, legs: &[(u32, u16)], backup: u32, group: Option<u32>) -> Option<Members> {
         let [(leg, _)] = legs else { return None };
         let mut members = vec![(*leg, self.largest_weight), (backup, 1)];
         members.sort_unstable();
         let has_none = |buckets| due(buckets, &members).any(|member| member == (backup, 0));
-        self.kind.buckets().is_some_and(has_none).then_some(members)
+        let kind = group.and_then(|id| self.groups.get(&id)).map_or(self.kind, |group| group.wanted.kind);
+        kind.buckets().is_some_and(has_none).then_some(members)
     }
 
     /// Whether nobody's routes but its owner's may point to a group: only then is its backup theirs alone.

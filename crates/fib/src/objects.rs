@@ -9,8 +9,8 @@ use std::ops::Range;
 
 use foldhash::fast::FixedState;
 
-use crate::config::{GROUP_IDS, GroupKind, HOP_IDS};
-use crate::groups::{Group, Members};
+use crate::config::{FibConfig, GROUP_IDS, GroupKind, HOP_IDS};
+use crate::groups::{Group, Key};
 use crate::guard::{Guard, Trouble};
 use crate::view::Via;
 
@@ -121,8 +121,10 @@ pub(crate) struct Objects {
     pub(crate) patient: GroupKind,
     /// The largest weight that the kernel takes.
     pub(crate) largest_weight: u16,
+    /// See [`FibConfig::keep_buckets`](crate::FibConfig).
+    pub(crate) keep_buckets: bool,
     by_via: BTreeMap<Via, u32>,
-    pub(crate) by_members: BTreeMap<(Option<u16>, Members), u32>,
+    pub(crate) by_members: BTreeMap<Key, u32>,
     /// Routes that point to an object, in the kernel or on their way.
     users: HashMap<u32, u32, FixedState>,
     /// The object whose users were counted last, with their number: it is not in `users` meanwhile.
@@ -138,13 +140,15 @@ pub(crate) struct Objects {
 }
 
 impl Objects {
-    pub(crate) fn new(kind: GroupKind, largest_weight: u16) -> Self {
+    pub(crate) fn new(config: &FibConfig) -> Self {
+        let kind = config.groups;
         Self {
             hops: BTreeMap::new(),
             groups: BTreeMap::new(),
             kind,
             patient: kind.patient(None),
-            largest_weight,
+            largest_weight: config.largest_weight,
+            keep_buckets: config.keep_buckets,
             by_via: BTreeMap::new(),
             by_members: BTreeMap::new(),
             users: HashMap::default(),

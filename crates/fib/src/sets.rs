@@ -396,7 +396,7 @@ impl Set {
                     self.split(loan, objects, now)
                 }
                 None => {
-                    let protected = self.spare.and_then(|spare| objects.protected(&self.hops, spare));
+                    let protected = self.spare.and_then(|spare| objects.protected(&self.hops, spare, None));
                     let is_best =
                         |members: &Members| objects.is_left(members) || !objects.is_left(&self.hops);
                     let members = protected.filter(is_best).unwrap_or_else(|| self.hops.clone());
@@ -407,7 +407,7 @@ impl Set {
         self.group = Some(id);
         let legs = self.members_at(now);
         let protected = self.spare.filter(|_| objects.is_unshared(id));
-        let protected = protected.and_then(|spare| Some((objects.protected(&legs, spare)?, spare)));
+        let protected = protected.and_then(|spare| Some((objects.protected(&legs, spare, Some(id))?, spare)));
         let (members, backup) = protected.map_or((legs, None), |(members, spare)| (members, Some(spare)));
         objects.change_group(id, &members, backup, self.draining != Draining::Nothing);
         target_of(id, objects)

@@ -240,6 +240,34 @@ fn routes_of_an_earlier_run_are_of_unknown_age_and_wait_for_the_whole_timer() {
 }
 
 #[test]
+fn groups_of_an_earlier_run_keep_their_buckets_and_so_do_those_that_come_of_them() {
+    let mut old = Host::lab();
+    want_all(&mut old, 1..=4, &NODES[..2]);
+    old.run();
+    let before = owners(&old, 1);
+    // Another default, and nobody has chosen a number.
+    let groups = GroupKind::Resilient(Resilient { buckets: 1024, ..Resilient::default() });
+    let config = FibConfig { groups, keep_buckets: true, ..FibConfig::default() };
+    let mut host = Host::new(config, old.kernel);
+    host.run();
+    want_all(&mut host, 1..=4, &NODES[..2]);
+    host.run();
+    host.fib.end_of_startup(host.now);
+    host.run();
+    assert_eq!(routes_written(&mut host), 0);
+    assert_eq!(owners(&host, 1), before);
+    // A node joins for one of the routes, which gets a group of its own.
+    host.want(&service(1), &NODES);
+    host.pass(2 * IDLE);
+    assert_eq!(host.gateways(&service(1)), NODES);
+    assert_eq!(owners(&host, 1).len(), 128);
+    // What has nothing to do with them has as many as are wanted.
+    host.want("2004::99/128", &NODES[2..]);
+    host.run();
+    assert_eq!(host.kernel.group_of(prefix("2004::99/128")).buckets.owners.len(), 1024);
+}
+
+#[test]
 fn a_route_that_leaves_a_node_alone_keeps_the_buckets_of_the_others() {
     let mut host = Host::lab();
     want_all(&mut host, 1..=4, &NODES);

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
@@ -16,8 +16,10 @@ use crate::socket::{Received, RouteSocket};
 use crate::uapi::message;
 
 const RECEIVE_BUFFER: usize = 1024 * 1024;
-/// Between two readings: changes that come closer count as one.
+/// Between two readings at least: changes that come closer count as one.
 const PAUSE: Duration = Duration::from_millis(200);
+/// So many times as long as a reading took the next one waits: thousands of groups have a million buckets.
+const REST: u32 = 19;
 /// Between two looks whether anybody still wants to know.
 const NAP: Duration = Duration::from_secs(1);
 
@@ -40,12 +42,13 @@ fn run(socket: &RouteSocket, sender: &watch::Sender<Moves>) {
     let mut news = News::Changed;
     while !sender.is_closed() {
         if news != News::None {
+            let begun = Instant::now();
             match groups::buckets() {
                 Ok(buckets) => ledger.enter(&buckets, news == News::Changed),
                 Err(error) => tracing::debug!(%error, "the buckets of next-hop groups cannot be read"),
             }
             sender.send_replace(ledger.moved.clone());
-            std::thread::sleep(PAUSE);
+            std::thread::sleep(PAUSE.max(begun.elapsed() * REST));
         }
         news = match socket.wait(NAP) {
             Ok(false) => News::None,

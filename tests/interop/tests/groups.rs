@@ -40,19 +40,19 @@ fn weights_become_buckets_and_what_moves_is_counted() -> Result<()> {
     speakers[0].announce("2004::1/128")?;
     lab.expect_gateways("2004::1", &v6[..1], seconds(40))?;
     let (first, members) = group(&daemon)?;
-    assert_eq!(members, [(v6[0].clone(), 1, 128)], "{first}");
+    assert_eq!(members, [(v6[0].clone(), 1, 1024)], "{first}");
     assert_eq!(first["algorithm"], "resilient");
 
     speakers[1].announce("2004::1/128")?;
     lab.expect_gateways("2004::1", &v6, seconds(10))?;
     let (second, members) = group(&daemon)?;
-    assert_eq!(members, [(v6[0].clone(), 3, 96), (v6[1].clone(), 1, 32)], "{second}");
+    assert_eq!(members, [(v6[0].clone(), 3, 768), (v6[1].clone(), 1, 256)], "{second}");
     assert_eq!(second["kernel_id"], first["kernel_id"]);
-    lab.until("the move of 32 buckets is counted", seconds(5), || {
-        Ok(group(&daemon)?.0["moved"].as_u64() == Some(32))
+    lab.until("the move of 256 buckets is counted", seconds(5), || {
+        Ok(group(&daemon)?.0["moved"].as_u64() == Some(256))
     })?;
     let shown = daemon.ctl("show nexthops")?;
-    assert!(shown.contains("32 of 128"), "{shown}");
+    assert!(shown.contains("256 of 1024"), "{shown}");
     Ok(())
 }
 

@@ -305,6 +305,8 @@ pub struct Kernel {
     pub nexthop_groups: NexthopGroups,
     /// What a resilient one is made with.
     pub resilient: bgp_fib::Resilient,
+    /// Whether groups that the kernel has from an earlier run keep their number of buckets: none was chosen.
+    pub keep_buckets: bool,
 }
 
 /// What kind of next-hop groups is made where the kernel has both.

@@ -46,7 +46,8 @@ impl Config {
                 "set-multipath-hash-policy": self.kernel.set_multipath_hash_policy,
                 "nexthop-backup": self.kernel.nexthop_backup,
                 "nexthop-groups": self.kernel.nexthop_groups.as_str(),
-                "nexthop-buckets": self.kernel.resilient.buckets,
+                // Without a choice it is also a question of the kernel; `show nexthops` has the number of each group.
+                "nexthop-buckets": (!self.kernel.keep_buckets).then_some(self.kernel.resilient.buckets),
                 "nexthop-idle-timer": self.kernel.resilient.idle_timer,
                 "nexthop-unbalanced-timer": self.kernel.resilient.unbalanced_timer,
             },

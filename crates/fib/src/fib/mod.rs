@@ -119,7 +119,7 @@ impl Fib {
         Self {
             now,
             tracker: Tracker::new(config.resolve_mapped_next_hops),
-            objects: Objects::new(config.groups, config.largest_weight),
+            objects: Objects::new(&config),
             sets: Sets::default(),
             routes: Routes::new(config.hash_seed),
             bodies: Bodies::new(config.preferred_source),

@@ -109,6 +109,8 @@ const STARTUP_GRACE: Duration = Duration::from_secs(45);
 const NEIGHBOR_PROBE_INTERVAL: Duration = Duration::from_secs(10);
 /// What nothing tells of does not stay undetected for longer; ten times more often would still be cheap.
 const AUDIT_INTERVAL: Duration = Duration::from_secs(300);
+/// Without a choice; `docs/decisions/0005-resilient-groups.md` says why.
+const NEXTHOP_BUCKETS: u16 = 1024;
 
 /// Where we listen when nothing else is said.
 const LISTEN: [SocketAddr; 2] = [
@@ -228,6 +230,7 @@ fn kernel(typed: Option<&file::Kernel>, sink: &mut Sink) -> Kernel {
         nexthop_backup: copied(&kernel.nexthop_backup).unwrap_or(true),
         nexthop_groups: copied(&kernel.nexthop_groups).unwrap_or(NexthopGroups::Resilient),
         resilient: resilient(kernel),
+        keep_buckets: kernel.nexthop_buckets.is_none(),
     }
 }
 
@@ -242,7 +245,7 @@ fn unless_off(seconds: Option<u64>, default: Duration) -> Option<Duration> {
 fn resilient(kernel: &file::Kernel) -> Resilient {
     let default = Resilient::default();
     Resilient {
-        buckets: kernel.nexthop_buckets.as_ref().map_or(default.buckets, |it| it.get_ref().get()),
+        buckets: kernel.nexthop_buckets.as_ref().map_or(NEXTHOP_BUCKETS, |it| it.get_ref().get()),
         idle_timer: kernel.nexthop_idle_timer.as_ref().map_or(default.idle_timer, |it| it.get_ref().get()),
         unbalanced_timer: kernel
             .nexthop_unbalanced_timer
