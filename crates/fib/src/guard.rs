@@ -11,6 +11,8 @@ const WINDOW: Duration = Duration::from_secs(10);
 const REPAIRS_PER_WINDOW: u32 = 5;
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LAST_PAUSE: Duration = Duration::from_secs(60);
+/// After so long without another repair there is nothing to guard against.
+const CALM: Duration = Duration::from_secs(3600);
 
 /// Why nothing is done about an object until a certain time.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,6 +52,13 @@ pub(crate) struct Guard {
 }
 
 impl Guard {
+    /// From when on it can be forgotten, if there is no other repair until then.
+    pub(crate) fn calm_at(&self) -> Option<Instant> {
+        let last = self.window.map(|(since, _)| since);
+        let paused_until = self.pause.map(|(_, until)| until);
+        Some(last.max(paused_until)? + CALM)
+    }
+
     /// Notes one more; `Some` says until when to leave it alone. Pauses double while the fight goes on.
     pub(crate) fn repair(&mut self, now: Instant) -> Option<Instant> {
         self.repairs = self.repairs.saturating_add(1);
@@ -94,5 +103,6 @@ mod tests {
         let later = start + Duration::from_secs(3600);
         assert_eq!(guard.repair(later), None);
         assert_eq!(guard.repairs, 8);
+        assert_eq!(guard.calm_at(), Some(later + CALM));
     }
 }

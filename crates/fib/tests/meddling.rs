@@ -60,6 +60,25 @@ fn a_flush_is_one_deed_of_one_process_however_many_routes() {
 }
 
 #[test]
+fn what_somebody_once_did_to_a_route_is_forgotten_after_an_hour_of_calm() {
+    let mut host = host();
+    by(&mut host, 812, Some("zebra"));
+    let repairs = |host: &Host, service: &str| host.fib.route(&prefix(service)).unwrap().repairs;
+    host.kernel.delete_route(prefix(SERVICE), 186);
+    host.run();
+    host.pass(Duration::from_secs(1800));
+    host.kernel.delete_route(prefix("2004::2/128"), 186);
+    host.run();
+    assert_eq!((repairs(&host, SERVICE), repairs(&host, "2004::2/128")), (1, 1));
+    host.pass(Duration::from_secs(1801));
+    assert_eq!((repairs(&host, SERVICE), repairs(&host, "2004::2/128")), (0, 1));
+    host.pass(Duration::from_secs(1800));
+    assert_eq!(repairs(&host, "2004::2/128"), 0);
+    assert_eq!(host.gateways(SERVICE), [NODE]);
+    assert_eq!(host.fib.stats().repairs, 2);
+}
+
+#[test]
 fn a_script_is_one_culprit_though_each_of_its_commands_is_a_process() {
     let mut host = host();
     for port in 1000..1004 {

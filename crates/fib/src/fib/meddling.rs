@@ -143,6 +143,23 @@ impl Fib {
         self.meddlers.note(deed, subject, self.now);
     }
 
+    /// Forgets of routes what has long been over: who flushes a table leaves a trace at each of its routes.
+    pub(super) fn forget_repairs(&mut self) {
+        let now = self.now;
+        if self.forget_at.is_none_or(|at| at > now) {
+            return;
+        }
+        let guards = || {
+            let kept = self.routes.rares().filter_map(|(slot, rare)| Some((slot, rare.guard.as_ref()?)));
+            kept.filter_map(|(slot, guard)| Some((slot, guard.calm_at()?)))
+        };
+        let calm: Vec<u32> = guards().filter(|(_, at)| *at <= now).map(|(slot, _)| slot).collect();
+        self.forget_at = guards().map(|(_, at)| at).filter(|at| *at > now).min();
+        for slot in calm {
+            self.routes.edit_rare(slot, |rare| rare.guard = None);
+        }
+    }
+
     pub(super) fn tell_of_meddling(&mut self) {
         for meddling in self.meddlers.take_due(self.now) {
             self.notice(Notice::Undone(meddling));

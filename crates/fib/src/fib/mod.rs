@@ -108,6 +108,8 @@ pub struct Fib {
     objects_work: Option<bool>,
     meddlers: Meddlers,
     retries: Retries,
+    /// When the repairs of routes are looked through for those that can be forgotten.
+    forget_at: Option<Instant>,
     repairs: u64,
     errors: u64,
 }
@@ -149,6 +151,7 @@ impl Fib {
             objects_work: None,
             meddlers: Meddlers::default(),
             retries: Retries::default(),
+            forget_at: None,
             repairs: 0,
             errors: 0,
             config,
@@ -208,6 +211,7 @@ impl Fib {
         self.audit_tick();
         self.tell_of_meddling();
         self.retry_refused();
+        self.forget_repairs();
         self.sets.tick(now);
         while let Some((_, slot)) = pop_due(&mut self.route_timers, now) {
             self.enqueue(slot);
@@ -244,6 +248,7 @@ impl Fib {
             .chain(self.audit_deadline())
             .chain(self.meddlers.next_deadline())
             .chain(self.retries.next_deadline())
+            .chain(self.forget_at)
             .chain(self.route_timers.first().map(|(at, _)| *at))
             .chain(self.object_timers.first().map(|(at, _)| *at))
             .chain(self.tracker.next_deadline())

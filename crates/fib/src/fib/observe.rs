@@ -308,6 +308,7 @@ impl Fib {
         let guard = rare.guard.get_or_insert_default();
         guard.by = by;
         let paused = guard.repair(now);
+        self.forget_at = self.forget_at.or(guard.calm_at());
         if let Some(until) = paused {
             rare.trouble = Some(Trouble::paused(until));
             self.route_timers.insert((until, slot));
