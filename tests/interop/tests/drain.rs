@@ -1,4 +1,5 @@
-//! A node is drained under steady HTTP and 200 long-lived connections: nobody loses anything, and it is said when it is free.
+//! A node is drained under steady HTTP and 200 long-lived connections, by a command here or by the community that it sends
+//! itself: nobody loses anything, and it is said when it is free.
 #![cfg(feature = "labs")]
 
 use std::thread;
@@ -103,6 +104,76 @@ fn flows_end_on_the_node_and_no_request_is_lost() -> Result<()> {
     Ok(())
 }
 
+/// How many buckets of the one group a node has.
+fn buckets_of(daemon: &Daemon, address: &str) -> Result<u64> {
+    let reply = daemon.json("show nexthops")?;
+    let members = reply["groups"][0]["members"].as_array().cloned().unwrap_or_default();
+    let member = members.iter().find(|member| member["next_hop"] == *address);
+    Ok(member.and_then(|member| member["buckets"].as_u64()).unwrap_or_default())
+}
+
+/// RFC 8326, seen by who receives it: the node announces that it will go, its flows end, and it goes.
+#[test]
+fn a_node_that_says_it_will_go_gets_no_new_flow_and_loses_none() -> Result<()> {
+    let mut scene = scene_with("nexthop-idle-timer = 2\n")?;
+    let (node, address) = (scene.lab.nodes[1].name.clone(), scene.v6[1].clone());
+    let group = nhid(&scene.lab)?;
+    let client = scene.lab.client()?;
+    let traffic = Traffic::start(client, format!("[{SERVICE}]:80").parse()?, 2)?;
+    let remote = format!("[{SERVICE}]:{}", flows::PORT).parse()?;
+    let flows = Flows::open(client, remote, FLOWS)?;
+    let on_node = *flows.nodes().get(&node).context("no flow is on the node")?;
+    let Scene { lab, daemon, speakers, v6, .. } = &mut scene;
+
+    speakers[1].cli("global rib add 2004::1/128 origin igp community 65535:0 -a ipv6")?;
+    lab.until("what nobody uses has moved", seconds(60), || {
+        Ok((1..=on_node as u64).contains(&buckets_of(daemon, &address)?))
+    })?;
+    let shown = daemon.ctl("show routes 2004::1/128")?;
+    ensure!(shown.contains("graceful-shutdown"), "{shown}");
+    let late = Flows::open(lab.client()?, remote, LATE)?;
+    late.end_on(&node);
+    flows.end_on(&node);
+    lab.until("the node has no bucket", seconds(60), || Ok(buckets_of(daemon, &address)? == 0))?;
+    speakers[1].withdraw("2004::1/128")?;
+    lab.expect_gateways(SERVICE, &[v6[0].clone(), v6[2].clone()], seconds(5))?;
+    assert_eq!(nhid(lab)?, group, "all of it in the group");
+
+    let (fate, late, tally) = (flows.finish()?, late.finish()?, traffic.stop()?);
+    eprintln!("{fate:?}\nopened meanwhile: {late:?}\n{tally:?}, of {}", tally.total());
+    let strays = late.ended.get(&node).copied().unwrap_or(0);
+    assert!(strays * 5 < LATE, "{strays} of {LATE} new connections went to a node that will go");
+    assert!(fate.broken.is_empty() && late.broken.is_empty(), "{fate:?} {late:?}");
+    assert_eq!(tally.lost, [], "requests");
+    Ok(())
+}
+
+/// Without buckets old flows cannot be told from new ones: the leg goes at once and takes its flows along.
+#[test]
+fn in_plain_groups_the_leg_goes_at_once_with_its_flows() -> Result<()> {
+    let mut scene = scene_with("nexthop-groups = \"plain\"\n")?;
+    let node = scene.lab.nodes[1].name.clone();
+    let client = scene.lab.client()?;
+    let traffic = Traffic::start(client, format!("[{SERVICE}]:80").parse()?, 2)?;
+    let remote = format!("[{SERVICE}]:{}", flows::PORT).parse()?;
+    let flows = Flows::open(client, remote, FLOWS)?;
+    let on_node = *flows.nodes().get(&node).context("no flow is on the node")?;
+    let Scene { lab, daemon, v6, .. } = &mut scene;
+    let said = daemon.ctl(&format!("drain {} --wait 10s", v6[1]))?;
+    lab.expect_gateways(SERVICE, &[v6[0].clone(), v6[2].clone()], seconds(1))?;
+    assert!(said.contains("carries no flow any more"), "{said}");
+    assert_eq!(drained(daemon)?["buckets"], Value::Null);
+    let late = Flows::open(lab.client()?, remote, LATE)?;
+    assert_eq!(late.nodes().get(&node), None, "new flows");
+    let (fate, late, tally) = (flows.finish()?, late.finish()?, traffic.stop()?);
+    eprintln!("{said}{fate:?}\n{tally:?}, of {}", tally.total());
+    assert_eq!(fate.broken.get(&node), Some(&on_node), "{fate:?}");
+    assert!(late.broken.is_empty(), "{late:?}");
+    daemon.ctl(&format!("drain --undo {node}"))?;
+    lab.expect_all_nodes(SERVICE, seconds(5))?;
+    Ok(())
+}
+
 /// The kernel takes a bucket for idle that a socket of the host itself uses: the daemon marks it.
 #[test]
 fn the_hosts_own_flows_end_on_the_node_as_well() -> Result<()> {
@@ -143,6 +214,12 @@ fn it_outlives_the_process_and_a_reload() -> Result<()> {
     assert_eq!(drained(&scene.daemon)?["state"], "drained");
     scene.lab.expect_gateways(SERVICE, &two, seconds(5))?;
     assert_eq!(changes(&watch), Vec::<String>::new(), "the kernel's table is not touched");
+    // Where no number of buckets is chosen, the groups that are there keep theirs.
+    scene.daemon.write_config(&std::fs::read_to_string(k3d())?)?;
+    scene.daemon.replace(&scene.lab)?;
+    scene.lab.expect_gateways(SERVICE, &two, seconds(5))?;
+    assert_eq!(changes(&watch), Vec::<String>::new(), "the kernel's table is not touched");
+    assert_eq!(scene.daemon.json("show nexthops")?["groups"][0]["buckets"], 128);
     // Its session has nothing to do with it.
     scene.speakers[1].crash()?;
     let shown = scene.daemon.ctl("drain")?;
