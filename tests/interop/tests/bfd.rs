@@ -127,7 +127,10 @@ fn a_peer_that_hangs_or_is_cut_off_loses_its_leg_within_the_detection_time() -> 
     assert_eq!(nodes[0].bfd_peer(HOST_V6)?["status"], "up");
     assert!(daemon.ctl(&format!("show neighbors {peer}"))?.contains("BFD\n  State:              Up"));
 
+    // A machine with too much to do may have cost some sessions until here; each of the two events costs one.
+    let failures = || Ok::<_, anyhow::Error>(session(&daemon, &peer)?["failures"].as_u64());
     // Frozen: TCP stays, the link stays, the kernel goes on answering for the node.
+    let failed_before = failures()?;
     let before = Instant::now();
     let gone = leg_leaves(&lab.nodes[1..], &watcher, || nodes[0].signal(Signal::SIGSTOP))?;
     eprintln!(
@@ -138,23 +141,26 @@ fn a_peer_that_hangs_or_is_cut_off_loses_its_leg_within_the_detection_time() -> 
     let down = daemon.neighbor(&peer)?;
     assert_eq!(down["last_down"]["reason"], "BFD down: no packet for 150 ms", "{down}");
     assert_eq!(daemon.path(SERVICE, &peer)?, Value::Null, "nothing is kept of it");
+    assert_eq!(failures()?, failed_before.map(|count| count + 1));
     nodes[0].signal(Signal::SIGCONT)?;
     expect_all_legs(&lab)?;
     expect_up(&lab, &daemon, &both(&lab.nodes[0]))?;
 
     // Cut off: the port stays up and forwards nothing any more.
     let port = lab.nodes[0].port();
+    let failed_before = failures()?;
     let before = Instant::now();
     let gone = leg_leaves(&lab.nodes[1..], &watcher, || {
         lab.host.run(&format!("bridge link set dev {port} state 0")).map(drop)
     })?;
     eprintln!("cut off: leg gone {:?} after the command began", gone.saturating_duration_since(before));
     assert!(daemon.log().contains("BFD failed: paths are out of use, the session ends"));
+    assert_eq!(failures()?, failed_before.map(|count| count + 1));
     lab.host.run(&format!("bridge link set dev {port} state 3"))?;
     expect_all_legs(&lab)?;
     expect_up(&lab, &daemon, &both(&lab.nodes[0]))?;
     let metrics = session(&daemon, &peer)?;
-    assert_eq!((&metrics["failures"], &metrics["send_errors"]), (&2.into(), &0.into()), "{metrics}");
+    assert_eq!(metrics["send_errors"], 0, "{metrics}");
     Ok(())
 }
 
@@ -258,7 +264,7 @@ protocol static { ipv6; route 2004::1/128 unreachable; }
 filter own { if source = RTS_STATIC then accept; reject; }
 protocol bgp host6 { local 2001:3200:3200::2 as 64512; neighbor 2001:3200:3200::1 as 64513; bfd on; ipv6 { import all; export filter own; }; }
 protocol bgp host4 { local 172.50.0.2 as 64512; neighbor 172.50.0.1 as 64513; bfd on; ipv4 { import all; export none; }; }
-protocol bgp hostll { local fe80::42:acff:fe32:2 as 64512; neighbor fe80::1%eth0 as 64513; bfd on; ipv6 { import all; export none; }; }
+protocol bgp hostll { local fe80::42:acff:fe32:2 as 64512; neighbor fe80::1%eth0 as 64513; error wait time 1, 2; connect delay time 1; bfd on; ipv6 { import all; export none; }; }
 "#;
 
 #[test]
@@ -285,6 +291,14 @@ fn bird_by_both_families_and_by_link_local_addresses() -> Result<()> {
     bird.signal(Signal::SIGCONT)?;
     expect_all_legs(&lab)?;
     expect_up(&lab, &daemon, &peers)?;
+    // The same link-local peer, by a listen range: where it is, its packets tell.
+    let config = host("50ms").replace("172.50.0.0/16\",", "172.50.0.0/16\", \"fe80::/64\",");
+    daemon.write_config(&config)?;
+    daemon.ctl("reload")?;
+    let by_range = ["fe80::42:acff:fe32:2".to_owned()];
+    daemon.expect_established(&lab, &by_range)?;
+    expect_up(&lab, &daemon, &by_range)?;
+    assert_eq!(daemon.neighbor(&by_range[0])?["listen_range"], "fe80::/64");
     // Our hand: BIRD 2.0 ends its BGP sessions for our AdminDown; ours is no failure here.
     daemon.write_config(&config.replace("bfd =", "bfd = false #"))?;
     daemon.ctl("reload")?;
@@ -354,6 +368,49 @@ fn graceful_restart_bridges_a_hung_agent_but_no_node_that_is_cut_off() -> Result
     })?;
     lab.host.run(&format!("bridge link set dev {} state 3", node.port()))?;
     lab.expect_gateways("2004::1", &[gateway(node)], seconds(30))?;
+    Ok(())
+}
+
+/// Where the peer's BFD would outlive its control plane (its C bit is set), its silence says that nothing is forwarded: no
+/// graceful restart bridges that, though the node answers.
+#[test]
+fn a_peer_whose_bfd_is_apart_from_its_agent_keeps_no_paths_when_it_fails() -> Result<()> {
+    let lab = Lab::with_nodes(2)?;
+    lab.add_service("2004::1")?;
+    let node = &lab.nodes[0];
+    let peer = node.v6();
+    let ours = restarting(
+        "asn = 64513\nrouter-id = \"172.50.0.1\"",
+        &format!(
+            "[neighbor.\"{peer}\"]\nremote-asn = 64512\nimport = \"all\"\nbfd = {{ min-tx = \"50ms\", min-rx = \"50ms\" }}\n"
+        ),
+    );
+    let watcher = Watcher::start(&lab.host, rtnl::v6("2004::1")?)?;
+    let daemon = Daemon::start(&lab, &ours)?;
+    let theirs = frr(node)
+        .replace(" no bgp ebgp", " bgp graceful-restart\n bgp graceful-restart notification\n no bgp ebgp")
+        .replace(&format!(" neighbor {HOST_V4} remote-as 64513\n neighbor {HOST_V4} bfd profile lab\n"), "")
+        .replace(&format!("  no neighbor {HOST_V6} activate\n"), "")
+        .replace(
+            &format!(" neighbor {HOST_V6} bfd profile lab\n"),
+            &format!(
+                " neighbor {HOST_V6} bfd profile lab\n neighbor {HOST_V6} bfd check-control-plane-failure\n"
+            ),
+        );
+    let frr = Frr::start_with_bfd(&lab, &node.namespace, &theirs, &bfdd("50"))?;
+    expect_up(&lab, &daemon, std::slice::from_ref(&peer))?;
+    lab.expect_gateways("2004::1", &[gateway(node)], seconds(60))?;
+    assert_eq!(session(&daemon, &peer)?["remote"]["control_plane_independent"], true);
+    let restart = daemon.neighbor(&peer)?["graceful_restart"].clone();
+    assert!(restart["peer_restart_seconds"].as_u64().is_some(), "{restart}");
+    let before = Instant::now();
+    let gone = leg_leaves(&[], &watcher, || frr.signal(Signal::SIGSTOP))?;
+    eprintln!("C bit set, frozen: route gone {:?} after SIGSTOP", gone.saturating_duration_since(before));
+    lab.until("the session is ended", seconds(5), || Ok(daemon.state(&peer)? != "established"))?;
+    let down = daemon.neighbor(&peer)?;
+    assert_eq!(down["last_down"]["reason"], "BFD down: no packet for 150 ms", "{down}");
+    assert_eq!(daemon.path(SERVICE, &peer)?, Value::Null, "nothing is kept of it");
+    frr.signal(Signal::SIGCONT)?;
     Ok(())
 }
 
