@@ -103,6 +103,8 @@ impl Lab {
         let id = std::process::id();
         let host = Namespace::create(&format!("bglab-{id}-host"))?;
         let side = Namespace::create(&format!("bglab-{id}-peers"))?;
+        // As `bgpctl doctor` has it: otherwise the kernel tells of every route of a group that changes. Nobody else uses groups.
+        host.sysctl("net.ipv4.nexthop_compat_mode", "0")?;
         cable(&host, &side, "uplink")?;
         address(&host, 77, 1, "uplink")?;
         if plan.apart.is_some() {
