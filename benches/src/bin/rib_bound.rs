@@ -64,13 +64,17 @@ fn main() -> Fallible<()> {
         (memory - memory_before) / 1e3,
     );
     println!(
-        "ns a route: decode {:.0}, receive {:.0}, decide {:.0}, kernel side {:.0}, write {:.0}; longest turn {:.2} ms",
+        "ns a route: decode {:.0}, receive {:.0}, decide {:.0}, kernel side {:.0}, write {:.0}",
         each(road.spent[0]),
         each(road.spent[1]),
         each(road.spent[2]),
         each(road.spent[3]),
         each(road.spent[4]),
-        road.longest.as_secs_f64() * 1e3,
+    );
+    let longest = road.longest.map(|longest| longest.as_secs_f64() * 1e3);
+    println!(
+        "ms of the longest turn: take in {:.2}, decide {:.2}, kernel side {:.2}, write {:.2}",
+        longest[0], longest[1], longest[2], longest[3],
     );
     // Taking it all down is not what is asked.
     std::process::exit(0)
@@ -86,7 +90,10 @@ struct Road {
     written: usize,
     /// In decoding, taking in, deciding, the kernel side, writing.
     spent: [Duration; 5],
-    longest: Duration,
+    /// The longest turn in taking in, deciding, the kernel side, writing, of those in which nobody else had the processor.
+    longest: [Duration; 4],
+    /// When the last turn ended, and how often others had had the processor by then.
+    turned: (Instant, i64),
 }
 
 impl Road {
@@ -108,7 +115,8 @@ impl Road {
             announced: 0,
             written: 0,
             spent: [Duration::ZERO; 5],
-            longest: Duration::ZERO,
+            longest: [Duration::ZERO; 4],
+            turned: (Instant::now(), switches()),
         }
     }
 
@@ -146,11 +154,23 @@ impl Road {
         }
         self.written += self.out.len();
         self.out.clear();
-        self.spent[2] += decided - begun;
-        self.spent[3] += told - decided;
-        self.spent[4] += told.elapsed();
-        self.longest = self.longest.max(begun.elapsed());
+        let written = Instant::now();
+        let (since, switched) = std::mem::replace(&mut self.turned, (written, switches()));
+        let took = [begun - since, decided - begun, told - decided, written - told];
+        for (spent, took) in self.spent[2..].iter_mut().zip(&took[1..]) {
+            *spent += *took;
+        }
+        if switched == self.turned.1 {
+            for (longest, took) in self.longest.iter_mut().zip(took) {
+                *longest = (*longest).max(took);
+            }
+        }
     }
+}
+
+/// How often this process had to leave the processor to others.
+fn switches() -> i64 {
+    getrusage(UsageWho::RUSAGE_SELF).map_or(0, |usage| usage.involuntary_context_switches())
 }
 
 /// The bodies of the first messages.

@@ -7,7 +7,7 @@
 
 use bgp_wire::route_refresh::{RouteRefresh, Subtype};
 use bgp_wire::update::encode;
-use bgp_wire::{EncodeContext, Family, NlriEntry};
+use bgp_wire::{EncodeContext, Family};
 use bytes::BytesMut;
 
 use crate::config::PeerId;
@@ -18,7 +18,7 @@ use crate::handover;
 use crate::peer::{EndOfRib, PeerOut};
 use crate::refresh;
 use crate::rib::Rib;
-use crate::table::Table;
+use crate::table::{Source, Table};
 
 /// Prefixes that are sorted at a time.
 const BATCH: usize = 8192;
@@ -172,28 +172,40 @@ impl Writer<'_> {
     /// Takes out prefixes that wait; whether there were any.
     fn fill_batch(&mut self) -> bool {
         // Prefixes that came together have the same set more often than not: runs of them are sorted.
-        let (mut last, mut key) = (None, WITHDRAWN);
         let (mut runs, mut ids) = (Vec::new(), Vec::with_capacity(BATCH.min(self.state.pending.len())));
-        while ids.len() < BATCH {
-            let Some(id) = self.state.pending.pop() else { break };
-            let best = self.desired(id);
-            if self.is_known(id, best) {
-                self.table.release(id);
-                continue;
+        let (mut last, mut key) = (None, WITHDRAWN);
+        // Where nothing is asked of a prefix but what the Loc-RIB holds, the same of that stands for the same.
+        let by_entry = self.group.as_ref().is_some_and(|group| group.cells.is_none());
+        let mut before: Option<Source> = None;
+        while ids.len() < BATCH
+            && let Some(word) = self.state.pending.pop_word(BATCH - ids.len())
+        {
+            for id in word.ids() {
+                let source = self.table.entry(id).source();
+                if !by_entry || before != Some(source) || !self.state.known.is_empty() {
+                    let best = self.desired(id);
+                    if self.is_known(id, best) {
+                        self.table.release(id);
+                        continue;
+                    }
+                    before = Some(source);
+                    if best != last {
+                        (last, key) = (best, self.key(best));
+                    }
+                    if runs.last().is_none_or(|(same, _, _)| *same != key) {
+                        runs.push((key, ids.len(), ids.len()));
+                    }
+                }
+                if let Some((_, _, end)) = runs.last_mut() {
+                    *end += 1;
+                }
+                ids.push(id);
             }
-            if best != last {
-                (last, key) = (best, self.key(best));
-            }
-            match runs.last_mut() {
-                Some((same, _, end)) if *same == key => *end += 1,
-                Some(_) | None => runs.push((key, ids.len(), ids.len() + 1)),
-            }
-            ids.push(id);
         }
         runs.sort_unstable_by(|a, b| b.cmp(a));
-        let members =
-            |(key, begin, end)| ids.get(begin..end).unwrap_or_default().iter().map(move |id| (key, *id));
-        self.state.batch.extend(runs.into_iter().flat_map(members));
+        for (key, begin, end) in runs {
+            self.state.batch.push(key, ids.get(begin..end).unwrap_or_default());
+        }
         self.state.sorted_at = self.version();
         !self.state.batch.is_empty()
     }
@@ -204,7 +216,7 @@ impl Writer<'_> {
 
     /// Puts what is urgent before what is in the batch already.
     fn take_urgent(&mut self) {
-        let behind = self.state.batch.len();
+        let mut urgent = Vec::new();
         while let Some(id) = self.state.urgent.pop_front() {
             if !self.state.pending.remove(id) {
                 continue;
@@ -213,21 +225,20 @@ impl Writer<'_> {
             if self.is_known(id, best) {
                 self.table.release(id);
             } else {
-                let key = self.key(best);
-                self.state.batch.push((key, id));
+                urgent.push((self.key(best), id));
             }
         }
-        if let Some(urgent) = self.state.batch.get_mut(behind..) {
-            urgent.sort_unstable_by(|a, b| b.cmp(a));
+        urgent.sort_unstable_by(|a, b| b.cmp(a));
+        for (key, id) in urgent {
+            self.state.batch.push(key, &[id]);
         }
     }
 
-    /// Writes messages for the last prefixes of the batch that have the same announcement, or the same lack of one.
+    /// Writes messages for the prefixes of the batch that come first and have the same announcement, or the same lack of
+    /// one.
     fn write_run(&mut self, out: &mut BytesMut, limit: usize) {
-        let Some((key, _)) = self.state.batch.last().copied() else { return };
-        let behind = self.state.batch.iter().rposition(|(other, _)| *other != key).map_or(0, |at| at + 1);
         let mut ids = std::mem::take(&mut self.state.scratch);
-        ids.extend(self.state.batch.drain(behind..).map(|(_, id)| id));
+        let Some(key) = self.state.batch.take_run(&mut ids) else { return };
         // Where nothing has changed since they were sorted, one stands for all.
         let what = if key != WITHDRAWN && self.state.sorted_at == self.version() {
             ids.first().and_then(|id| self.desired(*id))
@@ -238,7 +249,7 @@ impl Writer<'_> {
             None => self.withdraw(&ids, out, limit),
             Some(best) => self.announce(best, &ids, out, limit),
         };
-        self.state.batch.extend(ids.get(written..).unwrap_or_default().iter().map(|id| (key, *id)));
+        self.state.batch.push(key, ids.get(written..).unwrap_or_default());
         ids.clear();
         self.state.scratch = ids;
     }
@@ -270,18 +281,13 @@ impl Writer<'_> {
         }
     }
 
-    fn entries<'b>(&'b self, ids: &'b [u32]) -> impl Iterator<Item = NlriEntry> + 'b {
-        ids.iter().filter_map(|id| self.table.prefixes.prefix(*id)).map(NlriEntry::from)
-    }
-
     /// How many of `ids` were withdrawn.
     fn withdraw(&mut self, ids: &[u32], out: &mut BytesMut, limit: usize) -> usize {
         let mut written = 0;
-        let mut entries = self.entries(ids).peekable();
-        while entries.peek().is_some() && out.len() < limit {
-            written += encode::withdraw(&self.encode, self.family, &mut entries, out);
+        let mut destinations = self.table.prefixes.destinations(ids);
+        while !destinations.is_empty() && out.len() < limit {
+            written += encode::withdraw(&self.encode, self.family, &mut destinations, out);
         }
-        drop(entries);
         for id in ids.iter().take(written) {
             if self.state.sent.remove(*id) {
                 self.table.release(*id);
@@ -298,21 +304,19 @@ impl Writer<'_> {
         let Some(outgoing) = outgoing else { return 0 };
         let (attributes, next_hop) = (outgoing.attributes.as_slice(), outgoing.next_hop);
         let mut written = 0;
-        let prefixes = &self.table.prefixes;
-        let mut entries = ids.iter().filter_map(|id| prefixes.prefix(*id)).map(NlriEntry::from).peekable();
+        let mut destinations = self.table.prefixes.destinations(ids);
         let mut too_long = false;
-        while entries.peek().is_some() && out.len() < limit && !too_long {
-            match encode::announce_octets(&self.encode, attributes, next_hop, &mut entries, out) {
+        while !destinations.is_empty() && out.len() < limit && !too_long {
+            match encode::announce_octets(&self.encode, attributes, next_hop, &mut destinations, out) {
                 Ok(count) => written += count,
                 Err(encode::AttributesTooLong(_)) => too_long = true,
             }
         }
-        drop(entries);
         for id in ids.iter().take(written) {
-            if self.state.sent.insert(*id) {
-                self.table.hold(*id);
+            // It does not wait any more; what the peer has refers to it instead, if it did not before.
+            if !self.state.sent.insert(*id) {
+                self.table.release(*id);
             }
-            self.table.release(*id);
         }
         if too_long { written + self.suppress(ids.get(written..).unwrap_or_default(), out) } else { written }
     }

@@ -4,9 +4,8 @@
 //! The result depends on peer, attribute set and prefix alone, so it is worked out when a path arrives or a setting
 //! changes, and one bit of it is kept; the reason is worked out again when somebody asks.
 
-use std::cmp::Reverse;
-
 use bgp_policy::{Policy, Verdict};
+use bgp_wire::attribute::Origin;
 use bgp_wire::{PeerKind, Prefix, RouterId};
 
 use crate::attributes::AttributeSet;
@@ -101,11 +100,22 @@ pub(crate) fn export_policy(settings: &PeerSettings) -> Option<Policy> {
     }
 }
 
-/// How a path does in the rounds of the selection before MULTI_EXIT_DISC; less is better. There each path stands for itself:
-/// one that does worse than another is out, and nobody else stays or goes for its sake.
-pub(crate) fn standing(kind: PeerKind, set: &AttributeSet<'_>) -> impl Ord + use<> {
+/// How a path does in the rounds of the selection before MULTI_EXIT_DISC, of which each is a part of the number; less is
+/// better. There each path stands for itself: one that does worse than another is out, and nobody else stays or goes for
+/// its sake.
+#[inline]
+pub(crate) fn standing(kind: PeerKind, set: &AttributeSet<'_>) -> u64 {
     let summary = &set.summary;
-    (summary.llgr_stale(), Reverse(local_pref(kind, set)), summary.path_len(), summary.origin())
+    let origin = match summary.origin() {
+        Origin::Igp => 0,
+        Origin::Egp => 1,
+        Origin::Incomplete => 2,
+    };
+    // The longest AS_PATH that a message can hold has 16 bits.
+    u64::from(summary.llgr_stale()) << 50
+        | u64::from(!local_pref(kind, set)) << 18
+        | u64::from(summary.path_len()) << 2
+        | origin
 }
 
 /// The degree of preference, RFC 4271 section 9.1.1.

@@ -114,6 +114,20 @@ impl Column {
         cell.filter(|cell| !cell.is_none())
     }
 
+    /// [`Column::replace`] where nothing is there, and most often nothing behind either.
+    #[inline]
+    pub(crate) fn add(&mut self, id: u32, cell: Cell, ids: usize) {
+        match &mut self.cells {
+            Cells::Dense(cells) if id as usize == cells.len() && !cell.is_none() => {
+                cells.push(cell);
+                self.len += 1;
+            }
+            Cells::Dense(_) | Cells::Sparse(_) => {
+                self.replace(id, cell, ids);
+            }
+        }
+    }
+
     /// Puts `cell` in its place and gives back what was there; `ids` is how many prefix ids the table has.
     pub(crate) fn replace(&mut self, id: u32, cell: Cell, ids: usize) -> Cell {
         let old = match &mut self.cells {
@@ -220,7 +234,14 @@ mod tests {
         fn map_and_array_behave_alike(ops in proptest::collection::vec((0u32..400, 0u32..4), 0..900), ids in 0usize..5000) {
             let (mut column, mut model) = (Column::new(Seed::new(7)), BTreeMap::new());
             for (id, set) in ops {
-                let old = column.replace(id, Cell::new(set), ids);
+                let cell = Cell::new(set);
+                let old = match column.get(id) {
+                    Cell::NONE => {
+                        column.add(id, cell, ids);
+                        Cell::NONE
+                    }
+                    _ => column.replace(id, cell, ids),
+                };
                 let expected = if set == 0 { model.remove(&id) } else { model.insert(id, set) };
                 prop_assert_eq!(old.set(), expected.unwrap_or(0));
                 prop_assert_eq!(column.len(), model.len());

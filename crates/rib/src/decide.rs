@@ -20,7 +20,7 @@ use crate::forwarding::{Forwarding, RouteSource, Ways};
 use crate::interned::NONE;
 use crate::peer::{Pace, Peer};
 use crate::rib::Rib;
-use crate::table::{Orphan, Place, Places};
+use crate::table::{Place, Places};
 
 /// A change of the best path of a prefix.
 #[derive(Clone, Copy, Debug)]
@@ -31,6 +31,16 @@ struct Change {
     /// where it came from.
     moved: Option<[Place; 2]>,
     pace: Pace,
+}
+
+/// Where the peer is that announced it, and its cell.
+type Path = (usize, Cell);
+
+/// Which paths are left for the rounds in which they are compared with each other.
+enum Foremost {
+    One(Path),
+    /// None at all, or several.
+    Several(SmallVec<[Path; 8]>),
 }
 
 impl Rib {
@@ -45,12 +55,12 @@ impl Rib {
         while left > 0 {
             let mut worked = false;
             for family in Family::ALL {
-                if let Some((id, pace)) = self.tables[family].next_undecided() {
-                    self.decide_prefix(family, id, pace);
-                    self.tables[family].release(id);
-                    left = left.saturating_sub(1);
-                    worked = true;
+                if left == 0 {
+                    break;
                 }
+                let decided = self.decide_next(family, left);
+                left = left.saturating_sub(decided);
+                worked |= decided > 0;
             }
             if !worked {
                 break;
@@ -170,18 +180,30 @@ impl Rib {
         self.peer(place).map_or(Cell::NONE, |peer| peer.families[family].received.get(id))
     }
 
+    /// Decides what comes next in a family, `most` prefixes of it at most; how many it were.
+    fn decide_next(&mut self, family: Family, most: usize) -> usize {
+        if let Some(id) = self.tables[family].next_urgent() {
+            self.decide_prefix(family, id, Pace::Urgent);
+            self.tables[family].release(id);
+            return 1;
+        }
+        let Some(word) = self.tables[family].undecided.pop_word(most) else { return 0 };
+        let left = self.decide_first_paths(family, word);
+        for id in left.ids() {
+            self.decide_prefix(family, id, Pace::Bulk);
+            self.tables[family].release(id);
+        }
+        word.bits.count_ones() as usize
+    }
+
     fn decide_prefix(&mut self, family: Family, id: u32, pace: Pace) {
         let (may_have, mut have) = (self.tables[family].entry(id).paths, Places::NOWHERE);
-        // Of most prefixes there is one path.
-        let mut single = None;
-        let mut paths: SmallVec<[(usize, Cell); 8]> = SmallVec::new();
+        let mut paths: SmallVec<[Path; 8]> = SmallVec::new();
         for place in may_have.iter(self.peers.len()) {
             let cell = self.cell(place, family, id);
             if !cell.is_none() {
                 have.add(place);
-                if let Some(before) = single.replace((place, cell)) {
-                    paths.push(before);
-                }
+                paths.push((place, cell));
             }
         }
         if have != may_have
@@ -189,27 +211,88 @@ impl Rib {
         {
             entry.paths = have;
         }
-        if let Some((place, cell)) = single
-            && paths.is_empty()
-            && self.tables[family].local.len() == 0
-        {
-            return self.decide_single(family, id, place, cell, pace);
+        let local = self.local_candidate(family, id);
+        match (local, paths.as_slice()) {
+            // Of most prefixes there is one path.
+            (None, [(place, cell)]) => self.decide_single(family, id, *place, *cell, pace),
+            // The backup is one of those that do worse.
+            (None, paths) if self.config.backups => {
+                self.decide_among(family, id, None, (paths, paths), pace);
+            }
+            (None, paths) => match self.foremost(paths) {
+                Some(Foremost::One(best)) => self.decide_foremost(family, id, paths, best, pace),
+                Some(Foremost::Several(foremost)) => {
+                    self.decide_among(family, id, None, (paths, &foremost), pace)
+                }
+                None => self.decide_among(family, id, None, (paths, paths), pace),
+            },
+            (Some(_), paths) => self.decide_among(family, id, local, (paths, paths), pace),
         }
+    }
+
+    /// Those of the paths that are left after the rounds of the selection in which each stands for itself; `None` where
+    /// others may be told as well.
+    fn foremost(&self, paths: &[Path]) -> Option<Foremost> {
+        let (mut least, mut foremost) = (u64::MAX, SmallVec::<[Path; 8]>::new());
+        for (place, cell) in paths.iter().copied().filter(|(_, cell)| !cell.refused()) {
+            let (Some(peer), Some(set)) = (self.peer(place), self.sets.get(cell.set())) else { continue };
+            let kind = peer.settings.kind;
+            if closing::is_closing(kind, &set) {
+                return None;
+            }
+            if self.hops.metric(set.hop).is_none() {
+                continue;
+            }
+            let standing = checks::standing(kind, &set);
+            if standing < least {
+                least = standing;
+                foremost.clear();
+            }
+            if standing == least {
+                foremost.push((place, cell));
+            }
+        }
+        Some(match foremost.as_slice() {
+            [one] => Foremost::One(*one),
+            _ => Foremost::Several(foremost),
+        })
+    }
+
+    /// The decision where one path does better than all the others before they are compared with each other.
+    fn decide_foremost(&mut self, family: Family, id: u32, paths: &[Path], (place, cell): Path, pace: Pace) {
+        let Some(source) = self.peer(place).map(Peer::source) else { return };
+        for (other, was) in paths {
+            if was.used() != (*other == place) {
+                self.set_used(family, id, *other, *other == place);
+            }
+        }
+        let hop = self.sets.get(cell.set()).map_or(NONE, |set| set.hop);
+        let forwarding = self.forwardings.intern_one(hop, source, &mut self.hops);
+        let best = Best { set: cell.set(), source };
+        self.install(family, id, Some((Place::of(place), best)), forwarding, pace);
+    }
+
+    /// The decision among those of the paths that are `foremost`, and our own network.
+    fn decide_among(
+        &mut self,
+        family: Family,
+        id: u32,
+        local: Option<Candidate>,
+        (paths, foremost): (&[Path], &[Path]),
+        pace: Pace,
+    ) {
         let mut candidates = std::mem::take(&mut self.scratch);
         candidates.clear();
-        candidates.extend(self.local_candidate(family, id));
-        // Peers whose path is marked as used until now.
-        let mut before: SmallVec<[usize; 8]> = SmallVec::new();
-        for (place, cell) in paths.into_iter().chain(single) {
-            let Some(peer) = self.peer(place) else { continue };
-            if cell.used() {
-                before.push(place);
-            }
+        candidates.extend(local);
+        for (place, cell) in foremost {
             // Not by `extend`, which moves a candidate once more for each of them.
-            if let Some(candidate) = self.candidate(peer, place, cell) {
+            if let Some(candidate) = self.peer(*place).and_then(|peer| self.candidate(peer, *place, *cell)) {
                 candidates.push(candidate);
             }
         }
+        // Peers whose path is marked as used until now.
+        let before: SmallVec<[usize; 8]> =
+            paths.iter().filter(|(_, cell)| cell.used()).map(|(place, _)| *place).collect();
         let count = self.select(&mut candidates).map_or(0, |selection| selection.used);
         let closing = self.with_multipath(|multipath| closing::closing(&candidates, count, multipath));
         let used = candidates.get(..count).unwrap_or_default();
@@ -395,37 +478,6 @@ impl Rib {
         }
     }
 
-    /// Judges some of what was announced by peers whose settings have changed.
-    fn judge_again(&mut self, family: Family, budget: usize) {
-        let table = &mut self.tables[family];
-        let (sets, hops, us) = (&self.sets, &self.hops, self.config.router_id);
-        for peer in self.peers.iter_mut().flatten() {
-            let (state, settings) = (&mut peer.families[family], &peer.settings);
-            let Some(first) = state.judged_to else { continue };
-            let (mut id, mut left) = (first, budget.max(1));
-            while left > 0 && (id as usize) < table.ids() {
-                left -= 1;
-                let at = id;
-                id += 1;
-                let Some(cell) = state.received.get_mut(at) else { continue };
-                let refused = match (table.prefixes.prefix(at), sets.get(cell.set())) {
-                    (Some(prefix), Some(set)) => {
-                        !checks::policy_accepts(settings, prefix, &set)
-                            || checks::refusal_of_set(settings, &set, hops, us).is_some()
-                    }
-                    _ => true,
-                };
-                if refused != cell.refused() {
-                    *cell = cell.with_refused(refused);
-                    let step = if refused { u64::saturating_sub } else { u64::saturating_add };
-                    state.accepted = step(state.accepted, 1);
-                    table.mark(at);
-                }
-            }
-            state.judged_to = Some(id).filter(|id| (*id as usize) < table.ids());
-        }
-    }
-
     /// Finds some of what peers are to be told that are to be told everything.
     fn catch_up(&mut self, family: Family, budget: usize) {
         let table = &mut self.tables[family];
@@ -446,68 +498,6 @@ impl Rib {
             }
             out.caught_up_to = Some(id).filter(|id| (*id as usize) < table.ids());
             table.put_group(out.group, group);
-        }
-    }
-
-    /// Gives back some of what peers and groups left behind.
-    fn sweep_orphans(&mut self, family: Family, budget: usize) {
-        let table = &mut self.tables[family];
-        let Some(mut orphan) = table.orphans.pop() else { return };
-        let mut left = budget.max(1);
-        let emptied = match &mut orphan {
-            Orphan::Received(column) => match column.drain_some(left) {
-                Some(cells) => {
-                    for (id, cell) in cells {
-                        table.mark(id);
-                        table.release(id);
-                        self.sets.release(cell.set(), &mut self.hops);
-                    }
-                    false
-                }
-                None => true,
-            },
-            Orphan::Exported(column) => match column.drain_some(left) {
-                Some(cells) => {
-                    for (id, cell) in cells {
-                        table.release(id);
-                        self.sets.release(cell.set(), &mut self.hops);
-                    }
-                    false
-                }
-                None => true,
-            },
-            Orphan::Prefixes(ids) => loop {
-                let Some(id) = ids.pop() else { break true };
-                table.release(id);
-                left -= 1;
-                if left == 0 {
-                    break ids.is_empty();
-                }
-            },
-        };
-        if !emptied {
-            table.orphans.push(orphan);
-        }
-    }
-
-    /// Looks at some prefixes for one whose next hop has changed.
-    fn rescan(&mut self, family: Family, budget: usize) {
-        let table = &mut self.tables[family];
-        for _ in 0..budget {
-            if table.rescan.is_idle() {
-                break;
-            }
-            let (id, changed) = table.rescan.step();
-            let touched = self.peers.iter().flatten().any(|peer| {
-                let cell = peer.families[family].received.get(id);
-                !cell.is_none() && self.sets.get(cell.set()).is_some_and(|set| changed.contains(&set.hop))
-            });
-            if touched {
-                table.mark(id);
-            }
-            for hop in table.rescan.finish(table.ids()) {
-                self.hops.release(hop);
-            }
         }
     }
 }

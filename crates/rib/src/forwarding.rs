@@ -147,11 +147,20 @@ impl Forwardings {
         self.sets.get(id).map_or(NONE, |set| set.ways.backup)
     }
 
+    /// Holds a set, which is held, so many times more.
+    pub(crate) fn hold_times(&mut self, id: u32, times: u32) {
+        self.sets.hold(id, times);
+    }
+
     #[inline]
     pub(crate) fn release(&mut self, id: u32, table: &mut NextHops) {
-        if id != NONE
-            && let Some(set) = self.sets.release(id, |set| set.ways.hash(self.seed))
-        {
+        if id != NONE {
+            self.let_go(id, table);
+        }
+    }
+
+    fn let_go(&mut self, id: u32, table: &mut NextHops) {
+        if let Some(set) = self.sets.release(id, |set| set.ways.hash(self.seed)) {
             set.ways.all().for_each(|hop| table.release(hop));
         }
     }

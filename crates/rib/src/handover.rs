@@ -132,7 +132,7 @@ impl Rib {
         let (state, table) = (&peer.families[family].out, &self.tables[family]);
         let group = state.group.and_then(|at| table.groups.get(at)?.as_ref());
         let mut waiting = state.pending.clone();
-        for (_, id) in &state.batch {
+        for id in state.batch.ids() {
             waiting.insert(*id);
         }
         let told = |id: u32| {

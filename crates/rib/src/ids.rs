@@ -72,11 +72,75 @@ impl IdSet {
     }
 
     /// Takes the first id at or behind the one that was taken last, round the end.
+    #[inline]
     pub(crate) fn pop(&mut self) -> Option<u32> {
+        // Most often another one is in the word of the last.
+        let index = self.cursor as usize / 64;
+        if let Some(word) = self.words.get_mut(index) {
+            let here = *word & (u64::MAX << (self.cursor % 64));
+            if here != 0 && here & here.wrapping_sub(1) != 0 {
+                *word &= !(here & here.wrapping_neg());
+                self.len -= 1;
+                let id = self.cursor / 64 * 64 + here.trailing_zeros();
+                self.cursor = id.wrapping_add(1);
+                return Some(id);
+            }
+        }
+        self.pop_far()
+    }
+
+    /// [`IdSet::pop`] where the next is the last of a word, or in another one.
+    fn pop_far(&mut self) -> Option<u32> {
         let id = self.next_from(self.cursor).or_else(|| self.next_from(0))?;
         self.remove(id);
         self.cursor = id.wrapping_add(1);
         Some(id)
+    }
+
+    /// Takes some of the ids that [`IdSet::pop`] would take next, `most` of them at most: where several are in one word, all
+    /// of these.
+    #[inline]
+    pub(crate) fn pop_word(&mut self, most: usize) -> Option<Word> {
+        let first = self.next_from(self.cursor).or_else(|| self.next_from(0))?;
+        let index = first as usize / 64;
+        let word = self.words.get_mut(index)?;
+        let mut bits = *word & (u64::MAX << (first % 64));
+        while bits.count_ones() as usize > most.max(1) {
+            bits &= !(1 << (63 - bits.leading_zeros()));
+        }
+        *word &= !bits;
+        if *word == 0
+            && let Some(summary) = self.summary.get_mut(index / 64)
+        {
+            *summary &= !(1 << (index % 64));
+        }
+        self.len -= bits.count_ones() as usize;
+        let taken = Word { index: u32::try_from(index).ok()?, bits };
+        self.cursor = taken.id(63 - bits.leading_zeros()).wrapping_add(1);
+        Some(taken)
+    }
+
+    /// Those of the ids of a word that are in the set.
+    #[inline]
+    pub(crate) fn word(&self, index: u32) -> u64 {
+        self.words.get(index as usize).copied().unwrap_or(0)
+    }
+
+    /// Takes in ids of a word, none of which is in the set.
+    #[inline]
+    pub(crate) fn insert_word(&mut self, word: Word) {
+        let index = word.index as usize;
+        if word.bits == 0 {
+            return;
+        }
+        if index >= self.words.len() {
+            self.grow(index);
+        }
+        if let (Some(place), Some(summary)) = (self.words.get_mut(index), self.summary.get_mut(index / 64)) {
+            self.len += (word.bits & !*place).count_ones() as usize;
+            *place |= word.bits;
+            *summary |= 1 << (index % 64);
+        }
     }
 
     /// The first id that is not below `id`.
@@ -116,6 +180,33 @@ impl IdSet {
     }
 }
 
+/// Ids that are next to each other: 64 at most, which begin at a multiple of that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Word {
+    /// Which 64.
+    pub(crate) index: u32,
+    /// A bit for each of them.
+    pub(crate) bits: u64,
+}
+
+impl Word {
+    fn id(self, bit: u32) -> u32 {
+        self.index * 64 + bit
+    }
+
+    /// In ascending order.
+    #[inline]
+    pub(crate) fn ids(self) -> impl Iterator<Item = u32> {
+        let mut bits = self.bits;
+        std::iter::from_fn(move || {
+            let bit = bits.trailing_zeros();
+            bits &= bits.checked_sub(1)?;
+            Some(self.id(bit))
+        })
+    }
+}
+
+#[inline]
 fn bit(id: u32) -> u64 {
     1 << (id % 64)
 }
@@ -149,6 +240,39 @@ mod tests {
             let popped: Vec<u32> = std::iter::from_fn(|| set.pop()).collect();
             prop_assert!(popped.iter().copied().eq(model));
             prop_assert!(set.is_empty());
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn words_are_taken_in_the_same_order_as_ids(
+            ids in proptest::collection::btree_set(0u32..2000, 0..300),
+            after in 0usize..100,
+            most in 1usize..70,
+        ) {
+            let mut by_word = IdSet::default();
+            ids.iter().for_each(|id| assert!(by_word.insert(*id)));
+            let mut by_id = by_word.clone();
+            for _ in 0..after {
+                by_word.pop();
+                by_id.pop();
+            }
+            while let Some(word) = by_word.pop_word(most) {
+                prop_assert!(word.ids().count() <= most && word.ids().count() > 0);
+                for id in word.ids() {
+                    prop_assert_eq!(by_id.pop(), Some(id));
+                    prop_assert!(!by_word.contains(id));
+                }
+                prop_assert_eq!(by_word.len(), by_id.len());
+            }
+            prop_assert!(by_id.is_empty() && by_word.iter().next().is_none());
+            let mut again = IdSet::default();
+            for id in &ids {
+                again.insert_word(Word { index: id / 64, bits: bit(*id) });
+            }
+            prop_assert!(again.iter().eq(ids.iter().copied()));
+            prop_assert_eq!(again.len(), ids.len());
+            prop_assert_eq!(again.word(3), ids.range(192..256).fold(0, |bits, id| bits | bit(*id)));
         }
     }
 

@@ -17,60 +17,84 @@ pub(crate) const TAG_SHIFT: u32 = 32;
 #[repr(C, align(64))]
 struct Line {
     ids: [u32; PLACES],
-    tags: [u16; PLACES],
+    /// Tags of the first eight, four in each, the first in the lowest bits.
+    fours: [u64; 2],
+    /// Tags of the last two.
+    two: u32,
     /// Places in use, from the front.
     len: u16,
     /// Ids that belong here or before, and stand behind, for want of room.
     passed: u16,
 }
 
-const EMPTY: Line = Line { ids: [0; PLACES], tags: [0; PLACES], len: 0, passed: 0 };
+const EMPTY: Line = Line { ids: [0; PLACES], fours: [0; 2], two: 0, len: 0, passed: 0 };
 
 impl Line {
     /// A bit for each place with this tag, and perhaps for others; see [`place_of`]. Four tags are compared at a time.
     #[inline]
     fn with_tag(&self, tag: u16) -> u64 {
         const LANES: u64 = 0x0001_0001_0001_0001;
-        let [a, b, c, d, e, f, g, h, i, j] = self.tags.map(u64::from);
+        let wanted = LANES * u64::from(tag);
         let equal = |four: u64| {
-            let different = four ^ (LANES * u64::from(tag));
+            let different = four ^ wanted;
             // The highest bit of each lane that is zero; one above it may seem so as well, by what it lends.
             (different.wrapping_sub(LANES) & !different) >> 15 & LANES
         };
-        let tag = u64::from(tag);
-        equal(a | b << 16 | c << 32 | d << 48)
-            | equal(e | f << 16 | g << 32 | h << 48) << 1
-            | u64::from(i == tag) << 2
-            | u64::from(j == tag) << 18
+        let [first, second] = self.fours;
+        let last = equal(u64::from(self.two)) & 0x0001_0001;
+        equal(first) | equal(second) << 1 | last << 2
+    }
+
+    #[inline]
+    fn set_tag(&mut self, at: usize, tag: u16) {
+        let shift = at % 4 * 16;
+        match self.fours.get_mut(at / 4) {
+            Some(four) => *four = *four & !(0xFFFF << shift) | u64::from(tag) << shift,
+            None => self.two = self.two & !(0xFFFF << (shift % 32)) | u32::from(tag) << (shift % 32),
+        }
+    }
+
+    /// Each id with its tag.
+    fn pairs(&self) -> impl Iterator<Item = (u16, u32)> {
+        let ([first, second], mut last) = (self.fours, self.two);
+        let mut tags = u128::from(first) | u128::from(second) << 64;
+        self.ids.iter().take(usize::from(self.len)).map(move |id| {
+            let tag = lowest(tags);
+            // What is behind the eighth follows it.
+            tags = tags >> 16 | u128::from(last) << 112;
+            last >>= 16;
+            (tag, *id)
+        })
     }
 
     /// Whether there was room.
     #[inline]
     fn push(&mut self, tag: u16, id: u32) -> bool {
         let at = usize::from(self.len);
-        let (Some(place), Some(tag_place)) = (self.ids.get_mut(at), self.tags.get_mut(at)) else {
-            return false;
-        };
-        (*place, *tag_place) = (id, tag);
+        let Some(place) = self.ids.get_mut(at) else { return false };
+        *place = id;
+        self.set_tag(at, tag);
         self.len += 1;
         true
     }
 
     /// Whether it was there.
     fn take(&mut self, tag: u16, id: u32) -> bool {
-        let (ids, tags) = (self.ids, self.tags);
-        let mut places = ids.iter().zip(tags).take(usize::from(self.len));
-        let Some(at) = places.position(|found| found == (&id, tag)) else { return false };
+        let Some(at) = self.pairs().position(|found| found == (tag, id)) else { return false };
+        let Some((tag, id)) = self.pairs().last() else { return false };
+        if let Some(place) = self.ids.get_mut(at) {
+            *place = id;
+        }
+        self.set_tag(at, tag);
         self.len -= 1;
-        let last = usize::from(self.len);
-        if let (Some(id), Some(place)) = (ids.get(last), self.ids.get_mut(at)) {
-            *place = *id;
-        }
-        if let (Some(tag), Some(place)) = (tags.get(last), self.tags.get_mut(at)) {
-            *place = *tag;
-        }
         true
     }
+}
+
+#[inline]
+fn lowest(tags: u128) -> u16 {
+    let [a, b, ..] = tags.to_le_bytes();
+    u16::from_le_bytes([a, b])
 }
 
 /// The place that the lowest of the bits of [`Line::with_tag`] stands for.
@@ -156,8 +180,8 @@ impl Shard {
         let lines = self.lines.len();
         let mut more = vec![EMPTY; lines + lines / 4 + 1].into_boxed_slice();
         for line in &self.lines {
-            for (tag, id) in line.tags.iter().zip(&line.ids).take(usize::from(line.len)) {
-                put(&mut more, *tag, *id);
+            for (tag, id) in line.pairs() {
+                put(&mut more, tag, id);
             }
         }
         self.lines = more;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use bgp_wire::{NextHop, ScopedNextHop};
 
-use crate::interned::Interned;
+use crate::interned::{Interned, NONE};
 use crate::reason::{NextHopFault, Unreachable};
 use crate::seed::Seed;
 
@@ -43,6 +43,8 @@ pub(crate) struct NextHops {
     seed: Seed,
     /// Ids to look at when [`NextHops::take_changes`] is called.
     touched: Vec<u32>,
+    /// The id that was asked for last. Not held: it is looked at before it is used.
+    last: u32,
 }
 
 #[derive(Debug)]
@@ -58,7 +60,7 @@ struct Hop {
 
 impl NextHops {
     pub(crate) fn new(seed: Seed) -> Self {
-        Self { hops: Interned::new(SHARDS), seed, touched: Vec::new() }
+        Self { hops: Interned::new(SHARDS), seed, touched: Vec::new(), last: NONE }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -67,8 +69,14 @@ impl NextHops {
 
     /// The id of `key`, with one more holder.
     pub(crate) fn intern(&mut self, key: ScopedNextHop) -> u32 {
+        // Most often the same as before.
+        if self.hops.get(self.last).is_some_and(|hop| hop.key == key) {
+            self.hops.hold(self.last, 1);
+            return self.last;
+        }
         let hash = self.seed.hash_one(key);
         if let Some(id) = self.hops.hold_same(hash, |hop| hop.key == key) {
+            self.last = id;
             return id;
         }
         let hop = Hop { key, fault: fault(key), found: None, watched: false, touched: false };

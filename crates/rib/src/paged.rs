@@ -40,18 +40,22 @@ impl<T> Paged<T> {
         self.pages.get_mut(at / PAGE)?.get_mut(at % PAGE)
     }
 
+    #[inline]
     pub(crate) fn push(&mut self, value: T) {
         self.len += 1;
         match self.pages.last_mut() {
             Some(page) if page.len() < PAGE => page.push(value),
-            // The first page grows as it is needed: most tables are small.
-            None => self.pages.push(vec![value]),
-            Some(_) => {
-                let mut page = Vec::with_capacity(PAGE);
-                page.push(value);
-                self.pages.push(page);
-            }
+            Some(_) | None => self.open(value),
         }
+    }
+
+    /// Begins a page.
+    #[cold]
+    fn open(&mut self, value: T) {
+        // The first page grows as it is needed: most tables are small.
+        let mut page = if self.pages.is_empty() { Vec::new() } else { Vec::with_capacity(PAGE) };
+        page.push(value);
+        self.pages.push(page);
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &T> + '_ {

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use bgp_wire::{Family, PerFamily};
 
+use crate::batch::Batch;
 use crate::column::Column;
 use crate::config::{PeerId, PeerSettings};
 use crate::forwarding::RouteSource;
@@ -56,9 +57,8 @@ pub(crate) struct PeerOut {
     pub(crate) caught_up_to: Option<u32>,
     /// Those of them that are to come first, if they still wait.
     pub(crate) urgent: VecDeque<u32>,
-    /// Some of those, taken out and sorted for packing: the key of what is to be announced (zero for nothing) and the
-    /// prefix; the last comes first. Each holds its prefix.
-    pub(crate) batch: Vec<(u64, u32)>,
+    /// Some of those, taken out and sorted by what is to be announced; zero stands for nothing. Each holds its prefix.
+    pub(crate) batch: Batch,
     /// The group's version when the batch was sorted.
     pub(crate) sorted_at: u64,
     /// Lent out to write one run of the batch.
@@ -113,18 +113,24 @@ const URGENT_CHANGES: u32 = 64;
 pub(crate) struct Credit {
     round: u32,
     used: u32,
+    /// It has used up that of the round before: what it says is a table.
+    says_much: bool,
 }
 
 impl Credit {
-    /// The credit in a round, which is full when the round is new.
+    /// The credit in a round, which is full when the round is new and there was some left in the one before.
     pub(crate) fn in_round(self, round: u32) -> Self {
-        if self.round == round { self } else { Self { round, used: 0 } }
+        if self.round == round {
+            return self;
+        }
+        let says_much = self.used > URGENT_CHANGES && self.round.wrapping_add(1) == round;
+        Self { round, used: 0, says_much }
     }
 
     /// How the next change is to go.
     pub(crate) fn take(&mut self) -> Pace {
         self.used = self.used.saturating_add(1);
-        if self.used <= URGENT_CHANGES { Pace::Urgent } else { Pace::Bulk }
+        if self.says_much || self.used > URGENT_CHANGES { Pace::Bulk } else { Pace::Urgent }
     }
 }
 
@@ -199,4 +205,28 @@ pub(crate) enum Change {
     In,
     /// A cell goes.
     Out,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_says_much_waits_until_a_round_with_little() {
+        let urgent = |credit: &mut Credit, round, changes: usize| {
+            *credit = credit.in_round(round);
+            std::iter::repeat_with(|| credit.take())
+                .take(changes)
+                .filter(|pace| *pace == Pace::Urgent)
+                .count()
+        };
+        let mut credit = Credit::default();
+        assert_eq!(urgent(&mut credit, 1, 500), 64);
+        assert_eq!(urgent(&mut credit, 1, 5), 0);
+        assert_eq!(urgent(&mut credit, 2, 500), 0, "a table goes on");
+        assert_eq!(urgent(&mut credit, 3, 5), 0, "and ends");
+        assert_eq!(urgent(&mut credit, 4, 5), 5);
+        assert_eq!(urgent(&mut credit, 5, 500), 64);
+        assert_eq!(urgent(&mut credit, 9, 5), 5, "there was nothing from it for some rounds");
+    }
 }

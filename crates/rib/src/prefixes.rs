@@ -6,7 +6,9 @@
 use std::hash::BuildHasher;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
+use bgp_wire::update::encode;
 use bgp_wire::{Family, Ipv4Prefix, Ipv6Prefix, Prefix};
+use bytes::BytesMut;
 
 use crate::index::{self, Index};
 use crate::paged::Paged;
@@ -39,20 +41,16 @@ impl Prefixes {
     }
 
     pub(crate) fn find(&self, prefix: Prefix) -> Option<u32> {
-        match (self, prefix) {
-            (Self::V4(keys), Prefix::V4(prefix)) => keys.find(prefix.into()),
-            (Self::V6(keys), Prefix::V6(prefix)) => keys.find(prefix.into()),
-            (Self::V4(_), Prefix::V6(_)) | (Self::V6(_), Prefix::V4(_)) => None,
+        match prefix {
+            Prefix::V4(prefix) => Ipv4Prefix::keys(self)?.find(prefix.into()),
+            Prefix::V6(prefix) => Ipv6Prefix::keys(self)?.find(prefix.into()),
         }
     }
 
-    /// The id of `prefix`, a new one if it has none; `None` only for a prefix of the other family.
-    pub(crate) fn insert(&mut self, prefix: Prefix) -> Option<u32> {
-        match (self, prefix) {
-            (Self::V4(keys), Prefix::V4(prefix)) => Some(keys.insert(prefix.into())),
-            (Self::V6(keys), Prefix::V6(prefix)) => Some(keys.insert(prefix.into())),
-            (Self::V4(_), Prefix::V6(_)) | (Self::V6(_), Prefix::V4(_)) => None,
-        }
+    /// The id of `prefix`, a new one if it has none, and whether it had none; `None` only for a prefix of the other family.
+    #[inline]
+    pub(crate) fn insert<D: Destination>(&mut self, prefix: D) -> Option<(u32, bool)> {
+        Some(D::keys_mut(self)?.insert(D::Key::from(prefix)))
     }
 
     pub(crate) fn prefix(&self, id: u32) -> Option<Prefix> {
@@ -64,12 +62,13 @@ impl Prefixes {
 
     /// Whether `id` is, or was last, that of `prefix`.
     #[inline]
-    pub(crate) fn is_at(&self, id: u32, prefix: Prefix) -> bool {
-        match (self, prefix) {
-            (Self::V4(keys), Prefix::V4(prefix)) => keys.keys.get(id as usize) == Some(&prefix.into()),
-            (Self::V6(keys), Prefix::V6(prefix)) => keys.keys.get(id as usize) == Some(&prefix.into()),
-            (Self::V4(_), Prefix::V6(_)) | (Self::V6(_), Prefix::V4(_)) => false,
-        }
+    pub(crate) fn is_at<D: Destination>(&self, id: u32, prefix: D) -> bool {
+        D::keys(self).is_some_and(|keys| keys.keys.get(id as usize) == Some(&D::Key::from(prefix)))
+    }
+
+    /// What an UPDATE says of prefixes, by their ids.
+    pub(crate) fn destinations<'a>(&'a self, ids: &'a [u32]) -> Destinations<'a> {
+        Destinations { prefixes: self, ids }
     }
 
     /// Forgets the prefix; its id is used again.
@@ -78,6 +77,93 @@ impl Prefixes {
             Self::V4(keys) => keys.remove(id),
             Self::V6(keys) => keys.remove(id),
         }
+    }
+}
+
+/// A prefix of a family that is known where the code is made: nobody has to ask for it.
+pub(crate) trait Destination: Copy + Into<Prefix> {
+    type Key: Key + From<Self>;
+
+    fn keys(prefixes: &Prefixes) -> Option<&Keys<Self::Key>>;
+    fn keys_mut(prefixes: &mut Prefixes) -> Option<&mut Keys<Self::Key>>;
+}
+
+impl Destination for Ipv4Prefix {
+    type Key = PackedV4;
+
+    #[inline]
+    fn keys(prefixes: &Prefixes) -> Option<&Keys<PackedV4>> {
+        match prefixes {
+            Prefixes::V4(keys) => Some(keys),
+            Prefixes::V6(_) => None,
+        }
+    }
+
+    #[inline]
+    fn keys_mut(prefixes: &mut Prefixes) -> Option<&mut Keys<PackedV4>> {
+        match prefixes {
+            Prefixes::V4(keys) => Some(keys),
+            Prefixes::V6(_) => None,
+        }
+    }
+}
+
+impl Destination for Ipv6Prefix {
+    type Key = PackedV6;
+
+    #[inline]
+    fn keys(prefixes: &Prefixes) -> Option<&Keys<PackedV6>> {
+        match prefixes {
+            Prefixes::V4(_) => None,
+            Prefixes::V6(keys) => Some(keys),
+        }
+    }
+
+    #[inline]
+    fn keys_mut(prefixes: &mut Prefixes) -> Option<&mut Keys<PackedV6>> {
+        match prefixes {
+            Prefixes::V4(_) => None,
+            Prefixes::V6(keys) => Some(keys),
+        }
+    }
+}
+
+/// Prefixes by their ids, as an UPDATE carries them.
+pub(crate) struct Destinations<'a> {
+    prefixes: &'a Prefixes,
+    /// Those that are left.
+    ids: &'a [u32],
+}
+
+impl Destinations<'_> {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.ids.is_empty()
+    }
+}
+
+impl encode::Destinations for Destinations<'_> {
+    fn family(&mut self) -> Option<Family> {
+        let family = match self.prefixes {
+            Prefixes::V4(_) => Family::Ipv4Unicast,
+            Prefixes::V6(_) => Family::Ipv6Unicast,
+        };
+        (!self.ids.is_empty()).then_some(family)
+    }
+
+    fn pack(&mut self, add_path: bool, room: usize, out: &mut BytesMut) -> usize {
+        let ids = self.ids.iter();
+        let packed = match self.prefixes {
+            Prefixes::V4(keys) => {
+                let keys = ids.filter_map(|id| keys.keys.get(*id as usize)).map(|key| key.parts());
+                encode::pack_octets(keys, add_path, room, out)
+            }
+            Prefixes::V6(keys) => {
+                let keys = ids.filter_map(|id| keys.keys.get(*id as usize));
+                encode::pack_octets(keys.map(|key| (key.len, key.address)), add_path, room, out)
+            }
+        };
+        self.ids = self.ids.get(packed..).unwrap_or_default();
+        packed
     }
 }
 
@@ -107,11 +193,12 @@ impl<K: Key> Keys<K> {
         self.index.find(key.hash(self.seed), |id| self.keys.get(id as usize) == Some(&key))
     }
 
+    /// The id, and whether it is new.
     #[inline]
-    fn insert(&mut self, key: K) -> u32 {
+    fn insert(&mut self, key: K) -> (u32, bool) {
         let hash = key.hash(self.seed);
         if let Some(id) = self.index.find(hash, |id| self.keys.get(id as usize) == Some(&key)) {
-            return id;
+            return (id, false);
         }
         let id = match self.free.pop() {
             Some(id) => {
@@ -126,7 +213,7 @@ impl<K: Key> Keys<K> {
             }
         };
         self.index.insert(hash, id);
-        id
+        (id, true)
     }
 
     fn remove(&mut self, id: u32) {
@@ -160,6 +247,13 @@ impl Key for PackedV4 {
 }
 
 impl PackedV4 {
+    /// Length and address.
+    #[inline]
+    fn parts(self) -> (u8, [u8; 4]) {
+        let [a, b, c, d, len] = self.0;
+        (len, [a, b, c, d])
+    }
+
     fn prefix(self) -> Option<Ipv4Prefix> {
         let [a, b, c, d, len] = self.0;
         Ipv4Prefix::new(Ipv4Addr::new(a, b, c, d), len)
@@ -209,20 +303,31 @@ impl PackedV6 {
 mod tests {
     use super::*;
 
+    fn v4(text: &str) -> Ipv4Prefix {
+        let Ok(Prefix::V4(prefix)) = text.parse() else { panic!("{text} is no IPv4 prefix") };
+        prefix
+    }
+
+    fn v6(text: &str) -> Ipv6Prefix {
+        let Ok(Prefix::V6(prefix)) = text.parse() else { panic!("{text} is no IPv6 prefix") };
+        prefix
+    }
+
     #[test]
     fn ids_are_dense_and_used_again() {
         let texts = ["0.0.0.0/0", "10.0.0.0/8", "10.0.0.0/9", "255.255.255.255/32"];
         let mut table = Prefixes::new(Family::Ipv4Unicast, Seed::new(1));
         for (id, text) in (0u32..).zip(texts) {
-            assert_eq!(table.insert(text.parse().unwrap()), Some(id));
+            assert_eq!(table.insert(v4(text)), Some((id, true)));
+            assert_eq!(table.insert(v4(text)), Some((id, false)));
             assert_eq!(table.find(text.parse().unwrap()), Some(id));
             assert_eq!(table.prefix(id).unwrap().to_string(), text);
         }
         table.remove(1);
         assert_eq!(table.find("10.0.0.0/8".parse().unwrap()), None);
-        assert_eq!(table.insert("192.0.2.0/24".parse().unwrap()), Some(1));
-        assert_eq!(table.insert("10.0.0.0/8".parse().unwrap()), Some(4));
-        assert_eq!(table.insert("::/0".parse().unwrap()), None);
+        assert_eq!(table.insert(v4("192.0.2.0/24")), Some((1, true)));
+        assert_eq!(table.insert(v4("10.0.0.0/8")), Some((4, true)));
+        assert_eq!(table.insert(v6("::/0")), None);
         assert_eq!(table.ids(), 5);
     }
 
@@ -230,7 +335,7 @@ mod tests {
     fn ipv6_survives_the_packing() {
         let mut table = Prefixes::new(Family::Ipv6Unicast, Seed::new(1));
         for text in ["::/0", "2004::1/128", "2001:db8:1:2:3:4:5:6/128", "ffff::/16"] {
-            let id = table.insert(text.parse().unwrap()).unwrap();
+            let (id, _) = table.insert(v6(text)).unwrap();
             assert_eq!(table.prefix(id).unwrap().to_string(), text);
         }
     }

@@ -3,9 +3,7 @@
 //! Routes are stored before policy, with one bit that says whether policy and the checks let them through, and prefixes
 //! that change wait for the decision. The attribute set is interned and checked once for each UPDATE.
 
-use bgp_wire::{
-    Announcement, AttributeBytes, Family, Nlri, NlriEntry, PeerKind, Prefix, ScopedNextHop, Update,
-};
+use bgp_wire::{Announcement, AttributeBytes, Family, Nlri, PeerKind, Prefix, ScopedNextHop, Update};
 use smallvec::SmallVec;
 
 use crate::attributes::{AttributeSet, AttributeSets};
@@ -17,6 +15,7 @@ use crate::forwarding::Forwardings;
 use crate::interned::NONE;
 use crate::next_hops::NextHops;
 use crate::peer::{Change, Credit, Pace, PeerFamily};
+use crate::prefixes::Destination;
 use crate::rib::Rib;
 use crate::table::Table;
 
@@ -105,8 +104,7 @@ impl Rib {
         };
         for entry in nlri.iter() {
             received.withdrawn += 1;
-            let id = adj.next(entry.prefix).or_else(|| adj.table.prefixes.find(entry.prefix));
-            if let Some(id) = id
+            if let Some(id) = adj.find(entry.prefix)
                 && !adj.state.received.get(id).is_none()
             {
                 adj.state.last = id;
@@ -233,9 +231,19 @@ impl Rib {
 impl AdjRibIn<'_> {
     /// The id behind the last, if it is for `prefix`: peers tell their tables in much the same order, and one peer does so
     /// again and again.
-    fn next(&self, prefix: Prefix) -> Option<u32> {
+    #[inline]
+    fn next(&self, prefix: impl Destination) -> Option<u32> {
         let next = self.state.last.wrapping_add(1);
         self.table.is_at(next, prefix).then_some(next)
+    }
+
+    /// The id of `prefix`, if it has one.
+    fn find(&self, prefix: Prefix) -> Option<u32> {
+        let next = match prefix {
+            Prefix::V4(prefix) => self.next(prefix),
+            Prefix::V6(prefix) => self.next(prefix),
+        };
+        next.or_else(|| self.table.prefixes.find(prefix))
     }
 
     /// Whether a path that is new to the peer changes nothing: it is refused, or does worse than the best path before
@@ -266,15 +274,30 @@ impl AdjRibIn<'_> {
         credit: &mut Credit,
         received: &mut Received,
     ) {
+        match nlri.family() {
+            Family::Ipv4Unicast => self.take_each(nlri.ipv4(), incoming, credit, received),
+            Family::Ipv6Unicast => self.take_each(nlri.ipv6(), incoming, credit, received),
+        }
+    }
+
+    #[inline]
+    fn take_each<D: Destination>(
+        &mut self,
+        prefixes: impl Iterator<Item = D>,
+        incoming: &Incoming<'_>,
+        credit: &mut Credit,
+        received: &mut Received,
+    ) {
         let Incoming { settings, set, refused: all_refused, room } = *incoming;
         // Where policy looks neither at prefixes nor at attributes, it is asked once.
         let open = checks::accepts_all(settings);
+        let (mut all, mut refused_of_all) = (0u64, 0u64);
         let (mut first, mut first_refused) = (0, 0);
-        for NlriEntry { prefix, .. } in nlri.iter() {
-            received.announced += 1;
-            let Some(id) = self.next(prefix).or_else(|| self.table.insert(prefix)) else { continue };
+        for prefix in prefixes {
+            all += 1;
+            let known = self.next(prefix).map(|id| (id, false));
+            let Some((id, is_new)) = known.or_else(|| self.table.insert_as(prefix)) else { continue };
             self.state.last = id;
-            let is_new = self.table.is_new(id);
             let old = if is_new { Cell::NONE } else { self.state.received.get(id) };
             if old.is_none() && self.state.received.len() >= room {
                 received.over_limit += 1;
@@ -283,20 +306,22 @@ impl AdjRibIn<'_> {
                 self.table.release(id);
                 continue;
             }
-            let accepts = |set: AttributeSet<'_>| checks::policy_accepts(settings, prefix, &set);
+            let accepts = |set: AttributeSet<'_>| checks::policy_accepts(settings, prefix.into(), &set);
             let refused = all_refused || !(open || self.sets.get(set).is_some_and(accepts));
-            received.refused += u64::from(refused);
+            refused_of_all += u64::from(refused);
             let cell = Cell::new(set).with_refused(refused);
             if is_new {
                 // Most of a table that is learned goes here: what holds for all such routes is done once.
                 self.table.begin(id, self.place, credit.take());
-                self.state.received.replace(id, cell, self.table.ids());
+                self.state.received.add(id, cell, self.table.ids());
                 first += 1;
                 first_refused += u32::from(refused);
             } else {
                 self.announce(id, old, cell, credit);
             }
         }
+        received.announced += all;
+        received.refused += refused_of_all;
         self.sets.hold_times(set, first);
         self.state.accepted = self.state.accepted.saturating_add(u64::from(first - first_refused));
     }

@@ -263,8 +263,8 @@ impl Rib {
         }
         table.orphans.push(Orphan::Prefixes(out.sent));
         table.orphans.push(Orphan::Prefixes(out.pending));
-        for (_, id) in out.batch {
-            table.release(id);
+        for id in out.batch.ids() {
+            table.release(*id);
         }
     }
 

@@ -18,6 +18,7 @@ use crate::interned::NONE;
 use crate::next_hops::NextHops;
 use crate::paged::Paged;
 use crate::peer::Pace;
+use crate::prefixes::Destination;
 use crate::seed::Seed;
 
 /// The Loc-RIB entry.
@@ -37,6 +38,14 @@ pub(crate) struct Entry {
 
 const EMPTY: Entry =
     Entry { refs: 0, best_place: Place::LOCAL, best_set: NONE, forwarding: NONE, paths: Places::NOWHERE };
+
+/// What a prefix is reached by: where two agree in this, so they do in what peers are told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Source {
+    place: Place,
+    set: u32,
+    forwarding: u32,
+}
 
 /// Where the peer is that announced a path. A place is used again when its peer is gone, also while paths of the old one
 /// wait to be decided anew: the new one is then not told what the old one said, until that is decided.
@@ -70,24 +79,56 @@ pub(crate) struct Places(u32);
 
 impl Places {
     pub(crate) const NOWHERE: Self = Self(0);
+    /// Up to so many peers none shares a bit with another.
+    pub(crate) const APART: usize = 32;
 
     pub(crate) fn add(&mut self, place: usize) {
-        self.0 |= 1 << (place % 32);
+        self.0 |= 1 << (place % Self::APART);
+    }
+
+    /// Whether there is no other one, but for those that share its bit.
+    #[inline]
+    pub(crate) fn is_only(self, place: usize) -> bool {
+        self.0 == 1 << (place % Self::APART)
     }
 
     /// Those below `places`.
+    #[inline]
     pub(crate) fn iter(self, places: usize) -> impl Iterator<Item = usize> {
-        let mut bits = self.0;
-        let first = std::iter::from_fn(move || {
-            let bit = bits.trailing_zeros();
-            bits &= bits.checked_sub(1)?;
-            Some(bit as usize)
-        });
-        first.flat_map(move |place| (place..places).step_by(32))
+        let (mut bits, mut next) = (self.0, usize::MAX);
+        std::iter::from_fn(move || {
+            while next >= places {
+                let others = bits & bits.checked_sub(1)?;
+                next = bits.trailing_zeros() as usize;
+                bits = others;
+            }
+            let place = next;
+            next += Self::APART;
+            Some(place)
+        })
     }
 }
 
 impl Entry {
+    /// Whether it holds no path now, and tells none.
+    #[inline]
+    pub(crate) fn is_fresh(&self) -> bool {
+        self.best_set == NONE && self.forwarding == NONE
+    }
+
+    /// Takes in the first path, which is best, with these changes of the number of holders.
+    #[inline]
+    pub(crate) fn begin(&mut self, place: Place, set: u32, forwarding: u32, [more, fewer]: [u16; 2]) {
+        (self.best_place, self.best_set, self.forwarding) = (place, set, forwarding);
+        let refs = self.refs.saturating_add(more);
+        self.refs = if refs == u16::MAX { refs } else { refs.saturating_sub(fewer) };
+    }
+
+    #[inline]
+    pub(crate) fn source(&self) -> Source {
+        Source { place: self.best_place, set: self.best_set, forwarding: self.forwarding }
+    }
+
     /// The best path.
     #[inline]
     pub(crate) fn best(&self, forwardings: &Forwardings) -> Option<Best> {
@@ -213,27 +254,32 @@ impl Table {
     }
 
     /// Whether `id` is in use, and for `prefix`.
-    pub(crate) fn is_at(&self, id: u32, prefix: Prefix) -> bool {
+    #[inline]
+    pub(crate) fn is_at(&self, id: u32, prefix: impl Destination) -> bool {
         self.prefixes.is_at(id, prefix) && self.entry(id).refs > 0
     }
 
     /// The id of `prefix`, a new one if it has none. The caller holds it before anything is released.
     pub(crate) fn insert(&mut self, prefix: Prefix) -> Option<u32> {
-        let id = self.prefixes.insert(prefix)?;
-        if id as usize == self.entries.len() {
-            self.entries.push(EMPTY);
-        }
+        let (id, _) = match prefix {
+            Prefix::V4(prefix) => self.insert_as(prefix)?,
+            Prefix::V6(prefix) => self.insert_as(prefix)?,
+        };
         Some(id)
     }
 
-    /// Whether [`Table::insert`] has made the id just now.
+    /// [`Table::insert`], and whether the id is new.
     #[inline]
-    pub(crate) fn is_new(&self, id: u32) -> bool {
-        self.entries.get(id as usize).is_some_and(|entry| entry.refs == 0)
+    pub(crate) fn insert_as(&mut self, prefix: impl Destination) -> Option<(u32, bool)> {
+        let (id, is_new) = self.prefixes.insert(prefix)?;
+        if is_new && id as usize == self.entries.len() {
+            self.entries.push(EMPTY);
+        }
+        Some((id, is_new))
     }
 
     /// Takes in the first path to a new prefix, which the caller puts into its column, and has the decision run.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn begin(&mut self, id: u32, place: usize, pace: Pace) {
         if pace == Pace::Urgent {
             self.urgent.push_back(id);
@@ -251,15 +297,15 @@ impl Table {
         }
     }
 
+    #[inline]
     pub(crate) fn release(&mut self, id: u32) {
-        let Some(entry) = self.entries.get_mut(id as usize) else { return };
-        if entry.refs == u16::MAX {
-            return;
-        }
-        entry.refs = entry.refs.saturating_sub(1);
-        if entry.refs == 0 {
-            *entry = EMPTY;
-            self.prefixes.remove(id);
+        match self.entries.get_mut(id as usize) {
+            Some(Entry { refs: u16::MAX, .. }) | None => {}
+            Some(entry) if entry.refs > 1 => entry.refs -= 1,
+            Some(entry) => {
+                *entry = EMPTY;
+                self.prefixes.remove(id);
+            }
         }
     }
 
@@ -278,14 +324,14 @@ impl Table {
         }
     }
 
-    /// The next prefix to decide.
-    pub(crate) fn next_undecided(&mut self) -> Option<(u32, Pace)> {
+    /// The next prefix to decide of those that come first.
+    pub(crate) fn next_urgent(&mut self) -> Option<u32> {
         while let Some(id) = self.urgent.pop_front() {
             if self.undecided.remove(id) {
-                return Some((id, Pace::Urgent));
+                return Some(id);
             }
         }
-        self.undecided.pop().map(|id| (id, Pace::Bulk))
+        None
     }
 
     /// Has the decision run for every prefix that is known.
@@ -322,6 +368,7 @@ impl Table {
 
     /// The next prefix that the kernel side has not pulled; still held for the caller, who takes over the hold of what it
     /// was told before as well.
+    #[inline]
     pub(crate) fn next_untold(&mut self) -> Option<(u32, u32)> {
         let id = self.untold.pop()?;
         let told = self.told(id);

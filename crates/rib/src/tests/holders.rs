@@ -46,7 +46,7 @@ pub(super) fn check(rib: &Rib) {
             assert_eq!((accepted, used, stale), (state.accepted, state.used, state.stale));
             state.out.sent.iter().for_each(&mut hold);
             state.out.pending.iter().for_each(&mut hold);
-            state.out.batch.iter().for_each(|(_, id)| hold(*id));
+            state.out.batch.ids().iter().copied().for_each(&mut hold);
         }
         for group in table.groups.iter().flatten() {
             for (id, cell) in group.cells.iter().flat_map(|cells| cells.iter()) {

@@ -1,6 +1,7 @@
 //! The RIB as its users see it: scenarios, laws that hold whatever happens, and what must be given back.
 
 mod backups;
+mod first_paths;
 mod handover;
 mod holders;
 mod impact;

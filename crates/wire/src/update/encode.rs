@@ -9,7 +9,6 @@ use bytes::{BufMut, Bytes, BytesMut};
 use smallvec::SmallVec;
 
 use super::NlriEntry;
-use super::nlri;
 use crate::attribute::flags;
 use crate::attribute::write::Reader;
 use crate::attribute::{AttributeSlice, PathAttributes};
@@ -18,6 +17,7 @@ use crate::framer::{self, HEADER_LEN};
 use crate::iana::{attribute as code, message};
 use crate::next_hop::NextHop;
 
+pub use super::destinations::{Destinations, pack_octets};
 pub use crate::context::EncodeContext;
 
 /// Flags of the two attributes with NLRI; always with a length of two octets, which is written last.
@@ -51,7 +51,7 @@ pub fn announce_octets(
     cx: &EncodeContext,
     attributes: AttributeSlice<'_>,
     next_hop: NextHop,
-    entries: &mut Peekable<impl Iterator<Item = NlriEntry>>,
+    entries: &mut impl Destinations,
     out: &mut BytesMut,
 ) -> Result<usize, AttributesTooLong> {
     write(cx, |others, reader| attributes.put(others, reader), next_hop, entries, out)
@@ -61,10 +61,10 @@ fn write(
     cx: &EncodeContext,
     put: impl FnOnce(&mut BytesMut, Reader),
     next_hop: NextHop,
-    entries: &mut Peekable<impl Iterator<Item = NlriEntry>>,
+    entries: &mut impl Destinations,
     out: &mut BytesMut,
 ) -> Result<usize, AttributesTooLong> {
-    let Some(family) = entries.peek().map(|entry| entry.prefix.family()) else {
+    let Some(family) = entries.family() else {
         return Ok(0);
     };
     let classic = match (family, next_hop) {
@@ -78,7 +78,7 @@ fn write(
     let packed = if classic.is_some() {
         set_attributes_len(out, start);
         let room = cx.max_len.saturating_sub(out.len().saturating_sub(start));
-        pack(family, cx.add_path[family], room, entries, out)
+        entries.pack(cx.add_path[family], room, out)
     } else {
         // How long they are had to be known; they stand behind the NLRI.
         let others: SmallVec<[u8; 512]> = out.get(attributes..).unwrap_or_default().into();
@@ -87,7 +87,7 @@ fn write(
         put_next_hop(out, next_hop);
         out.put_u8(0);
         let taken = out.len().saturating_sub(start).saturating_add(others.len());
-        let packed = pack(family, cx.add_path[family], cx.max_len.saturating_sub(taken), entries, out);
+        let packed = entries.pack(cx.add_path[family], cx.max_len.saturating_sub(taken), out);
         finish_mp(out, mp);
         out.put_slice(&others);
         set_attributes_len(out, start);
@@ -106,16 +106,19 @@ fn write(
 pub fn withdraw(
     cx: &EncodeContext,
     family: Family,
-    entries: &mut Peekable<impl Iterator<Item = NlriEntry>>,
+    entries: &mut impl Destinations,
     out: &mut BytesMut,
 ) -> usize {
+    if entries.family() != Some(family) {
+        return 0;
+    }
     let start = begin(out);
     let add_path = cx.add_path[family];
     let packed = match family {
         Family::Ipv4Unicast => {
             // The length of the attributes comes behind the withdrawn routes here.
             out.truncate(start.saturating_add(FIXED_LEN).saturating_sub(2));
-            let packed = pack(family, add_path, cx.max_len.saturating_sub(FIXED_LEN), entries, out);
+            let packed = entries.pack(add_path, cx.max_len.saturating_sub(FIXED_LEN), out);
             let behind = start.saturating_add(FIXED_LEN).saturating_sub(2);
             set_len(out, behind.saturating_sub(2), behind);
             out.put_u16(0);
@@ -124,7 +127,7 @@ pub fn withdraw(
         Family::Ipv6Unicast => {
             let mp = begin_mp(out, code::MP_UNREACH_NLRI, family);
             let taken = out.len().saturating_sub(start);
-            let packed = pack(family, add_path, cx.max_len.saturating_sub(taken), entries, out);
+            let packed = entries.pack(add_path, cx.max_len.saturating_sub(taken), out);
             finish_mp(out, mp);
             set_attributes_len(out, start);
             packed
@@ -199,25 +202,6 @@ fn put_next_hop(out: &mut BytesMut, next_hop: NextHop) {
             out.put_slice(&link_local.octets());
         }
     }
-}
-
-/// Appends entries of `family` while they fit into `room` octets.
-fn pack(
-    family: Family,
-    add_path: bool,
-    mut room: usize,
-    entries: &mut Peekable<impl Iterator<Item = NlriEntry>>,
-    out: &mut BytesMut,
-) -> usize {
-    let mut packed = 0;
-    while let Some(entry) =
-        entries.next_if(|entry| entry.prefix.family() == family && nlri::encoded_len(entry, add_path) <= room)
-    {
-        room = room.saturating_sub(nlri::encoded_len(&entry, add_path));
-        nlri::put(out, &entry, add_path);
-        packed += 1;
-    }
-    packed
 }
 
 #[cfg(test)]

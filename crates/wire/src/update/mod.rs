@@ -11,6 +11,7 @@ use crate::family::Family;
 use crate::next_hop::NextHop;
 
 mod decode;
+mod destinations;
 pub mod encode;
 mod mp;
 pub mod nlri;

@@ -83,6 +83,31 @@ impl Nlri {
         &self.octets
     }
 
+    /// The prefixes where the family is IPv4, in the order sent.
+    #[inline(always)]
+    pub fn ipv4(&self) -> impl Iterator<Item = Ipv4Prefix> {
+        self.of(Family::Ipv4Unicast).filter_map(|entry| match entry.prefix {
+            Prefix::V4(prefix) => Some(prefix),
+            Prefix::V6(_) => None,
+        })
+    }
+
+    /// The prefixes where the family is IPv6, in the order sent.
+    #[inline(always)]
+    pub fn ipv6(&self) -> impl Iterator<Item = Ipv6Prefix> {
+        self.of(Family::Ipv6Unicast).filter_map(|entry| match entry.prefix {
+            Prefix::V4(_) => None,
+            Prefix::V6(prefix) => Some(prefix),
+        })
+    }
+
+    /// The entries where this is the family: nobody asks each of them for its own.
+    #[inline(always)]
+    fn of(&self, family: Family) -> Iter<'_> {
+        let rest: &[u8] = if self.family == family { &self.octets } else { &[] };
+        Iter { family, with_path_ids: self.with_path_ids, rest }
+    }
+
     /// The entries, in the order sent.
     pub fn iter(&self) -> Iter<'_> {
         Iter { family: self.family, with_path_ids: self.with_path_ids, rest: &self.octets }
@@ -226,6 +251,8 @@ mod tests {
             let nlri = Nlri::from_entries(Family::Ipv6Unicast, with_ids, all);
             prop_assert_eq!(nlri.octets().len(), entries.iter().map(|e| encoded_len(e, with_ids)).sum::<usize>());
             prop_assert!(nlri.iter().map(|e| e.prefix).eq(entries.iter().map(|e| e.prefix)));
+            let six: Vec<Prefix> = nlri.ipv6().map(Prefix::from).collect();
+            prop_assert!(six.iter().copied().eq(entries.iter().map(|e| e.prefix)) && nlri.ipv4().next().is_none());
             prop_assert!(!with_ids || nlri.iter().eq(entries.iter().copied()));
             prop_assert!(nlri.len_hint() >= entries.len() && nlri.is_empty() == entries.is_empty());
             let checked = Nlri::check(Family::Ipv6Unicast, with_ids, nlri.octets().clone());

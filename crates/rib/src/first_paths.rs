@@ -1,0 +1,158 @@
+//! Decisions where a prefix had no path and has one now, as nearly all do while a table is learned.
+//!
+//! What comes of such a path depends on its peer and its attribute set alone, and both are those of its neighbours more
+//! often than not. So that is worked out once for a run of them, and the sets of ids that wait downstream take in a word at
+//! a time. Whatever is not as plain as that is left to `decide`.
+
+use bgp_wire::Family;
+
+use crate::column::Cell;
+use crate::export::{Best, Exports};
+use crate::ids::Word;
+use crate::peer::Peer;
+use crate::rib::Rib;
+use crate::table::{Place, Places, Table};
+
+/// What comes of the first path of a prefix.
+#[derive(Clone, Copy)]
+struct Run {
+    place: usize,
+    cell: Cell,
+    /// Of the next hop, held once by the run.
+    forwarding: u32,
+    /// How many the prefix has waiting for it afterwards, and one that refers to it as best path.
+    holders: u16,
+    /// The prefixes.
+    word: Word,
+}
+
+impl Rib {
+    /// Decides those of `word`, which were taken out of those that wait, that have their first path; the others are left.
+    pub(crate) fn decide_first_paths(&mut self, family: Family, word: Word) -> Word {
+        let mut plain = self.plain(family, word);
+        let mut run: Option<Run> = None;
+        for id in plain.ids() {
+            let bit = 1u64 << (id % 64);
+            if !self.goes_on(family, id, run.as_ref()) {
+                self.end_run(family, run.take());
+                let first = self.first_path(family, id);
+                run = first.and_then(|(place, cell)| self.begin_run(family, place, cell, word.index));
+                if !self.goes_on(family, id, run.as_ref()) {
+                    plain.bits &= !bit;
+                    continue;
+                }
+            }
+            if let Some(run) = &mut run {
+                run.word.bits |= bit;
+            }
+        }
+        self.end_run(family, run);
+        Word { bits: word.bits & !plain.bits, ..word }
+    }
+
+    /// Those for which nobody waits yet, where nobody's policy looks at prefixes.
+    fn plain(&self, family: Family, word: Word) -> Word {
+        let table = &self.tables[family];
+        let groups = || table.groups.iter().flatten();
+        if table.local.len() > 0 || groups().any(|group| group.cells.is_some()) {
+            return Word { bits: 0, ..word };
+        }
+        let members = groups().flat_map(|group| &group.members).filter_map(|place| self.peer(*place));
+        let waiting = members.fold(table.untold.word(word.index), |waiting, peer| {
+            waiting | peer.families[family].out.pending.word(word.index)
+        });
+        Word { bits: word.bits & !waiting, ..word }
+    }
+
+    /// The only path of a prefix that had none.
+    fn first_path(&self, family: Family, id: u32) -> Option<(usize, Cell)> {
+        let entry = self.tables[family].entry(id);
+        if !entry.is_fresh() {
+            return None;
+        }
+        let mut found = None;
+        for place in entry.paths.iter(self.peers.len()) {
+            let cell = self.peer(place).map_or(Cell::NONE, |peer| peer.families[family].received.get(id));
+            if !cell.is_none() && found.replace((place, cell)).is_some() {
+                return None;
+            }
+        }
+        found.filter(|(_, cell)| !cell.used())
+    }
+
+    /// Works out what comes of a path; `None` where it cannot be used.
+    fn begin_run(&mut self, family: Family, place: usize, cell: Cell, index: u32) -> Option<Run> {
+        let source = self.peer(place)?.source();
+        let hop = self.sets.get(cell.set())?.hop;
+        if cell.refused() || self.hops.metric(hop).is_none() {
+            return None;
+        }
+        let best = Best { set: cell.set(), source };
+        let mut listeners = 0usize;
+        self.each_listener(family, best, |_| listeners += 1);
+        // More than can be counted is left to who counts one by one.
+        let holders = u16::try_from(listeners).ok()?.checked_add(2)?;
+        let forwarding = self.forwardings.intern_one(hop, source, &mut self.hops);
+        Some(Run { place, cell, forwarding, holders, word: Word { index, bits: 0 } })
+    }
+
+    /// Calls `listen` for every peer that is to be told.
+    fn each_listener(&mut self, family: Family, best: Best, mut listen: impl FnMut(&mut Peer)) {
+        let from = Exports { sets: &self.sets, hops: &self.hops, local_asn: self.config.local_asn };
+        for group in self.tables[family].groups.iter_mut().flatten() {
+            if !from.passes(&group.profile, best) {
+                continue;
+            }
+            group.version = group.version.wrapping_add(1);
+            for place in &group.members {
+                if let Some(Some(peer)) = self.peers.get_mut(*place) {
+                    listen(peer);
+                }
+            }
+        }
+    }
+
+    /// Loc-RIB: takes in one prefix, if what has been worked out holds for it.
+    #[inline]
+    fn goes_on(&mut self, family: Family, id: u32, run: Option<&Run>) -> bool {
+        let Some(run) = run else { return false };
+        // Peers share a bit of those that may have announced it, where there are many.
+        if self.peers.len() > Places::APART && self.first_path(family, id) != Some((run.place, run.cell)) {
+            return false;
+        }
+        let entry = self.tables[family].entry_mut(id);
+        let cell = match self.peers.get_mut(run.place) {
+            Some(Some(peer)) => peer.families[family].received.get_mut(id),
+            Some(None) | None => None,
+        };
+        let (Some(entry), Some(cell)) = (entry, cell) else { return false };
+        let same = entry.is_fresh() && entry.paths.is_only(run.place) && *cell == run.cell;
+        if same {
+            *cell = cell.with_used(true);
+            // It does not wait for a decision any more.
+            entry.begin(Place::of(run.place), run.cell.set(), run.forwarding, [run.holders, 1]);
+        }
+        same
+    }
+
+    /// Has those downstream wait for the prefixes of a run.
+    fn end_run(&mut self, family: Family, run: Option<Run>) {
+        let Some(run) = run else { return };
+        let routes = run.word.bits.count_ones();
+        let set = run.cell.set();
+        if let Some(Some(peer)) = self.peers.get_mut(run.place) {
+            let used = &mut peer.families[family].used;
+            *used = used.saturating_add(u64::from(routes));
+        }
+        self.sets.hold_times(set, routes);
+        self.forwardings.hold_times(run.forwarding, routes);
+        self.forwardings.release(run.forwarding, &mut self.hops);
+        let Table { untold, best, .. } = &mut self.tables[family];
+        untold.insert_word(run.word);
+        *best += u64::from(routes);
+        let source = self.forwardings.source(run.forwarding);
+        self.each_listener(family, Best { set, source }, |peer| {
+            peer.families[family].out.pending.insert_word(run.word);
+        });
+    }
+}
