@@ -137,7 +137,8 @@ impl Daemon {
     /// The first half of `systemctl restart`: it is told to hand over, then to end, as the unit does.
     pub fn hand_over(&mut self) -> Result<()> {
         self.process.signal(Signal::SIGUSR2)?;
-        let status = self.process.terminate(seconds(20))?;
+        // As long as the unit waits.
+        let status = self.process.terminate(seconds(30))?;
         anyhow::ensure!(status.success(), "it ended with {status}: {}", self.log());
         Ok(())
     }

@@ -309,7 +309,7 @@ fn a_full_table_is_handed_over_and_nothing_is_sent_twice() -> Result<()> {
     daemon.write_config(&ROUTER.replace("/48\"]", "/48\", \"2001:db8:101::/48\"]"))?;
     let start = std::time::Instant::now();
     daemon.restart(&lab)?;
-    lab.until("FRR has the new network too", seconds(20), || Ok(seen_by_frr(&frr)?.1 == ROUTES + 2))?;
+    lab.until("FRR has the new network too", seconds(60), || Ok(seen_by_frr(&frr)?.1 == ROUTES + 2))?;
     println!("restart with {ROUTES} routes to the first new UPDATE at a peer: {:?}", start.elapsed());
     assert_eq!(seen_by_frr(&frr)?, (updates + 1, ROUTES + 2, dropped), "{}", lab.explain());
     lab.until("BIRD has it", seconds(10), || {

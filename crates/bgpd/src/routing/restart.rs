@@ -42,8 +42,9 @@ enum Phase {
     Over,
 }
 
-/// How long the routes of sessions that go on may take; they are read from memory.
-const ROUTES_AT_MOST: Duration = Duration::from_secs(10);
+/// How long the routes of sessions that go on may take. They are read from memory, but on a busy machine that takes a while,
+/// and without them peers would be told the wrong thing.
+const ROUTES_AT_MOST: Duration = Duration::from_secs(30);
 
 #[derive(Debug)]
 struct Known {

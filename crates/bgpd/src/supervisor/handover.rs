@@ -28,8 +28,12 @@ use crate::peer::handover::{AtRest, FIRST, Rest, Resumed, Routes, part};
 use crate::tasks::answer;
 use crate::{random, routing, session_config};
 
-/// How long peer tasks and routing may take to come to rest.
+/// How long peer tasks may take to come to rest; when that is over nothing is handed over and everybody goes on.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// How long routing may take to write everything down, which cannot be taken back: after that all sessions are lost, so only
+/// peers' hold times and the patience of whoever waits are shorter. A whole table takes under a second of CPU; a machine may
+/// have little of that to give.
+const FREEZING: Duration = Duration::from_secs(15);
 /// What a peer is told whose session does not fit the configuration any more.
 const CHANGED: &str = "configuration changed";
 
@@ -137,7 +141,7 @@ impl Supervisor {
     async fn freeze_routing(&self) -> Option<routing::Frozen> {
         let (reply, frozen) = oneshot::channel();
         self.order(routing::Order::Freeze(reply)).await;
-        tokio::time::timeout(PATIENCE, frozen).await.ok()?.ok()
+        tokio::time::timeout(FREEZING, frozen).await.ok()?.ok()
     }
 
     /// Goes on with the sessions of the process before.
