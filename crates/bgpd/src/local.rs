@@ -2,12 +2,16 @@
 //!
 //! RFC 2545 section 3: the link-local address goes beside the global one exactly where the peer is on the same link.
 
+use std::future::Future;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::pin::Pin;
+use std::task::{Context, Poll};
 
 use bgp_wire::{NextHop, PerFamily};
 use ipnetwork::IpNetwork;
 use nix::ifaddrs::{InterfaceAddress, getifaddrs};
 use nix::net::if_::if_nametoindex;
+use tokio::task::JoinHandle;
 
 /// Our end of a connection.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -18,8 +22,31 @@ pub struct LocalEnd {
     pub next_hop: PerFamily<Option<NextHop>>,
 }
 
+/// Our end of a connection, when this host's interfaces have been looked at.
+///
+/// The kernel answers when nobody changes interfaces, anywhere on the machine and in whatever network namespace: where
+/// containers come and go, or one with a large table is taken down, that takes seconds. So it is asked beside the runtime.
+#[derive(Debug)]
+pub struct LookUp(JoinHandle<LocalEnd>);
+
+impl LookUp {
+    /// Begins to look, for a connection between these addresses.
+    pub fn begin(local: IpAddr, remote: IpAddr) -> Self {
+        Self(tokio::task::spawn_blocking(move || local_end(local, remote)))
+    }
+}
+
+impl Future for LookUp {
+    type Output = LocalEnd;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<LocalEnd> {
+        // A look that was broken off has found nothing.
+        Pin::new(&mut self.0).poll(context).map(Result::unwrap_or_default)
+    }
+}
+
 /// Looks at this host's interfaces; where they cannot be read, the session's own address is all there is.
-pub fn local_end(local: IpAddr, remote: IpAddr) -> LocalEnd {
+fn local_end(local: IpAddr, remote: IpAddr) -> LocalEnd {
     let Ok(all) = getifaddrs() else { return LocalEnd::default() };
     let all: Vec<_> = all.filter_map(OwnAddress::new).collect();
     choose(&all, local, remote)

@@ -108,6 +108,11 @@ fn netlink_eperm() -> Result<()> {
 }
 
 #[test]
+fn netlink_held() -> Result<()> {
+    survives("netlink-held")
+}
+
+#[test]
 fn no_capability() -> Result<()> {
     survives("no-capability")
 }

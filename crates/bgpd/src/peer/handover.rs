@@ -82,6 +82,10 @@ impl Task {
     /// Comes to rest, gives the session away and ends the task.
     pub(super) async fn rest(&mut self, rest: Rest) -> ControlFlow<()> {
         self.flush_batch();
+        if let Some(look_up) = self.own_end.as_mut() {
+            let local = look_up.await;
+            self.on_own_end(local);
+        }
         while let Some(message) = self.pending.pop_front() {
             let Ok(room) = self.routing.reserve(&message).await else { return ControlFlow::Break(()) };
             room.send(message);

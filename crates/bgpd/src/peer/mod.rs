@@ -34,6 +34,7 @@ use self::malformed::MalformedLog;
 use crate::config::Settings;
 use crate::events::Hub;
 use crate::handover::plain;
+use crate::local::{LocalEnd, LookUp};
 use crate::net::{DialOptions, dial};
 use crate::routing::{FromPeer, Gone, Inlet, Lane, Permit, Unsent};
 use crate::tasks::sleep_until;
@@ -110,6 +111,7 @@ pub fn spawn(identity: Identity, beginning: Beginning, links: Links) -> Handle {
         established: None,
         chunks: None,
         credit: false,
+        own_end: None,
     };
     task.pending.push_back(task.settings_message(settings));
     tokio::spawn(task.run(messages, resumed).instrument(span));
@@ -150,6 +152,8 @@ struct Task {
     chunks: Option<mpsc::Receiver<Bytes>>,
     /// Routing has been told that there is room.
     credit: bool,
+    /// Our end of the session that is just up is being looked up; nothing goes to routing before it is known.
+    own_end: Option<LookUp>,
 }
 
 /// What woke the task.
@@ -159,6 +163,7 @@ enum Wake {
     Dialled(io::Result<TcpStream>),
     Chunk(Option<Bytes>),
     RoutingHasRoom,
+    OwnEnd(LocalEnd),
     Deadline,
 }
 
@@ -186,6 +191,7 @@ impl Task {
                 Wake::Dialled(result) => self.on_dialled(result),
                 Wake::Chunk(chunk) => self.on_chunk(chunk),
                 Wake::RoutingHasRoom => {}
+                Wake::OwnEnd(local) => self.on_own_end(local),
                 Wake::Deadline => self.on_deadline(),
             }
             self.write_all();
@@ -204,11 +210,12 @@ impl Task {
     async fn wait(&mut self, messages: &mut mpsc::Receiver<ToPeer>) -> Wake {
         let deadline = self.session.next_deadline();
         let blocked = !self.pending.is_empty();
-        let (lane, next) = (&self.routing, self.pending.front());
+        let (lane, next) = (&self.routing, self.pending.front().filter(|_| self.own_end.is_none()));
         tokio::select! {
             biased;
             message = messages.recv() => Wake::Message(message),
             () = sleep_until(deadline) => Wake::Deadline,
+            local = looked_up(&mut self.own_end) => Wake::OwnEnd(local),
             permit = room_for(lane, next) => {
                 if let (Ok(permit), Some(message)) = (permit, self.pending.pop_front()) {
                     permit.send(message);
@@ -392,6 +399,9 @@ impl Task {
 
     /// Gives routing what it has room for now; false where routing is gone and the daemon ends.
     fn hand_over(&mut self) -> bool {
+        if self.own_end.is_some() {
+            return true;
+        }
         while let Some(message) = self.pending.pop_front() {
             match self.routing.try_reserve(&message) {
                 Ok(permit) => permit.send(message),
@@ -419,6 +429,13 @@ fn messages_in(mut octets: &[u8]) -> u64 {
 async fn poll_dial(dial: &mut Option<Dial>) -> io::Result<TcpStream> {
     match dial {
         Some(dial) => dial.await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn looked_up(own_end: &mut Option<LookUp>) -> LocalEnd {
+    match own_end {
+        Some(look_up) => look_up.await,
         None => std::future::pending().await,
     }
 }

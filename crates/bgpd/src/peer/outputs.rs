@@ -11,7 +11,7 @@ use tracing::{debug, info, warn};
 
 use super::{Configure, Connection, PeerStatus, Task, ToPeer, dial};
 use crate::config::Password;
-use crate::local::local_end;
+use crate::local::{LocalEnd, LookUp};
 use crate::routing::FromPeer;
 
 impl Task {
@@ -86,7 +86,8 @@ impl Task {
     pub(super) fn link(&mut self, negotiated: Negotiated) {
         self.handle.established.store(true, Ordering::Relaxed);
         self.established = Some(negotiated.connection);
-        let local = local_end(negotiated.endpoints.local.ip(), negotiated.endpoints.remote.ip());
+        let (local, remote) = (negotiated.endpoints.local.ip(), negotiated.endpoints.remote.ip());
+        self.own_end = Some(LookUp::begin(local, remote));
         // One buffer at a time: routing makes the next only when this one has been taken.
         let (sender, chunks) = mpsc::channel(1);
         self.chunks = Some(chunks);
@@ -95,9 +96,21 @@ impl Task {
         self.pending.push_back(FromPeer::Up {
             peer: self.identity.id,
             negotiated: Box::new(negotiated),
-            local,
+            local: LocalEnd::default(),
             chunks: sender,
         });
+    }
+
+    /// What routing is told of the session that is up is complete.
+    pub(super) fn on_own_end(&mut self, found: LocalEnd) {
+        self.own_end = None;
+        let up = self.pending.iter_mut().rev().find_map(|message| match message {
+            FromPeer::Up { local, .. } => Some(local),
+            _ => None,
+        });
+        if let Some(local) = up {
+            *local = found;
+        }
     }
 
     fn on_down(&mut self, down: &Down) {

@@ -7,8 +7,8 @@
 use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
 use std::os::unix::process::CommandExt as _;
 use std::process::Command;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
 
 use anyhow::{Context, Result};
@@ -28,6 +28,7 @@ const NETLINK_ADDRESS: u32 = 12;
 pub struct Injector {
     errno: Arc<AtomicI32>,
     failed: Arc<AtomicU64>,
+    held: Arc<(Mutex<bool>, Condvar)>,
 }
 
 impl Injector {
@@ -37,6 +38,20 @@ impl Injector {
         unsafe {
             command.pre_exec(put_up_filter);
         }
+    }
+
+    /// From now on every request waits, as where somebody else holds the lock of the kernel's interfaces and routes; `false`
+    /// lets them go on.
+    pub fn hold(&self, held: bool) {
+        let (flag, changed) = &*self.held;
+        *flag.lock().unwrap_or_else(PoisonError::into_inner) = held;
+        changed.notify_all();
+    }
+
+    fn wait_while_held(&self) {
+        let (flag, changed) = &*self.held;
+        let flag = flag.lock().unwrap_or_else(PoisonError::into_inner);
+        drop(changed.wait_while(flag, |held| *held));
     }
 
     /// Answers what the kernel asks, on a thread of its own, until the daemon has ended.
@@ -69,6 +84,7 @@ impl Injector {
             if fds[0].revents().is_some_and(|events| events.contains(PollFlags::POLLHUP)) {
                 return;
             }
+            self.wait_while_held();
             let errno = self.errno.load(Ordering::SeqCst);
             if let Some(id) = question(listener) {
                 if errno != 0 {

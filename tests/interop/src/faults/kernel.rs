@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::io::Write as _;
+use std::net::SocketAddr;
 use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -10,13 +11,15 @@ use anyhow::{Context, Result, ensure};
 use nix::errno::Errno;
 
 use super::inject::Injector;
+use super::peers::further_peer;
 use super::probe::Latencies;
 use super::scene::{SERVICE, Setup, prefixes, shown};
 use super::{Fault, Length, Outcome, Scene};
 use crate::daemon::{Daemon, Privileges};
 use crate::kernel::{gateways, nexthops, routes_to};
-use crate::lab::Node;
+use crate::lab::{HOST_V6, Node};
 use crate::rtnl::v6;
+use crate::speaker::Keeper;
 use crate::wait::seconds;
 
 /// What this file does.
@@ -35,6 +38,11 @@ pub const FAULTS: &[Fault] = &[
         name: "netlink-eperm",
         what: "every request to netlink fails with EPERM for a time, while peers announce and withdraw",
         run: not_permitted,
+    },
+    Fault {
+        name: "netlink-held",
+        what: "every request to netlink waits for a time, as where others hold the kernel's lock, while a peer comes and routes change",
+        run: held,
     },
     Fault {
         name: "no-capability",
@@ -136,6 +144,53 @@ fn refused(length: Length, errno: Errno) -> Result<Outcome> {
         shown(lasting),
         shown(healed)
     );
+    scene.finish(said)?.nothing_lost()
+}
+
+/// A kernel that does not answer delays routes, and nothing else: sessions come up and are kept, and who asks is answered.
+fn held(length: Length) -> Result<Outcome> {
+    let injector = Injector::default();
+    let group = "hold-time = 3";
+    let mut scene = Scene::build(&Setup { group, ..Setup::default() }, |lab, config| {
+        let mut daemon = Daemon::spawn_prepared(lab, config, |mut command| {
+            Injector::surround(&mut command);
+            Ok(command)
+        })?;
+        injector.attend(daemon.pid())?;
+        daemon.wait_until_ready(lab)?;
+        Ok(daemon)
+    })?;
+    scene.begin()?;
+    injector.hold(true);
+    let lasting = length.seconds(30, 5);
+    let begun = Instant::now();
+    let (node, settings) = further_peer(&scene, 0, 1)?;
+    let address = settings.source.context("an address")?.to_string();
+    let remote = SocketAddr::new(HOST_V6.parse()?, 179);
+    let own = prefixes(&["2004::b/128"])?;
+    let keeper = Keeper::start(node, remote, settings, own, seconds(1))?;
+    let up = || Ok(scene.daemon.state(&address)? == "established");
+    scene.lab.until("a session comes up meanwhile", seconds(30), up)?;
+    let mut longest = Duration::ZERO;
+    while begun.elapsed() < lasting {
+        let asked = Instant::now();
+        scene.daemon.ctl("show neighbors")?;
+        longest = longest.max(asked.elapsed());
+        thread::sleep(Duration::from_millis(100));
+    }
+    ensure!(gateways(&scene.lab.host, "2004::b")?.is_empty(), "nothing can have reached the kernel");
+    injector.hold(false);
+    let healed = Instant::now();
+    scene.lab.expect_gateways("2004::b", std::slice::from_ref(&address), seconds(60))?;
+    let healed = healed.elapsed();
+    ensure!(scene.flaps([0, 1, 2])? == 0 && keeper.sessions() == 1, "a session was lost");
+    let said = format!(
+        "held for {}: a session came up, `show neighbors` was answered within {}; its route is in the kernel {} after; no session lost",
+        shown(lasting),
+        shown(longest),
+        shown(healed)
+    );
+    drop(keeper);
     scene.finish(said)?.nothing_lost()
 }
 
