@@ -16,7 +16,8 @@ use crate::routing::Query;
 const PACE: Duration = Duration::from_secs(1);
 /// The shortest time between two looks.
 const FASTEST: Duration = Duration::from_millis(250);
-/// So many times as long as a look took the next one waits: thousands of groups have a million buckets.
+/// So many times as long as a look took the next one waits, for thousands of groups have a million buckets; but never longer
+/// than between two marks.
 const REST: u32 = 9;
 /// So often in an idle timer the buckets of the host's own connections are marked.
 const MARKS: u32 = 4;
@@ -37,10 +38,9 @@ pub async fn look_after(
         if waits_for.is_some() && !read(&routing).await {
             return;
         }
-        let pace = waits_for
-            .map_or(idle / MARKS, |_| PACE.min(idle / MARKS))
-            .max(FASTEST)
-            .max(begun.elapsed() * REST);
+        let marks = idle / MARKS;
+        let rest = marks.min(begun.elapsed() * REST);
+        let pace = waits_for.map_or(marks, |_| PACE.min(marks)).max(FASTEST).max(rest);
         // A deadline or news, whatever comes first; the end of routing is news as well.
         if let Ok(Err(_)) = tokio::time::timeout(pace, drained.changed()).await {
             return;

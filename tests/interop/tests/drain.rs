@@ -5,6 +5,7 @@
 use std::thread;
 
 use anyhow::{Context, Result, ensure};
+use interop::command::run;
 use interop::daemon::{Daemon, k3d};
 use interop::flows::{self, Flows};
 use interop::gobgp::{Gobgp, Settings};
@@ -194,7 +195,11 @@ fn the_hosts_own_flows_end_on_the_node_as_well() -> Result<()> {
         daemon.ctl(&format!("drain --undo {}", v6[node]))?;
     }
     flows.end_on(&node);
-    let said = daemon.ctl(&format!("drain {} --wait 2m", v6[1]))?;
+    let said = daemon.ctl(&format!("drain {} --wait 2m", v6[1])).with_context(|| {
+        let tell = |program, args: &[&str]| run(lab.host.command(program).args(args)).unwrap_or_default();
+        let sockets = tell("ss", &["-tinH", "state", "established"]);
+        format!("{}\n{sockets}\n{}", tell("ip", &["nexthop", "bucket"]), lab.explain())
+    })?;
     lab.expect_gateways(SERVICE, &[v6[0].clone(), v6[2].clone()], seconds(5))?;
     let fate = flows.finish()?;
     eprintln!("{said}{fate:?}");

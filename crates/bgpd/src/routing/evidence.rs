@@ -26,6 +26,8 @@ pub(super) struct Node {
     /// Interface index of the link on which it was reached.
     pub(super) link: u32,
     sight: Sight,
+    /// Its session is lost and its paths stay, but the node had not been seen then: to be said as soon as it is.
+    agent_lost: bool,
     /// The last decision, and when it was made.
     pub(super) decided: Option<(String, Instant)>,
 }
@@ -47,6 +49,8 @@ pub(super) enum Verdict {
     OutOfSight(String),
     /// Its session ends and its paths go.
     Gone(String),
+    /// Its agent is gone, and now the node is seen, this way.
+    OnlyAgentGone(String),
     /// It is there again; whether its session had ended.
     Back {
         /// It was out of sight for so long.
@@ -60,7 +64,7 @@ impl Evidence {
     /// A session came up over this link: the node is there.
     pub(super) fn place(&mut self, peer: PeerId, address: IpAddr, link: u32) {
         let decided = self.0.remove(&peer).and_then(|node| node.decided);
-        self.0.insert(peer, Node { address, link, sight: Sight::Here(None), decided });
+        self.0.insert(peer, Node { address, link, sight: Sight::Here(None), agent_lost: false, decided });
     }
 
     pub(super) fn remove(&mut self, peer: PeerId) -> Option<Node> {
@@ -69,6 +73,14 @@ impl Evidence {
 
     pub(super) fn node(&self, peer: PeerId) -> Option<&Node> {
         self.0.get(&peer)
+    }
+
+    /// The node's session is lost, and its paths stay as long as it is there. How it is seen; where that is not known yet, a
+    /// later look says it.
+    pub(super) fn agent_gone(&mut self, peer: PeerId) -> Option<&str> {
+        let node = self.0.get_mut(&peer)?;
+        node.agent_lost = matches!(node.sight, Sight::Here(None));
+        node.is_seen()
     }
 
     /// Looks at every node, as `presence` sees it.
@@ -123,8 +135,8 @@ impl Node {
             // Nothing new: who was out of sight is back only when it is seen.
             (Presence::Unknown, _) => None,
             (Presence::Here(how), Sight::Here(known)) => {
-                *known = Some(how);
-                None
+                *known = Some(how.clone());
+                std::mem::take(&mut self.agent_lost).then_some(Verdict::OnlyAgentGone(how))
             }
             (Presence::Here(how), Sight::Lost(since, _) | Sight::Gone(since, _)) => {
                 let after = now.saturating_duration_since(*since);
@@ -133,6 +145,7 @@ impl Node {
                 Some(Verdict::Back { after, had_gone })
             }
             (Presence::Gone(why), Sight::Here(_)) => {
+                self.agent_lost = false;
                 self.sight = Sight::Lost(now, why.clone());
                 Some(Verdict::OutOfSight(why))
             }
@@ -218,6 +231,18 @@ mod tests {
         let back = look(&mut evidence, &here(), now + seconds(2));
         assert_eq!(back, Some(Verdict::Back { after: seconds(2), had_gone: false }));
         assert_eq!(evidence.due(now + seconds(60)), []);
+    }
+
+    #[test]
+    fn an_agent_that_is_lost_before_its_node_was_seen_is_told_of_when_it_is() {
+        let (mut evidence, now) = placed();
+        assert_eq!(evidence.agent_gone(PEER), None);
+        assert_eq!(look(&mut evidence, &Presence::Unknown, now), None);
+        let how = "on br0, port veth2".to_owned();
+        assert_eq!(look(&mut evidence, &here(), now), Some(Verdict::OnlyAgentGone(how.clone())));
+        assert_eq!(look(&mut evidence, &here(), now), None, "once");
+        assert_eq!(evidence.agent_gone(PEER), Some(how.as_str()), "it is known by now");
+        assert_eq!(look(&mut evidence, &here(), now), None);
     }
 
     #[test]

@@ -88,8 +88,8 @@ pub struct Routing {
     restart: Restart,
     evidence: Evidence,
     ways: Ways,
-    /// [`Fib::presence_epoch`] when the nodes were looked at last.
-    looked_at: u64,
+    /// [`Fib::presence_epoch`] when the nodes were looked at last; `None` where one has come since.
+    looked_at: Option<u64>,
     /// Tells the supervisor what our OPENs are to say of our own restart.
     own_restart: watch::Sender<Option<OwnRestart>>,
     /// Tells whether somebody has to read the buckets of the kernel's groups, and the shortest time in which one is free.
@@ -143,7 +143,7 @@ impl Routing {
             wants_buckets,
             evidence: Evidence::default(),
             ways: Ways::default(),
-            looked_at: 0,
+            looked_at: None,
             rib,
             fib,
             kernel,

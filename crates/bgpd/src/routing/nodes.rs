@@ -16,8 +16,8 @@ impl Routing {
     pub(super) fn judge_nodes(&mut self, now: Instant) {
         let epoch = self.fib.presence_epoch();
         let mut verdicts = Vec::new();
-        if epoch != self.looked_at {
-            self.looked_at = epoch;
+        if self.looked_at != Some(epoch) {
+            self.looked_at = Some(epoch);
             let fib = &self.fib;
             verdicts = self.evidence.look(|address, link| fib.presence(address, link), now);
         }
@@ -48,6 +48,8 @@ impl Routing {
                 format!("{why}: its stale paths were removed before their time")
             }
             Verdict::Gone(why) => format!("{why}: there was no session"),
+            Verdict::OnlyAgentGone(how) if is_stale && !is_up => return self.say_agent_gone(id, &how, now),
+            Verdict::OnlyAgentGone(_) => return,
             Verdict::Back { after, had_gone } => {
                 let what = if had_gone { "it is welcome to a new session" } else { "its session was kept" };
                 info!(peer = %address, after = after.as_secs_f32(), "the node is back in sight: {what}");
@@ -59,10 +61,13 @@ impl Routing {
 
     /// The session is lost and its paths are to stay: whether this host can see that the node goes on forwarding.
     pub(super) fn agent_gone(&mut self, id: PeerId, now: Instant) {
+        if let Some(how) = self.evidence.agent_gone(id).map(str::to_owned) {
+            self.say_agent_gone(id, &how, now);
+        }
+    }
+
+    fn say_agent_gone(&mut self, id: PeerId, how: &str, now: Instant) {
         let Some(entry) = self.peers.get(&id) else { return };
-        let Some(how) = self.evidence.node(id).and_then(|node| node.is_seen()).map(str::to_owned) else {
-            return;
-        };
         info!(peer = %entry.address, how, "the agent is gone and the node is there: its paths stay");
         self.evidence.decide(id, "its agent is gone, its paths stay".to_owned(), now);
     }

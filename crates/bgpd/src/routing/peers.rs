@@ -162,6 +162,8 @@ impl Routing {
             let address = ends.remote.ip();
             self.evidence.place(id, address, link);
             self.fib.watch_peer(address, link, Instant::now());
+            // What is known of it already is evidence as well.
+            self.looked_at = None;
         }
         // Whoever has a session is reached.
         self.mend_way(id);

@@ -107,9 +107,9 @@ fn not_permitted(length: Length) -> Result<Outcome> {
     refused(length, Errno::EPERM)
 }
 
-fn refused(length: Length, errno: Errno) -> Result<Outcome> {
-    let injector = Injector::default();
-    let mut scene = Scene::build(&Setup::default(), |lab, config| {
+/// A scene whose daemon's requests to netlink the injector answers.
+fn answered_by(injector: &Injector, setup: &Setup) -> Result<Scene> {
+    Scene::build(setup, |lab, config| {
         let mut daemon = Daemon::spawn_prepared(lab, config, |mut command| {
             Injector::surround(&mut command);
             Ok(command)
@@ -117,7 +117,12 @@ fn refused(length: Length, errno: Errno) -> Result<Outcome> {
         injector.attend(daemon.pid())?;
         daemon.wait_until_ready(lab)?;
         Ok(daemon)
-    })?;
+    })
+}
+
+fn refused(length: Length, errno: Errno) -> Result<Outcome> {
+    let injector = Injector::default();
+    let mut scene = answered_by(&injector, &Setup::default())?;
     scene.speaker(1)?.announce(&prefixes(&["2004::a/128"])?)?;
     scene.lab.expect_gateways("2004::a", &[scene.node(1)?.v6()], seconds(10))?;
     scene.begin()?;
@@ -151,15 +156,7 @@ fn refused(length: Length, errno: Errno) -> Result<Outcome> {
 fn held(length: Length) -> Result<Outcome> {
     let injector = Injector::default();
     let group = "hold-time = 3";
-    let mut scene = Scene::build(&Setup { group, ..Setup::default() }, |lab, config| {
-        let mut daemon = Daemon::spawn_prepared(lab, config, |mut command| {
-            Injector::surround(&mut command);
-            Ok(command)
-        })?;
-        injector.attend(daemon.pid())?;
-        daemon.wait_until_ready(lab)?;
-        Ok(daemon)
-    })?;
+    let mut scene = answered_by(&injector, &Setup { group, ..Setup::default() })?;
     scene.begin()?;
     injector.hold(true);
     let lasting = length.seconds(30, 5);
