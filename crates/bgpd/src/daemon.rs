@@ -256,11 +256,10 @@ fn fib_config(config: &Config) -> FibConfig {
 fn groups(config: &Config) -> (GroupKind, u16) {
     let resilient = GroupKind::Resilient(config.kernel.resilient);
     // A drained node keeps some buckets where weights are narrow and buckets many.
-    let narrow = match config.kernel.keep_buckets {
-        true => {
-            GroupKind::Resilient(Resilient { buckets: Resilient::FEW_BUCKETS, ..config.kernel.resilient })
-        }
-        false => resilient,
+    let narrow = if config.kernel.keep_buckets {
+        GroupKind::Resilient(Resilient { buckets: Resilient::FEW_BUCKETS, ..config.kernel.resilient })
+    } else {
+        resilient
     };
     match config.kernel.nexthop_groups {
         NexthopGroups::Plain => return (GroupKind::HashThreshold, NARROW),

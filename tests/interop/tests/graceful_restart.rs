@@ -101,13 +101,27 @@ protocol bgp host {
 }
 "#;
 
+/// Whether BIRD has the network that we announce.
+fn has_our_network(bird: &Bird) -> bool {
+    // Without one, birdc ends with an error.
+    bird.ask("show route 2001:db8:100::/48").is_ok_and(|shown| shown.contains("unicast"))
+}
+
+/// Waits until the first node has a session again and has announced everything.
+fn expect_back(lab: &Lab, daemon: &Daemon) -> Result<()> {
+    daemon.expect_established(lab, &[lab.nodes[0].v6()])?;
+    lab.until("everything has been said", seconds(10), || {
+        Ok(daemon.log().contains("all peers have announced their routes again"))
+    })?;
+    Ok(())
+}
+
 #[test]
 fn a_restart_may_be_graceful_instead_of_hitless() -> Result<()> {
     let lab = Lab::with_nodes(1)?;
     let mut daemon = Daemon::start_managed(&lab, GRACEFUL)?;
     let bird = Bird::start(&lab, &lab.nodes[0].namespace, BIRD)?;
-    // Without one, birdc ends with an error.
-    let keeps_ours = || bird.ask("show route 2001:db8:100::/48").is_ok_and(|shown| shown.contains("unicast"));
+    let keeps_ours = || has_our_network(&bird);
     lab.until("BIRD has our network", seconds(20), || Ok(keeps_ours()))?;
     lab.until("the kernel has BIRD's network", seconds(10), || {
         Ok(routes_of_protocol(&lab.host, "bgp")?.len() == 1)
@@ -124,10 +138,7 @@ fn a_restart_may_be_graceful_instead_of_hitless() -> Result<()> {
     daemon.start_again(&lab)?;
     let log = daemon.log();
     assert!(log.contains("the kernel still forwards by routes of an earlier run"), "{log}");
-    daemon.expect_established(&lab, &[lab.nodes[0].v6()])?;
-    lab.until("everything has been said", seconds(10), || {
-        Ok(daemon.log().contains("all peers have announced their routes again"))
-    })?;
+    expect_back(&lab, &daemon)?;
     assert!(keeps_ours());
     assert_eq!(changes(&watch), [""; 0], "{}", lab.explain());
     // Without a word is for this restart alone: a stop takes the routes along and says good-bye.
@@ -190,7 +201,7 @@ fn out_of_memory_is_a_crash_that_leaves_routes_and_comes_back() -> Result<()> {
     })?;
     daemon.wait_until_ready(&lab)?;
     let bird = Bird::start(&lab, &lab.nodes[0].namespace, BIRD)?;
-    let keeps_ours = || bird.ask("show route 2001:db8:100::/48").is_ok_and(|shown| shown.contains("unicast"));
+    let keeps_ours = || has_our_network(&bird);
     lab.until("BIRD has our network", seconds(20), || Ok(keeps_ours()))?;
     let in_kernel = || Ok(routes_of_protocol(&lab.host, "bgp")?.len() == 1);
     lab.until("the kernel has BIRD's network", seconds(10), in_kernel)?;
@@ -211,10 +222,7 @@ fn out_of_memory_is_a_crash_that_leaves_routes_and_comes_back() -> Result<()> {
     assert!(keeps_ours() && in_kernel()?);
     daemon.write_config(GRACEFUL)?;
     daemon.start_again(&lab)?;
-    daemon.expect_established(&lab, &[lab.nodes[0].v6()])?;
-    lab.until("everything has been said", seconds(10), || {
-        Ok(daemon.log().contains("all peers have announced their routes again"))
-    })?;
+    expect_back(&lab, &daemon)?;
     assert!(keeps_ours());
     assert_eq!(changes(&watch), [""; 0], "{}", lab.explain());
     Ok(())
