@@ -24,7 +24,7 @@ fn insert(bencher: Bencher<'_, '_>) {
     let updates = benches::updates(0, PREFIXES, 0);
     bencher
         .counter(ItemsCount::new(PREFIXES))
-        .with_inputs(|| benches::rib(1))
+        .with_inputs(|| benches::begun(1))
         .bench_local_values(|mut rib| black_box((take(&mut rib, 0, &updates), rib)));
 }
 
@@ -35,7 +35,7 @@ fn insert_second_peer(bencher: Bencher<'_, '_>) {
     bencher
         .counter(ItemsCount::new(PREFIXES))
         .with_inputs(|| {
-            let mut rib = benches::rib(2);
+            let mut rib = benches::begun(2);
             take(&mut rib, 0, &first);
             rib
         })

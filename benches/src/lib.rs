@@ -69,24 +69,26 @@ pub fn peer_address(peer: u32) -> IpAddr {
 
 /// UPDATEs as octets for prefixes `0..count` of a peer; `version` chooses other attributes.
 pub fn messages(peer: u32, count: u32, version: u32) -> Vec<Bytes> {
-    let next_hop = NextHop::from(peer_address(peer));
     let starts = (0..count).step_by(PER_UPDATE as usize);
     starts
         .map(|start| {
             let set = attributes(peer, start.wrapping_add(version.wrapping_mul(0x0080_0000)));
-            let end = count.min(start + PER_UPDATE);
-            let mut entries = (start..end).map(|at| NlriEntry::from(prefix(at))).peekable();
-            let mut out = BytesMut::new();
-            while entries.peek().is_some() {
-                if encode::announce(&EncodeContext::default(), &set, next_hop, &mut entries, &mut out)
-                    .is_err()
-                {
-                    break;
-                }
-            }
-            out.freeze()
+            message(peer, &set, (start..count.min(start + PER_UPDATE)).map(prefix))
         })
         .collect()
+}
+
+/// What a peer announces with one attribute set, as octets.
+fn message(peer: u32, set: &PathAttributes, prefixes: impl Iterator<Item = Prefix>) -> Bytes {
+    let next_hop = NextHop::from(peer_address(peer));
+    let mut entries = prefixes.map(NlriEntry::from).peekable();
+    let mut out = BytesMut::new();
+    while entries.peek().is_some() {
+        if encode::announce(&EncodeContext::default(), set, next_hop, &mut entries, &mut out).is_err() {
+            break;
+        }
+    }
+    out.freeze()
 }
 
 /// The same, decoded.
@@ -162,16 +164,32 @@ pub fn full(peers: u32, count: u32) -> Rib {
             rib.receive_update(PeerId(peer), &update);
         }
     }
-    reach(&mut rib, peers);
+    resolve(&mut rib);
     settle(&mut rib);
     rib
 }
 
-/// Makes the next hops of all peers reachable.
-pub fn reach(rib: &mut Rib, peers: u32) {
+/// A RIB with `peers` external peers, each of which has announced one prefix that is in nobody's table: their next hops are
+/// known and can be reached, so that what they announce from now on is usable when it comes.
+pub fn begun(peers: u32) -> Rib {
+    let mut rib = rib(peers);
+    let beside = Ipv4Prefix::new(Ipv4Addr::new(198, 51, 100, 0), 24).map(Prefix::V4);
     for peer in 0..peers {
-        let next_hop = ScopedNextHop { next_hop: peer_address(peer).into(), interface: None };
-        rib.set_reachability(next_hop, Reachability::Reachable { metric: 0 });
+        if let Some(update) = decoded(message(peer, &attributes(peer, u32::MAX), beside.into_iter())) {
+            rib.receive_update(PeerId(peer), &update);
+        }
+    }
+    resolve(&mut rib);
+    settle(&mut rib);
+    rib
+}
+
+/// Says of every next hop that the RIB has begun to ask for that it can be reached.
+pub fn resolve(rib: &mut Rib) {
+    let mut hops = Vec::new();
+    rib.take_next_hop_changes(&mut hops);
+    for (hop, _) in hops {
+        rib.set_reachability(hop, Reachability::Reachable { metric: 0 });
     }
 }
 

@@ -60,16 +60,13 @@ fn measure_taking(mut rib: Rib, peer: u32, updates: &[Update], routes: u32) -> !
 /// A first feed, up to what the kernel side pulls.
 pub(crate) fn insert(steps: u32, most: u32) -> ! {
     let updates = benches::updates(0, most, 0);
-    let mut rib = benches::rib(1);
-    benches::reach(&mut rib, 1);
-    measure_taking(rib, 0, &updates, steps)
+    measure_taking(benches::begun(1), 0, &updates, steps)
 }
 
 /// A second feed with attributes of its own beside a first.
 pub(crate) fn insert_second(steps: u32, most: u32) -> ! {
     let (first, second) = (benches::updates(0, most, 0), benches::updates(1, most, 0));
-    let mut rib = benches::rib(2);
-    benches::reach(&mut rib, 2);
+    let mut rib = benches::begun(2);
     take(&mut rib, 0, &first);
     measure_taking(rib, 1, &second, steps)
 }
@@ -77,9 +74,8 @@ pub(crate) fn insert_second(steps: u32, most: u32) -> ! {
 /// A second feed that says the same as the first, next hop included, as from a second route server.
 pub(crate) fn insert_shared(steps: u32, most: u32) -> ! {
     let updates = benches::updates(0, most, 0);
-    let mut rib = benches::rib(1);
+    let mut rib = benches::begun(1);
     rib.add_peer(PeerId(1), PeerSettings { import: Some(Policy::All), ..benches::settings(0) });
-    benches::reach(&mut rib, 1);
     take(&mut rib, 0, &updates);
     measure_taking(rib, 1, &updates, steps)
 }

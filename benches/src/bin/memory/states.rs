@@ -100,9 +100,8 @@ fn say(rib: &mut Rib, from: u32, peer: u32, count: u32, per_set: u32, spread: u3
 /// One feed, decided and pulled.
 fn one_feed(count: u32, per_set: u32) -> Rib {
     let mut rib = benches::rib(1);
-    benches::reach(&mut rib, 1);
     say(&mut rib, 0, 0, count, per_set, 1);
-    benches::reach(&mut rib, 1);
+    benches::resolve(&mut rib);
     benches::settle(&mut rib);
     rib
 }
