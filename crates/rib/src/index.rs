@@ -17,17 +17,14 @@ pub(crate) const TAG_SHIFT: u32 = 32;
 #[repr(C, align(64))]
 struct Line {
     ids: [u32; PLACES],
-    /// Tags of the first eight, four in each, the first in the lowest bits.
-    fours: [u64; 2],
-    /// Tags of the last two.
-    two: u32,
+    tags: [u16; PLACES],
     /// Places in use, from the front.
     len: u16,
     /// Ids that belong here or before, and stand behind, for want of room.
     passed: u16,
 }
 
-const EMPTY: Line = Line { ids: [0; PLACES], fours: [0; 2], two: 0, len: 0, passed: 0 };
+const EMPTY: Line = Line { ids: [0; PLACES], tags: [0; PLACES], len: 0, passed: 0 };
 
 impl Line {
     /// A bit for each place with this tag, and perhaps for others; see [`place_of`]. Four tags are compared at a time.
@@ -40,40 +37,27 @@ impl Line {
             // The highest bit of each lane that is zero; one above it may seem so as well, by what it lends.
             (different.wrapping_sub(LANES) & !different) >> 15 & LANES
         };
-        let [first, second] = self.fours;
-        let last = equal(u64::from(self.two)) & 0x0001_0001;
+        let [a, b, c, d, e, f, g, h, i, j] = self.tags;
+        // Read as two numbers of eight octets and one of four.
+        let [first, second] = [[a, b, c, d], [e, f, g, h]].map(four);
+        let last = equal(four([i, j, 0, 0])) & 0x0001_0001;
         equal(first) | equal(second) << 1 | last << 2
     }
 
-    #[inline]
-    fn set_tag(&mut self, at: usize, tag: u16) {
-        let shift = at % 4 * 16;
-        match self.fours.get_mut(at / 4) {
-            Some(four) => *four = *four & !(0xFFFF << shift) | u64::from(tag) << shift,
-            None => self.two = self.two & !(0xFFFF << (shift % 32)) | u32::from(tag) << (shift % 32),
-        }
-    }
-
     /// Each id with its tag.
+    #[inline]
     fn pairs(&self) -> impl Iterator<Item = (u16, u32)> {
-        let ([first, second], mut last) = (self.fours, self.two);
-        let mut tags = u128::from(first) | u128::from(second) << 64;
-        self.ids.iter().take(usize::from(self.len)).map(move |id| {
-            let tag = lowest(tags);
-            // What is behind the eighth follows it.
-            tags = tags >> 16 | u128::from(last) << 112;
-            last >>= 16;
-            (tag, *id)
-        })
+        self.tags.into_iter().zip(self.ids).take(usize::from(self.len))
     }
 
     /// Whether there was room.
     #[inline]
     fn push(&mut self, tag: u16, id: u32) -> bool {
         let at = usize::from(self.len);
-        let Some(place) = self.ids.get_mut(at) else { return false };
-        *place = id;
-        self.set_tag(at, tag);
+        let (Some(tag_there), Some(id_there)) = (self.tags.get_mut(at), self.ids.get_mut(at)) else {
+            return false;
+        };
+        (*tag_there, *id_there) = (tag, id);
         self.len += 1;
         true
     }
@@ -81,20 +65,18 @@ impl Line {
     /// Whether it was there.
     fn take(&mut self, tag: u16, id: u32) -> bool {
         let Some(at) = self.pairs().position(|found| found == (tag, id)) else { return false };
-        let Some((tag, id)) = self.pairs().last() else { return false };
-        if let Some(place) = self.ids.get_mut(at) {
-            *place = id;
-        }
-        self.set_tag(at, tag);
+        let last = usize::from(self.len) - 1;
+        self.ids.swap(at, last);
+        self.tags.swap(at, last);
         self.len -= 1;
         true
     }
 }
 
+/// Four tags, the first in the lowest bits.
 #[inline]
-fn lowest(tags: u128) -> u16 {
-    let [a, b, ..] = tags.to_le_bytes();
-    u16::from_le_bytes([a, b])
+fn four([a, b, c, d]: [u16; 4]) -> u64 {
+    u64::from(a) | u64::from(b) << 16 | u64::from(c) << 32 | u64::from(d) << 48
 }
 
 /// The place that the lowest of the bits of [`Line::with_tag`] stands for.
