@@ -107,30 +107,38 @@ pub(crate) enum Pace {
 
 /// Changes of a peer that are urgent, from one portion of decisions to the next.
 const URGENT_CHANGES: u32 = 64;
+/// With more than this behind it, what a peer says is a table: as much as if all changes were urgent round after round.
+const TABLE: u32 = 4 * URGENT_CHANGES;
+/// What is behind a peer is no more than this, so that it is forgotten in some rounds.
+const BEHIND_MAX: u32 = 8 * TABLE;
 
 /// How many changes of a peer are still urgent.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Credit {
     round: u32,
     used: u32,
-    /// It has used up that of the round before: what it says is a table.
-    says_much: bool,
+    /// Changes of the rounds before, a quarter of which is forgotten in each. A table comes in pieces, as a socket brings it:
+    /// a round with the rest of a piece, or with nothing, is not the end of it.
+    behind: u32,
 }
 
 impl Credit {
-    /// The credit in a round, which is full when the round is new and there was some left in the one before.
+    /// The credit in a round, which is full when the round is new and what was said in those before is no table.
     pub(crate) fn in_round(self, round: u32) -> Self {
-        if self.round == round {
+        let passed = round.wrapping_sub(self.round);
+        if passed == 0 {
             return self;
         }
-        let says_much = self.used > URGENT_CHANGES && self.round.wrapping_add(1) == round;
-        Self { round, used: 0, says_much }
+        let said = self.behind.saturating_add(self.used).min(BEHIND_MAX);
+        // Nothing is left after so many.
+        let behind = (0..passed.min(u32::BITS)).fold(said, |behind, _| behind - behind.div_ceil(4));
+        Self { round, used: 0, behind }
     }
 
     /// How the next change is to go.
     pub(crate) fn take(&mut self) -> Pace {
         self.used = self.used.saturating_add(1);
-        if self.says_much || self.used > URGENT_CHANGES { Pace::Bulk } else { Pace::Urgent }
+        if self.behind > TABLE || self.used > URGENT_CHANGES { Pace::Bulk } else { Pace::Urgent }
     }
 }
 
@@ -212,7 +220,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_says_much_waits_until_a_round_with_little() {
+    fn who_says_much_waits_until_it_has_said_little_for_some_rounds() {
         let urgent = |credit: &mut Credit, round, changes: usize| {
             *credit = credit.in_round(round);
             std::iter::repeat_with(|| credit.take())
@@ -224,9 +232,13 @@ mod tests {
         assert_eq!(urgent(&mut credit, 1, 500), 64);
         assert_eq!(urgent(&mut credit, 1, 5), 0);
         assert_eq!(urgent(&mut credit, 2, 500), 0, "a table goes on");
-        assert_eq!(urgent(&mut credit, 3, 5), 0, "and ends");
-        assert_eq!(urgent(&mut credit, 4, 5), 5);
-        assert_eq!(urgent(&mut credit, 5, 500), 64);
-        assert_eq!(urgent(&mut credit, 9, 5), 5, "there was nothing from it for some rounds");
+        assert_eq!(urgent(&mut credit, 3, 5), 0, "the rest of what was read");
+        assert_eq!(urgent(&mut credit, 4, 500), 0, "it goes on all the same");
+        assert_eq!(urgent(&mut credit, 6, 500), 0, "also when there was nothing in between");
+        assert_eq!(urgent(&mut credit, 14, 5), 5, "it has ended");
+        for round in 15..100 {
+            assert_eq!(urgent(&mut credit, round, 64), 64, "who never says more than that is never late");
+        }
+        assert_eq!(urgent(&mut credit, 1000, 500), 64);
     }
 }
