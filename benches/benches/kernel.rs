@@ -16,12 +16,12 @@ fn main() {
 /// From routes over one next hop, or from none, to what is wanted, with a kernel that does everything.
 fn plan(bencher: Bencher<'_, '_>, installed: bool, next_hops: Option<&[ScopedNextHop]>) {
     let now = Instant::now();
-    let prefixes = host::prefixes(ROUTES);
-    let before = if installed { prefixes.as_slice() } else { &[] };
+    let wanted = host::destinations(ROUTES);
+    let before = if installed { wanted.as_slice() } else { &[] };
     bencher.counter(ItemsCount::new(ROUTES)).with_inputs(|| host::fib(before, now)).bench_local_values(
         |mut fib| {
             let mut routes = 0;
-            for some in prefixes.chunks(host::BATCH) {
+            for some in wanted.chunks(host::BATCH) {
                 host::want(&mut fib, some, next_hops, now);
                 routes += host::drive(&mut fib, now);
             }

@@ -5,8 +5,8 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::Instant;
 
 use bgp_fib::{
-    Address, Arrivals, Event, Fib, FibConfig, Kind, Link, MAIN_TABLE, Mac, Neighbor, NeighborState, Op, OpId,
-    PROTOCOL_BGP, Part, Plan, RouteOps, RouteSpec, RouteTarget,
+    Address, Arrivals, Destination, Event, Fib, FibConfig, Kind, Link, MAIN_TABLE, Mac, Neighbor,
+    NeighborState, Op, OpId, PROTOCOL_BGP, Part, Plan, RouteOps, RouteSpec, RouteTarget,
 };
 use bgp_wire::{Prefix, ScopedNextHop};
 
@@ -67,9 +67,9 @@ pub fn drive(fib: &mut Fib, now: Instant) -> u32 {
             match black_box(part) {
                 Part::One(id, op) => {
                     if let Op::Dump(kind) = op {
-                        fib.observe(Event::DumpStart(kind), now);
-                        facts(kind).into_iter().for_each(|event| fib.observe(event, now));
-                        fib.observe(Event::DumpEnd(kind), now);
+                        fib.observe(Event::DumpStart(kind), &|_| None, now);
+                        facts(kind).into_iter().for_each(|event| fib.observe(event, &|_| None, now));
+                        fib.observe(Event::DumpEnd(kind), &|_| None, now);
                     }
                     fib.confirm_run(id, 1, now, &mut arrivals);
                 }
@@ -84,29 +84,29 @@ pub fn drive(fib: &mut Fib, now: Instant) -> u32 {
 }
 
 /// Says of each prefix where it shall lead, or that it shall be gone.
-pub fn want(fib: &mut Fib, prefixes: &[Prefix], next_hops: Option<&[ScopedNextHop]>, now: Instant) {
-    for (at, prefix) in prefixes.iter().enumerate() {
+pub fn want(fib: &mut Fib, some: &[Destination], next_hops: Option<&[ScopedNextHop]>, now: Instant) {
+    for (at, destination) in some.iter().enumerate() {
         // As the daemon does it: the rest of the prefixes have the same as the first.
-        if at == 0 || next_hops.is_none() || !fib.want_as_before(*prefix, now) {
-            fib.want(*prefix, next_hops, now);
+        if at == 0 || next_hops.is_none() || !fib.want_as_before(*destination, now) {
+            fib.want(*destination, next_hops, now);
         }
     }
 }
 
 /// A FIB whose kernel has been read, with routes over one next hop.
-pub fn fib(prefixes: &[Prefix], now: Instant) -> Fib {
+pub fn fib(installed: &[Destination], now: Instant) -> Fib {
     let mut fib = Fib::new(FibConfig::default(), now);
     drive(&mut fib, now);
-    want(&mut fib, prefixes, Some(&[hop(0)]), now);
+    want(&mut fib, installed, Some(&[hop(0)]), now);
     drive(&mut fib, now);
     fib
 }
 
-/// So many different host routes.
-pub fn prefixes(count: u32) -> Vec<Prefix> {
-    (0..count)
-        .map(|at| Prefix::host(Ipv4Addr::from(0x0a00_0000 + at.wrapping_mul(0x9e37) % 0x0100_0000).into()))
-        .collect()
+/// So many different host routes, numbered as a RIB does it.
+pub fn destinations(count: u32) -> Vec<Destination> {
+    let prefix =
+        |at: u32| Prefix::host(Ipv4Addr::from(0x0a00_0000 + at.wrapping_mul(0x9e37) % 0x0100_0000).into());
+    (0..count).map(|number| Destination { prefix: prefix(number), number }).collect()
 }
 
 /// Requests to add a batch of routes over one next-hop object.

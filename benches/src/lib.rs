@@ -15,7 +15,7 @@ use bgp_wire::attribute::{AsPath, Segment};
 use bgp_wire::update::encode;
 use bgp_wire::{
     Asn, DecodeContext, EncodeContext, Framer, Ipv4Prefix, Next, NextHop, NlriEntry, PathAttributes,
-    PeerKind, Prefix, RouterId, ScopedNextHop, Update,
+    PeerKind, Prefix, RouterId, Update,
 };
 use bytes::{Bytes, BytesMut};
 

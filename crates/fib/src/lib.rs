@@ -1,7 +1,7 @@
 //! What the kernel should hold, and the operations that get it there.
 //!
-//! Road in: [`Fib::want`] says which next hops a prefix should have, [`Fib::observe`] what the kernel reported, and
-//! [`Fib::confirm_run`] and [`Fib::refused`] what it said to operations. Road out: [`Fib::plan`] gives the next
+//! Road in: [`Fib::want`] says which next hops a prefix should have and by which number it is found ([`Destination`]),
+//! [`Fib::observe`] what the kernel reported, and [`Fib::confirm_run`] and [`Fib::refused`] what it said to operations. Road out: [`Fib::plan`] gives the next
 //! operations, in the order in which they must reach the kernel (next hop, group, route), and
 //! [`Fib::take_reachability_changes`] says which next hops can be used.
 //!
@@ -25,6 +25,7 @@
 )]
 
 mod config;
+mod destination;
 mod event;
 mod fib;
 mod groups;
@@ -40,6 +41,7 @@ mod tracking;
 mod view;
 
 pub use config::{FibConfig, GROUP_IDS, GroupKind, HOP_IDS, MAIN_TABLE, PROTOCOL_BGP, Resilient};
+pub use destination::{Destination, Numbers};
 pub use event::{Event, Kind, Seen};
 pub use fib::{AuditRun, AuditView, Cure, Deed, Differences, DrainOrder, Fib, Leftovers, Meddling, Subject};
 pub use kernel::{

@@ -4,11 +4,9 @@ mod support;
 
 use std::time::Duration;
 
-use bgp_fib::{
-    Event, Fib, FibConfig, GROUP_IDS, HOP_IDS, KernelError, Notice, Op, RouteState, RouteTarget, Seen,
-};
+use bgp_fib::{Event, FibConfig, GROUP_IDS, HOP_IDS, KernelError, Notice, Op, RouteState, RouteTarget, Seen};
 
-use support::{BRIDGE, Host, Kernel, STATIC, address, hop, prefix, route};
+use support::{BRIDGE, Fib, Host, Kernel, STATIC, address, hop, prefix, route};
 
 const SERVICE: &str = "2004::1/128";
 const NODES: [&str; 3] = ["2001:3200:3200::2", "2001:3200:3200::3", "2001:3200:3200::4"];

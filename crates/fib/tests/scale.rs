@@ -4,10 +4,10 @@ mod support;
 
 use std::time::Duration;
 
-use bgp_fib::{Arrivals, Fib, NeighborState, Op, Part, Plan, RouteCounts};
+use bgp_fib::{Arrivals, NeighborState, Op, Part, Plan, RouteCounts};
 use bgp_wire::{Prefix, ScopedNextHop};
 
-use support::{BRIDGE, Host, address, hop};
+use support::{BRIDGE, Fib, Host, address, hop};
 
 const NODES: [&str; 3] = ["172.50.0.2", "172.50.0.3", "172.50.0.4"];
 

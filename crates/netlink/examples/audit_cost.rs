@@ -50,7 +50,9 @@ async fn main() -> std::io::Result<()> {
         }
         let wait = fib.next_deadline().map_or(Duration::from_secs(1), |at| at.saturating_duration_since(now));
         match tokio::time::timeout(wait, events.next()).await {
-            Ok(Some(Report::Events(events))) => events.into_iter().for_each(|event| fib.observe(event, now)),
+            Ok(Some(Report::Events(events))) => {
+                events.into_iter().for_each(|event| fib.observe(event, &|_| None, now))
+            }
             Ok(Some(Report::Answers(answers))) => {
                 for (id, result) in answers {
                     fib.confirm(id, result, now);

@@ -89,25 +89,25 @@ impl Rib {
 
     /// The next prefix whose forwarding has changed since it was last pulled, and what holds now: next hops, or nothing.
     pub fn next_forwarding_change(&mut self) -> Option<(Prefix, Option<Arc<Forwarding>>)> {
-        self.see_forwarding_change().map(|(prefix, forwarding)| (prefix, forwarding.cloned()))
+        self.see_forwarding_change().map(|(prefix, _, forwarding)| (prefix, forwarding.cloned()))
     }
 
-    /// The same, to be looked at where it is: what is counted in and out for each prefix waits each time until all that was
-    /// written before has reached the cache.
-    pub fn see_forwarding_change(&mut self) -> Option<(Prefix, Option<&Arc<Forwarding>>)> {
-        let (prefix, now) = Family::ALL.into_iter().find_map(|family| {
+    /// The same with the prefix's number (see [`Rib::number`]), to be looked at where it is: what is counted in and out for each
+    /// prefix waits each time until all that was written before has reached the cache.
+    pub fn see_forwarding_change(&mut self) -> Option<(Prefix, u32, Option<&Arc<Forwarding>>)> {
+        let (prefix, id, now) = Family::ALL.into_iter().find_map(|family| {
             let table = &mut self.tables[family];
             while let Some((id, told)) = table.next_untold() {
                 let (prefix, now) = (table.prefixes.prefix(id), table.entry(id).forwarding);
                 self.forwardings.release(told, &mut self.hops);
                 table.release(id);
                 if let Some(prefix) = prefix {
-                    return Some((prefix, now));
+                    return Some((prefix, id, now));
                 }
             }
             None
         })?;
-        Some((prefix, self.forwardings.forwarding(now, &self.hops)))
+        Some((prefix, id, self.forwardings.forwarding(now, &self.hops)))
     }
 
     /// A path of a peer as the selection sees it; `None` where it is not usable now.

@@ -121,6 +121,12 @@ impl Rib {
         self.tables[prefix.family()].prefixes.find(prefix).map_or_else(Vec::new, |id| self.paths(prefix, id))
     }
 
+    /// The number of a prefix among those of its family: small, and the same as long as anything refers to the prefix, which
+    /// what the kernel side has pulled last does unless that was nothing.
+    pub fn number(&self, prefix: &Prefix) -> Option<u32> {
+        self.tables[prefix.family()].prefixes.find(*prefix)
+    }
+
     /// Every prefix of a family that a path, usable or not, is known for; in no order.
     pub fn prefixes(&self, family: Family) -> impl Iterator<Item = Prefix> + '_ {
         let table = &self.tables[family];

@@ -171,7 +171,7 @@ impl World {
             if held != wanted {
                 faults.push(format!(
                     "node {at}, kernel {prefix}: {held:?}, right is {wanted:?}; {:?}",
-                    node.fib.route(&prefix)
+                    node.fib.route(&prefix, node.rib.number(&prefix))
                 ));
             }
         }

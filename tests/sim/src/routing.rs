@@ -3,6 +3,7 @@
 
 use std::time::{Duration, Instant};
 
+use bgp_fib::Destination;
 use bgp_rib::{PeerId, PeerSettings, Rib, Watch};
 use bgp_session::{Forwarding, Negotiated, RouteRetention};
 use bgp_wire::route_refresh::{RouteRefresh, Subtype};
@@ -66,14 +67,14 @@ impl World {
         let answers_first = self.random.chance(30);
         let here = &mut self.nodes[node];
         while !answers_first && let Some(event) = here.kernel.events.pop_front() {
-            here.fib.observe(event, now);
+            here.fib.observe(event, &|prefix| here.rib.number(prefix), now);
         }
         while let Some((op, answer)) = here.answers.pop_front() {
             here.in_flight -= 1;
             here.fib.confirm(op, answer, now);
         }
         while let Some(event) = here.kernel.events.pop_front() {
-            here.fib.observe(event, now);
+            here.fib.observe(event, &|prefix| here.rib.number(prefix), now);
         }
     }
 
@@ -276,10 +277,10 @@ impl World {
     fn feed_fib(&mut self, node: usize, now: Instant) -> bool {
         let here = &mut self.nodes[node];
         for _ in 0..here.budgets.changes {
-            let Some((prefix, forwarding)) = here.rib.next_forwarding_change() else { return false };
-            let backup = forwarding.as_ref().and_then(|forwarding| forwarding.backup);
-            let shares = forwarding.iter().flat_map(|forwarding| forwarding.shares());
-            here.fib.want_shares(prefix, shares, backup, now);
+            let Some((prefix, number, forwarding)) = here.rib.see_forwarding_change() else { return false };
+            let backup = forwarding.and_then(|forwarding| forwarding.backup);
+            let shares = forwarding.into_iter().flat_map(|forwarding| forwarding.shares());
+            here.fib.want_shares(Destination { prefix, number }, shares, backup, now);
         }
         true
     }

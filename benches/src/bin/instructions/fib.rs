@@ -4,12 +4,17 @@ use std::hint::black_box;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Instant;
 
-use benches::host::{BATCH, drive, fib, hop, packed, prefixes, want};
-use bgp_wire::{Prefix, ScopedNextHop};
+use benches::host::{BATCH, destinations, drive, fib, hop, packed, want};
+use bgp_fib::Destination;
+use bgp_wire::ScopedNextHop;
 
 use crate::meter::measure;
 
-fn measure_wanting(installed: &[Prefix], changed: &[Prefix], next_hops: Option<&[ScopedNextHop]>) -> ! {
+fn measure_wanting(
+    installed: &[Destination],
+    changed: &[Destination],
+    next_hops: Option<&[ScopedNextHop]>,
+) -> ! {
     let now = Instant::now();
     let mut fib = fib(installed, now);
     measure(|| {
@@ -23,19 +28,19 @@ fn measure_wanting(installed: &[Prefix], changed: &[Prefix], next_hops: Option<&
 }
 
 pub(crate) fn install(steps: u32, most: u32) -> ! {
-    let prefixes = prefixes(most);
-    measure_wanting(&[], &prefixes[..steps as usize], Some(&[hop(0)]))
+    let all = destinations(most);
+    measure_wanting(&[], &all[..steps as usize], Some(&[hop(0)]))
 }
 
 /// From one next hop to three.
 pub(crate) fn change(steps: u32, most: u32) -> ! {
-    let prefixes = prefixes(most);
-    measure_wanting(&prefixes, &prefixes[..steps as usize], Some(&[hop(1), hop(2), hop(3)]))
+    let all = destinations(most);
+    measure_wanting(&all, &all[..steps as usize], Some(&[hop(1), hop(2), hop(3)]))
 }
 
 pub(crate) fn remove(steps: u32, most: u32) -> ! {
-    let prefixes = prefixes(most);
-    measure_wanting(&prefixes, &prefixes[..steps as usize], None)
+    let all = destinations(most);
+    measure_wanting(&all, &all[..steps as usize], None)
 }
 
 fn measure_encoding(steps: u32, host: impl Fn(Ipv4Addr) -> IpAddr) -> ! {

@@ -145,5 +145,5 @@ fn quiet(count: u32, few: u32) -> Rib {
 }
 
 fn installed(count: u32) -> bgp_fib::Fib {
-    host::fib(&host::prefixes(count), Instant::now())
+    host::fib(&host::destinations(count), Instant::now())
 }

@@ -18,7 +18,8 @@ impl Routing {
         match report {
             Report::Events(events) => {
                 for event in events {
-                    self.fib.observe(event, now);
+                    let Self { fib, rib, .. } = self;
+                    fib.observe(event, &|prefix| rib.number(prefix), now);
                 }
             }
             Report::Answers(answers) => self.on_answers(answers, now),
@@ -46,7 +47,7 @@ impl Routing {
     }
 
     fn publish_installed(&self, prefix: &bgp_wire::Prefix) {
-        self.hub.publish(|| match self.fib.route(prefix) {
+        self.hub.publish(|| match self.fib_view(prefix) {
             Some(route) if !route.wanted.is_empty() => EventKind::FibInstall {
                 prefix: prefix.to_string(),
                 nhid: route.nexthop_id,

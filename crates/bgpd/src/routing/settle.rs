@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bgp_api::EventKind;
-use bgp_fib::{Fib, Plan, Presence, Via};
+use bgp_fib::{Destination, Fib, Plan, Presence, Via};
 use bgp_rib::{PeerId, Watch};
 use bgp_session::OwnRestart;
 use bgp_wire::{Prefix, ScopedNextHop};
@@ -129,8 +129,8 @@ impl Routing {
         let heard = self.hub.is_heard();
         for _ in 0..CHANGES {
             // Looked at where it is: a prefix is written in small pieces, and copying it in large ones waits for them.
-            let Some((prefix, forwarding)) = &self.rib.see_forwarding_change() else { return };
-            let forwarding = *forwarding;
+            let Some((prefix, number, forwarding)) = &self.rib.see_forwarding_change() else { return };
+            let (destination, forwarding) = (Destination { prefix: *prefix, number: *number }, *forwarding);
             let next_hops = forwarding.map(|forwarding| forwarding.next_hops.as_slice());
             debug!(%prefix, next_hops = next_hops.map_or(0, <[_]>::len), "best paths changed");
             if heard {
@@ -141,12 +141,12 @@ impl Routing {
                 (Some(last), Some(forwarding)) => Arc::ptr_eq(last, forwarding),
                 (Some(_) | None, _) => false,
             };
-            if is_same && self.fib.want_as_before(*prefix, since) {
+            if is_same && self.fib.want_as_before(destination, since) {
                 continue;
             }
             let shares = forwarding.into_iter().flat_map(|forwarding| forwarding.shares());
             let backup = forwarding.and_then(|forwarding| forwarding.backup);
-            self.fib.want_shares(*prefix, shares, backup, since);
+            self.fib.want_shares(destination, shares, backup, since);
             if forwarding.is_some() {
                 *last = forwarding.cloned();
             }

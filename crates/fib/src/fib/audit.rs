@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use bgp_wire::Prefix;
 
+use crate::destination::Numbers;
 use crate::event::Kind;
 use crate::fib::Fib;
 use crate::fib::flights::What;
@@ -220,14 +221,14 @@ impl Fib {
         }
     }
 
-    pub(super) fn audit_end(&mut self) {
+    pub(super) fn audit_end(&mut self, numbers: Numbers<'_>) {
         if !self.audit.is_reading() {
             return;
         }
         self.audit.comparing = true;
         self.dump_walk = Some(self.routes.sequence());
         for prefix in self.tracker.facts.routes.end_audit() {
-            self.foreign_route_missed(prefix);
+            self.foreign_route_missed(prefix, numbers);
         }
     }
 
@@ -364,9 +365,9 @@ impl Fib {
     }
 
     /// A route of somebody else was not shown, and is forgotten.
-    pub(super) fn foreign_route_missed(&mut self, prefix: Prefix) {
+    pub(super) fn foreign_route_missed(&mut self, prefix: Prefix, numbers: Numbers<'_>) {
         self.tracker.route_changed(prefix);
-        if let Some(slot) = self.routes.slot_of(&prefix) {
+        if let Some(slot) = self.routes.slot_of(&prefix, numbers(&prefix)) {
             self.unblock(slot);
         }
     }

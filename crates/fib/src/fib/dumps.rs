@@ -6,6 +6,7 @@
 use std::time::{Duration, Instant};
 
 use crate::config::{GROUP_IDS, HOP_IDS};
+use crate::destination::Numbers;
 use crate::event::Kind;
 use crate::fib::Fib;
 use crate::fib::flights::What;
@@ -141,7 +142,7 @@ impl Fib {
         self.route_dump.scan = next_epoch(self.route_dump.scan);
     }
 
-    pub(super) fn dump_end(&mut self, kind: Kind) {
+    pub(super) fn dump_end(&mut self, kind: Kind, numbers: Numbers<'_>) {
         let was_ready = self.is_ready();
         match self.dumps.get_mut(&kind) {
             Some(dump) if dump.running => {
@@ -155,7 +156,7 @@ impl Fib {
                 self.sweep_objects();
                 self.objects_compared();
             }
-            Kind::Routes => self.sweep_routes(),
+            Kind::Routes => self.sweep_routes(numbers),
             Kind::Links | Kind::Addresses | Kind::Neighbors => {
                 for change in self.tracker.end_dump(kind) {
                     self.link_changed(change);
@@ -211,10 +212,10 @@ impl Fib {
         }
     }
 
-    fn sweep_routes(&mut self) {
+    fn sweep_routes(&mut self, numbers: Numbers<'_>) {
         self.dump_walk = Some(self.routes.sequence());
         for prefix in self.tracker.facts.routes.end_dump() {
-            self.foreign_route_missed(prefix);
+            self.foreign_route_missed(prefix, numbers);
         }
     }
 

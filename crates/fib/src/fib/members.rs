@@ -6,61 +6,61 @@
 
 use std::time::{Duration, Instant};
 
-use bgp_wire::{Prefix, ScopedNextHop};
+use bgp_wire::{Family, ScopedNextHop};
 
+use crate::destination::Destination;
 use crate::fib::{Fib, for_family, once_each};
 use crate::groups::Share;
 use crate::routes::{Flag, NONE, Stage};
 use crate::sets::{Target, Wanted};
 
 impl Fib {
-    /// Says which next hops `prefix` should have, in equal shares; `None` or an empty slice removes it.
-    pub fn want(&mut self, prefix: Prefix, next_hops: Option<&[ScopedNextHop]>, now: Instant) {
+    /// Says which next hops a prefix should have, in equal shares; `None` or an empty slice removes it.
+    pub fn want(&mut self, destination: Destination, next_hops: Option<&[ScopedNextHop]>, now: Instant) {
         let shares = next_hops.unwrap_or_default().iter().map(|next_hop| (*next_hop, 1));
-        self.want_shares(prefix, shares, None, now);
+        self.want_shares(destination, shares, None, now);
     }
 
-    /// Says which next hops `prefix` should have, each with its weight: 1 to 256, or 0 where it is to keep the
+    /// Says which next hops a prefix should have, each with its weight: 1 to 256, or 0 where it is to keep the
     /// flows that it has and get no new ones. None at all removes it. By `backup` it is to go when none of them can be used,
     /// until the next word.
     pub fn want_shares(
         &mut self,
-        prefix: Prefix,
+        destination: Destination,
         shares: impl Iterator<Item = (ScopedNextHop, u16)>,
         backup: Option<ScopedNextHop>,
         now: Instant,
     ) {
-        if !self.may_want(now) {
-            return;
-        }
         let mut wanted = std::mem::take(&mut self.wanted);
         wanted.shares.clear();
         wanted.shares.extend(shares);
         wanted.backup = backup;
+        let may_want = self.may_want(now);
         if wanted.shares.is_empty() {
-            if let Some(slot) = self.routes.slot_of(&prefix) {
+            // Its number may be another's from now on, whatever becomes of the route.
+            if let Some(slot) = self.routes.let_go(destination).filter(|_| may_want) {
                 self.move_to_set(slot, None, now);
             }
-        } else {
-            let set = self.set_for(prefix, &wanted);
-            self.want_set(prefix, set, now);
+        } else if may_want {
+            let set = self.set_for(destination.prefix.family(), &wanted);
+            self.want_set(destination, set, now);
         }
         self.wanted = wanted;
     }
 
     /// The same for what the last prefix of this family with any next hop was said to have: nearly all prefixes of a table
     /// come behind one that has the same. `false` where that is not known any more: nothing has been done then.
-    pub fn want_as_before(&mut self, prefix: Prefix, now: Instant) -> bool {
+    pub fn want_as_before(&mut self, destination: Destination, now: Instant) -> bool {
         if !self.may_want(now) {
             return true;
         }
-        let Some(set) = self.sets.last(prefix.family()) else { return false };
-        self.want_set(prefix, set, now);
+        let Some(set) = self.sets.last(destination.prefix.family()) else { return false };
+        self.want_set(destination, set, now);
         true
     }
 
-    fn want_set(&mut self, prefix: Prefix, set: u32, now: Instant) {
-        match self.routes.slot_for(prefix) {
+    fn want_set(&mut self, destination: Destination, set: u32, now: Instant) {
+        match self.routes.slot_for(destination) {
             Some((slot, true)) => self.enter(slot, set, now),
             Some((slot, false)) => self.move_to_set(slot, Some(set), now),
             None => {}
@@ -73,8 +73,7 @@ impl Fib {
     }
 
     /// The set of what is wanted of a prefix; tracked where it is new.
-    pub(super) fn set_for(&mut self, prefix: Prefix, wanted: &Wanted) -> u32 {
-        let family = prefix.family();
+    pub(super) fn set_for(&mut self, family: Family, wanted: &Wanted) -> u32 {
         if let Some(set) = self.sets.same_as_last(family, wanted) {
             return set;
         }

@@ -6,6 +6,7 @@
 use std::time::Instant;
 
 use crate::config::{GROUP_IDS, HOP_IDS, MAIN_TABLE};
+use crate::destination::Numbers;
 use crate::event::{Event, Kind, Seen};
 use crate::fib::Fib;
 use crate::fib::audit::{Difference, Subject, is_relied_on, unlike};
@@ -20,8 +21,8 @@ use crate::tracking::LinkChange;
 use crate::view::{Notice, Via};
 
 impl Fib {
-    /// Takes in what the kernel reported.
-    pub fn observe(&mut self, event: Event, now: Instant) {
+    /// Takes in what the kernel reported; `numbers` has those under which prefixes are wanted.
+    pub fn observe(&mut self, event: Event, numbers: Numbers<'_>, now: Instant) {
         self.now = self.now.max(now);
         match event {
             Event::Link(_) | Event::LinkGone { .. } => {
@@ -52,21 +53,21 @@ impl Fib {
             Event::NeighborGone { .. } | Event::Fdb(_) | Event::FdbGone(_) => {
                 self.tracker.observe(event);
             }
-            Event::Route(route, seen) => self.route_seen(route, seen),
-            Event::RouteGone(route) => self.route_gone(&route),
+            Event::Route(route, seen) => self.route_seen(route, seen, numbers),
+            Event::RouteGone(route) => self.route_gone(&route, numbers),
             Event::Nexthop(object, seen) => self.nexthop_seen(object, seen),
             Event::NexthopGone { id } => self.nexthop_gone(id),
             Event::DumpStart(kind) => self.dump_start(kind),
-            Event::DumpEnd(kind) => self.dump_end(kind),
+            Event::DumpEnd(kind) => self.dump_end(kind, numbers),
             Event::Requester(requester) => self.meddlers.requested_by(requester),
             Event::AuditStart => self.audit_start(),
-            Event::AuditEnd => self.audit_end(),
+            Event::AuditEnd => self.audit_end(numbers),
             Event::Unsupported(kind) => {
                 if kind == Kind::Nexthops {
                     self.fall_back();
                 }
                 self.dump_start(kind);
-                self.dump_end(kind);
+                self.dump_end(kind, numbers);
             }
             Event::Overrun => {
                 // What is not read back is not known: nothing is written before.
@@ -141,13 +142,14 @@ impl Fib {
         !self.is_own(route) && (route.table == self.config.table || route.table == MAIN_TABLE)
     }
 
-    fn route_seen(&mut self, route: KernelRoute, seen: Seen) {
+    fn route_seen(&mut self, route: KernelRoute, seen: Seen, numbers: Numbers<'_>) {
         let may_be_old = || seen == Seen::Dump && self.audit.may_be_old(&route.prefix);
         if self.is_own(&route) {
-            if may_be_old() && self.routes.slot_of(&route.prefix).is_none() {
+            let number = numbers(&route.prefix);
+            if may_be_old() && self.routes.slot_of(&route.prefix, number).is_none() {
                 return;
             }
-            let Some((slot, _)) = self.routes.slot_for(route.prefix) else { return };
+            let Some(slot) = self.routes.slot_for_found(route.prefix, number) else { return };
             let body = self.bodies.id_of(route.prefix.family(), Body::of(&route));
             match seen {
                 Seen::Dump => self.own_route_dumped(slot, body),
@@ -163,16 +165,16 @@ impl Fib {
             self.tracker.route_changed(prefix);
             if same_place
                 && seen == Seen::Replace
-                && let Some(slot) = self.routes.slot_of(&prefix)
+                && let Some(slot) = self.routes.slot_of(&prefix, numbers(&prefix))
             {
                 self.route_replaced(slot, route_protocol);
             }
         }
     }
 
-    fn route_gone(&mut self, route: &KernelRoute) {
+    fn route_gone(&mut self, route: &KernelRoute, numbers: Numbers<'_>) {
         if self.is_own(route) {
-            if let Some(slot) = self.routes.slot_of(&route.prefix) {
+            if let Some(slot) = self.routes.slot_of(&route.prefix, numbers(&route.prefix)) {
                 let body = self.bodies.id_of(route.prefix.family(), Body::of(route));
                 self.own_route_gone(slot, Some(body));
             }
@@ -180,7 +182,7 @@ impl Fib {
             self.audit.note_gone(route.prefix);
             self.tracker.facts.routes.remove(route);
             self.tracker.route_changed(route.prefix);
-            if let Some(slot) = self.routes.slot_of(&route.prefix) {
+            if let Some(slot) = self.routes.slot_of(&route.prefix, numbers(&route.prefix)) {
                 self.unblock(slot);
             }
         }

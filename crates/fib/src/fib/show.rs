@@ -61,9 +61,9 @@ impl Fib {
         ipv4.leftover + ipv6.leftover
     }
 
-    /// One prefix.
-    pub fn route(&self, prefix: &Prefix) -> Option<RouteView> {
-        self.view_of(self.routes.slot_of(prefix)?)
+    /// One prefix, which has this number if it has one.
+    pub fn route(&self, prefix: &Prefix, number: Option<u32>) -> Option<RouteView> {
+        self.view_of(self.routes.slot_of(prefix, number)?)
     }
 
     /// Every prefix, sorted.

@@ -15,6 +15,7 @@ use foldhash::fast::FixedState;
 pub(crate) use self::body::{Bodies, Body, BodyId};
 pub(crate) use self::route::{Flag, LONG_AGO, NONE, Rare, Route, Stage};
 use self::table::{KeyV4, KeyV6, Table};
+use crate::destination::Destination;
 use crate::guard::Trouble;
 use crate::packed::Prefixes;
 
@@ -48,20 +49,22 @@ impl Routes {
         }
     }
 
-    pub(crate) fn slot_of(&self, prefix: &Prefix) -> Option<u32> {
+    /// The slot of a prefix, which has this number if it has one.
+    pub(crate) fn slot_of(&self, prefix: &Prefix, number: Option<u32>) -> Option<u32> {
         match prefix {
-            Prefix::V4(prefix) => self.v4.find(*prefix),
-            Prefix::V6(prefix) => self.v6.find(*prefix).map(|slot| slot | IPV6),
+            Prefix::V4(prefix) => self.v4.find(*prefix, number),
+            Prefix::V6(prefix) => self.v6.find(*prefix, number).map(|slot| slot | IPV6),
         }
     }
 
-    /// The slot of a prefix, made where there is none, and whether that is so. `None` only beyond two thousand million
-    /// prefixes.
-    pub(crate) fn slot_for(&mut self, prefix: Prefix) -> Option<(u32, bool)> {
-        let (slot, is_new) = match prefix {
-            Prefix::V4(prefix) => self.v4.find_or_take(prefix, SLOTS)?,
+    /// The slot of a prefix that is wanted, made where there is none, and whether that is so. `None` only beyond two thousand
+    /// million prefixes.
+    #[inline]
+    pub(crate) fn slot_for(&mut self, wanted: Destination) -> Option<(u32, bool)> {
+        let (slot, is_new) = match wanted.prefix {
+            Prefix::V4(prefix) => self.v4.find_or_take(prefix, wanted.number, SLOTS)?,
             Prefix::V6(prefix) => {
-                let (slot, is_new) = self.v6.find_or_take(prefix, SLOTS)?;
+                let (slot, is_new) = self.v6.find_or_take(prefix, wanted.number, SLOTS)?;
                 (slot | IPV6, is_new)
             }
         };
@@ -69,6 +72,29 @@ impl Routes {
             self.add(family_of(slot), Stage::Removing, 1);
         }
         Some((slot, is_new))
+    }
+
+    /// The slot of a prefix that the kernel has, made where there is none. `None` as for [`Routes::slot_for`].
+    pub(crate) fn slot_for_found(&mut self, prefix: Prefix, number: Option<u32>) -> Option<u32> {
+        let (slot, is_new) = match prefix {
+            Prefix::V4(prefix) => self.v4.find_or_stray(prefix, number, SLOTS)?,
+            Prefix::V6(prefix) => {
+                let (slot, is_new) = self.v6.find_or_stray(prefix, number, SLOTS)?;
+                (slot | IPV6, is_new)
+            }
+        };
+        if is_new {
+            self.add(family_of(slot), Stage::Removing, 1);
+        }
+        Some(slot)
+    }
+
+    /// The prefix is wanted no longer, and its number may be another's; its slot, where it has one.
+    pub(crate) fn let_go(&mut self, wanted: Destination) -> Option<u32> {
+        match wanted.prefix {
+            Prefix::V4(prefix) => self.v4.let_go(prefix, wanted.number),
+            Prefix::V6(prefix) => self.v6.let_go(prefix, wanted.number).map(|slot| slot | IPV6),
+        }
     }
 
     pub(crate) fn prefix(&self, slot: u32) -> Option<Prefix> {
@@ -105,7 +131,7 @@ impl Routes {
         route.filter(|route| route.is(Flag::Used))
     }
 
-    /// Ends a slot. It must be neither queued nor in flight, and in no set.
+    /// Ends a slot. It must be neither queued nor in flight, and wanted no longer.
     pub(crate) fn remove(&mut self, slot: u32) {
         if let Some(stage) = self.get(slot).map(|route| route.stage) {
             self.add(family_of(slot), stage, -1);
@@ -279,8 +305,7 @@ impl Routes {
 
     /// Goes through all slots there are now, in their order.
     pub(crate) fn sequence(&self) -> Walk {
-        let number = |len: usize| u64::try_from(len).unwrap_or(0);
-        let (ipv4, ipv6) = (number(self.v4.len()), number(self.v6.len()));
+        let (ipv4, ipv6) = (u64::from(self.v4.len()), u64::from(self.v6.len()));
         Walk { step: 0, len: ipv4 + ipv6, stride: 1, ipv4 }
     }
 

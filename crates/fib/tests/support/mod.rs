@@ -5,13 +5,14 @@
 #![allow(dead_code, unreachable_pub, reason = "each test uses a part")]
 
 pub mod buckets;
+pub mod numbered;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use bgp_fib::{
-    Address, Event, Fib, FibConfig, GroupKind, Installed, KernelError, KernelHop, KernelNexthop, KernelRoute,
+    Address, Event, FibConfig, GroupKind, Installed, KernelError, KernelHop, KernelNexthop, KernelRoute,
     Kind, Link, Mac, Neighbor, NeighborState, Op, OpId, RouteKind, RouteSpec, RouteTarget, Seen, Via,
 };
 use bgp_wire::{NextHop, Prefix, ScopedNextHop};
@@ -49,6 +50,7 @@ pub fn start() -> Instant {
 }
 
 use buckets::Buckets;
+pub use numbered::Fib;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Object {

@@ -18,7 +18,7 @@ impl Routing {
         let after = query.after.as_deref().map(parse_prefix).transpose()?;
         let limit = query.limit.unwrap_or(RouteQuery::DEFAULT_LIMIT).clamp(1, RouteQuery::DEFAULT_LIMIT);
         let routes = match prefix {
-            Some(prefix) => self.fib.route(&prefix).into_iter().collect(),
+            Some(prefix) => self.fib_view(&prefix).into_iter().collect(),
             None => self.fib.routes(),
         };
         let all: BTreeMap<_, _> = routes
@@ -39,9 +39,14 @@ impl Routing {
         })
     }
 
+    /// How the FIB has a prefix.
+    pub(in crate::routing) fn fib_view(&self, prefix: &bgp_wire::Prefix) -> Option<RouteView> {
+        self.fib.route(prefix, self.rib.number(prefix))
+    }
+
     /// How a prefix stands in the kernel, where it is wanted there and not installed.
     pub(super) fn kernel_state(&self, prefix: &bgp_wire::Prefix) -> Option<FibRoute> {
-        let route = self.fib.route(prefix).filter(|route| !route.wanted.is_empty())?;
+        let route = self.fib_view(prefix).filter(|route| !route.wanted.is_empty())?;
         (route.state != RouteState::Installed).then(|| self.fib_route(&route))
     }
 
