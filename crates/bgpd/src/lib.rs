@@ -21,6 +21,7 @@ pub mod buckets;
 pub mod cli;
 pub mod config;
 pub mod control;
+pub mod crash;
 pub mod daemon;
 pub mod events;
 pub mod handover;

@@ -59,6 +59,12 @@ pub fn finish() {
     lines::finish();
 }
 
+/// Writes one line more, as an error, behind everything that was logged, for a second at most: the process ends without a
+/// chance for anybody else.
+pub fn last_words(text: &str) {
+    lines::last(text);
+}
+
 /// Keeps the way to change the filter.
 fn keep<S: 'static>(handle: Handle<EnvFilter, S>) {
     let change = move |filter| handle.reload(filter).map_err(|error| error.to_string());

@@ -10,7 +10,7 @@ use anyhow::Context;
 use bgpd_rs::cli::Options;
 use bgpd_rs::config::{Config, Sandbox};
 use bgpd_rs::sandbox::{Fence, files};
-use bgpd_rs::{config, control, daemon, handover, log, privileges};
+use bgpd_rs::{config, control, crash, daemon, handover, log, privileges};
 use clap::{CommandFactory, Parser};
 use tracing::{debug, error, warn};
 
@@ -27,6 +27,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 const EX_CONFIG: u8 = 78;
 
 fn main() -> ExitCode {
+    crash::abort_on_panic();
     let options = Options::parse();
     let outcome = run(options);
     let code = outcome.unwrap_or_else(|error| {

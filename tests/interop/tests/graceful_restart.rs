@@ -9,14 +9,16 @@ use std::process::Command;
 use anyhow::{Context, Result};
 use bgp_wire::Prefix;
 use interop::bird::Bird;
-use interop::daemon::Daemon;
+use interop::daemon::{Daemon, k3d};
+use interop::faults::inject::{Calls, Injector};
 use interop::flows::{self, Flows};
 use interop::gobgp::{Gobgp, GracefulRestart, Settings};
 use interop::kernel::{changes, gateways, routes_of_protocol, watch_forwarding, watch_routes};
-use interop::lab::{HOST_V6, Lab, Node};
+use interop::lab::{HOST_V4, HOST_V6, Lab, Node};
 use interop::speaker::Speaker;
 use interop::traffic::Traffic;
 use interop::wait::seconds;
+use nix::errno::Errno;
 
 /// Long-lived connections through a crash.
 const FLOWS: usize = 200;
@@ -25,11 +27,16 @@ fn graceful() -> Settings {
     Settings { graceful_restart: GracefulRestart::On, ..Settings::default() }
 }
 
-#[test]
-fn a_crash_under_traffic_loses_nothing_and_no_leg() -> Result<()> {
+/// Three nodes under traffic. `crash` ends the daemon; a service ends while nobody listens, and another one begins; the daemon
+/// is started again. Every request is answered, no connection breaks, and the route that is still announced never moves.
+fn crash_under_traffic(
+    what: &str,
+    start: impl FnOnce(&Lab) -> Result<Daemon>,
+    crash: impl FnOnce(&Lab, &mut Daemon, &[Gobgp]) -> Result<()>,
+) -> Result<()> {
     let mut lab = Lab::with_nodes(3)?;
     lab.add_service("2004::1")?;
-    let mut daemon = Daemon::start_k3d(&lab)?;
+    let mut daemon = start(&lab)?;
     let nodes = Gobgp::start_all(&lab, &graceful(), &["2004::1/128", "2004::2/128"])?;
     lab.expect_all_nodes("2004::1", seconds(30))?;
     lab.expect_all_nodes("2004::2", seconds(5))?;
@@ -39,7 +46,8 @@ fn a_crash_under_traffic_loses_nothing_and_no_leg() -> Result<()> {
     let _backends = flows::start_backends(&lab)?;
     let flows = Flows::open(lab.client()?, format!("[2004::1]:{}", flows::PORT).parse()?, FLOWS)?;
     let traffic = Traffic::start(lab.client()?, "[2004::1]:80".parse()?, 4)?;
-    daemon.crash()?;
+    crash(&lab, &mut daemon, &nodes)?;
+    assert_eq!(gateways(&lab.host, "2004::1")?.len(), 3, "{}", lab.explain());
     // A service ends while nobody listens, and another one begins.
     nodes.iter().try_for_each(|node| node.withdraw("2004::2/128"))?;
     nodes[0].announce("2004::3/128")?;
@@ -63,9 +71,101 @@ fn a_crash_under_traffic_loses_nothing_and_no_leg() -> Result<()> {
     let changes = watch.log();
     assert!(!changes.lines().any(|line| line.contains("2004::1 ")), "2004::1 moved: {changes}");
     let gap = tally.longest_gap;
-    eprintln!("daemon killed and started: {} requests, longest gap {gap:?}; {fate:?}", tally.total());
+    eprintln!("{what}: {} requests, longest gap {gap:?}; {fate:?}", tally.total());
     assert_eq!(tally.lost, [], "of {} requests", tally.total());
     assert_eq!((fate.broken.len(), fate.alive.values().sum::<usize>()), (0, FLOWS), "{fate:?}");
+    Ok(())
+}
+
+#[test]
+fn a_crash_under_traffic_loses_nothing_and_no_leg() -> Result<()> {
+    crash_under_traffic("daemon killed and started", Daemon::start_k3d, |_, daemon, _| daemon.crash())
+}
+
+/// Threads of the daemon's runtime that carry its tasks; all others of its threads live on for ten seconds without work.
+const WORKERS: usize = 2;
+
+/// The daemon, as it is shipped, under a kernel that can be told to refuse it threads: the runtime panics in the task that asks
+/// for one.
+fn start_without_spare_threads(lab: &Lab, injector: &Injector) -> Result<Daemon> {
+    let mut daemon = Daemon::spawn_prepared(lab, &fs::read_to_string(k3d())?, |mut command| {
+        Injector::surround(command.env("TOKIO_WORKER_THREADS", WORKERS.to_string()), Calls::Threads);
+        Ok(command)
+    })?;
+    injector.attend(daemon.pid())?;
+    daemon.wait_until_ready(lab)?;
+    Ok(daemon)
+}
+
+/// Has the daemon panic where it asks for a thread, as `provoke` makes it do; it must end at once, by SIGABRT, say why and
+/// tell nobody else.
+fn panic_by(
+    lab: &Lab,
+    daemon: &mut Daemon,
+    injector: &Injector,
+    provoke: impl Fn(&Daemon) -> Result<()>,
+) -> Result<()> {
+    injector.fail(Errno::EPERM);
+    let before = daemon.log().len();
+    lab.until("the daemon panics", seconds(60), || {
+        if daemon.must_run().is_ok() && runtime_threads(daemon.pid())? == WORKERS {
+            provoke(daemon)?;
+        }
+        Ok(daemon.must_run().is_err())
+    })?;
+    let ended = daemon.wait(seconds(1))?;
+    let log = daemon.log();
+    let said = log.get(before..).unwrap_or_default();
+    assert_eq!(ended.signal(), Some(6), "{ended}: {said}");
+    let last = said.lines().last().unwrap_or_default();
+    assert!(last.contains("panicked at") && last.contains("OS can't spawn worker thread"), "{said}");
+    for word in ["session down", "NOTIFICATION", "kernel's table"] {
+        assert!(!said.contains(word), "{word} in {said}");
+    }
+    Ok(())
+}
+
+fn runtime_threads(pid: i32) -> Result<usize> {
+    let threads = fs::read_dir(format!("/proc/{pid}/task"))?.flatten();
+    // One may end between two looks.
+    let names = threads.filter_map(|thread| fs::read_to_string(thread.path().join("comm")).ok());
+    Ok(names.filter(|name| name.starts_with("tokio-r")).count())
+}
+
+#[test]
+fn a_panic_under_traffic_is_a_crash_that_loses_nothing() -> Result<()> {
+    let injector = Injector::default();
+    let start = |lab: &Lab| start_without_spare_threads(lab, &injector);
+    crash_under_traffic("panic in routing", start, |lab, daemon, nodes| {
+        nodes[1].announce("2004::9/128")?;
+        lab.expect_gateways("2004::9", &[lab.nodes[1].v6()], seconds(5))?;
+        panic_by(lab, daemon, &injector, |_| {
+            // Routing asks for a thread that finds out who it was.
+            lab.host.ip("-6 route del 2004::9/128 proto bgp").map(drop)
+        })
+    })
+}
+
+#[test]
+fn a_panic_in_any_task_ends_the_process_and_leaves_the_routes() -> Result<()> {
+    let lab = Lab::with_nodes(2)?;
+    let injector = Injector::default();
+    let mut daemon = start_without_spare_threads(&lab, &injector)?;
+    let _nodes = Gobgp::start_all(&lab, &graceful(), &["2004::1/128"])?;
+    lab.expect_all_nodes("2004::1", seconds(30))?;
+    let watch = watch_forwarding(&lab, &lab.host)?;
+    // The control socket's task; nobody gets an answer.
+    panic_by(&lab, &mut daemon, &injector, |daemon| daemon.ctl_output("doctor").map(drop))?;
+    injector.let_through();
+    daemon = start_without_spare_threads(&lab, &injector)?;
+    let peers: Vec<_> = lab.nodes.iter().map(Node::v6).collect();
+    daemon.expect_established(&lab, &peers)?;
+    // A peer's task, when its session comes up; to the peer it is as if nobody had been there.
+    panic_by(&lab, &mut daemon, &injector, |_| {
+        drop(Speaker::on(&lab.nodes[0], HOST_V4));
+        Ok(())
+    })?;
+    assert_eq!(changes(&watch), [""; 0], "{}", lab.explain());
     Ok(())
 }
 

@@ -8,7 +8,8 @@ use std::io::{self, Write};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Mutex, OnceLock, PoisonError};
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use tracing_subscriber::fmt::MakeWriter;
 
@@ -16,6 +17,10 @@ use tracing_subscriber::fmt::MakeWriter;
 const WAITING: usize = 2048;
 /// How long the end of the process waits for a log that takes its time.
 const PATIENCE: Duration = Duration::from_secs(1);
+/// Between two looks whether there is room.
+const PAUSE: Duration = Duration::from_millis(5);
+/// The name of the thread that writes.
+const WRITER: &str = "log";
 
 static LINES: OnceLock<Lines> = OnceLock::new();
 
@@ -50,6 +55,18 @@ impl Lines {
         }
     }
 
+    /// Puts an entry behind those that wait; false where there is no room until then.
+    fn put_until(&self, until: Instant, mut entry: Entry) -> bool {
+        loop {
+            match self.entries.try_send(entry) {
+                Ok(()) => return true,
+                Err(TrySendError::Full(unsent)) if Instant::now() < until => entry = unsent,
+                Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => return false,
+            }
+            thread::sleep(PAUSE);
+        }
+    }
+
     fn take_unread(&self) -> Option<Receiver<Entry>> {
         self.unread.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
@@ -72,7 +89,11 @@ impl Lines {
 
 /// As the lines of events have it: under systemd the number of a warning, sd-daemon(3).
 fn priority() -> &'static str {
-    if std::env::var_os("JOURNAL_STREAM").is_some() { "<4>" } else { "WARN " }
+    if is_journal() { "<4>" } else { "WARN " }
+}
+
+fn is_journal() -> bool {
+    std::env::var_os("JOURNAL_STREAM").is_some()
 }
 
 fn lines() -> &'static Lines {
@@ -83,7 +104,7 @@ fn lines() -> &'static Lines {
 pub(super) fn write_from_here() -> io::Result<()> {
     if let Some(unread) = lines().take_unread() {
         let write = move || lines().write(unread.into_iter(), &mut io::stderr());
-        std::thread::Builder::new().name("log".into()).spawn(write)?;
+        thread::Builder::new().name(WRITER.into()).spawn(write)?;
     }
     Ok(())
 }
@@ -94,11 +115,31 @@ pub(super) fn finish() {
         lines().write(unread.try_iter(), &mut io::stderr());
         return;
     }
+    wait_until_written(Instant::now() + PATIENCE);
+}
+
+/// When time is over, lines are lost; they would be with the process as well.
+fn wait_until_written(until: Instant) {
     let (mark, reached) = sync_channel(1);
-    if lines().entries.try_send(Entry::Mark(mark)).is_ok() {
-        // When time is over, lines are lost; they would be with the process as well.
-        reached.recv_timeout(PATIENCE).unwrap_or_default();
+    if lines().put_until(until, Entry::Mark(mark)) {
+        reached.recv_timeout(until.saturating_duration_since(Instant::now())).unwrap_or_default();
     }
+}
+
+/// Writes a line that is the last one, for a second at most.
+pub(super) fn last(text: &str) {
+    let line = format!("{}{text}\n", if is_journal() { "<2>" } else { "ERROR " });
+    let until = Instant::now() + PATIENCE;
+    if let Some(unread) = lines().take_unread() {
+        lines().write(unread.try_iter(), &mut io::stderr());
+    } else if thread::current().name() != Some(WRITER) {
+        if lines().put_until(until, Entry::Line(line.into_bytes())) {
+            wait_until_written(until);
+        }
+        return;
+    }
+    // Nobody else writes.
+    io::stderr().write_all(line.as_bytes()).unwrap_or_default();
 }
 
 /// Makes a line of what one event writes.
@@ -158,6 +199,23 @@ mod tests {
         let mut out = Vec::new();
         lines.write(unread.try_iter(), &mut out);
         assert_eq!(out, b"five\n");
+    }
+
+    #[test]
+    fn what_comes_last_waits_for_room_and_not_for_ever() {
+        let lines = Lines::new(1);
+        lines.put(b"one\n");
+        let now = Instant::now();
+        assert!(!lines.put_until(now + 2 * PAUSE, Entry::Line(b"two\n".to_vec())));
+        thread::scope(|scope| {
+            let unread = lines.take_unread().unwrap();
+            let last = scope
+                .spawn(|| lines.put_until(now + Duration::from_secs(60), Entry::Line(b"three\n".to_vec())));
+            let mut out = Vec::new();
+            lines.write(unread.iter().take(2), &mut out);
+            assert!(last.join().unwrap());
+            assert_eq!(out, b"one\nthree\n");
+        });
     }
 
     #[test]

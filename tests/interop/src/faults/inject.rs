@@ -1,5 +1,6 @@
 //! System calls that fail: a seccomp filter around the daemon asks this process about every request that it sends to the
-//! kernel by netlink, and this process lets it through or has it fail (seccomp_unotify(2)).
+//! kernel by netlink, or about every thread that it starts, and this process lets it through or has it fail
+//! (seccomp_unotify(2)).
 //!
 //! The daemon's own filters are put on top and do not know; what it sees is what `sendto` of a kernel without memory
 //! gives it.
@@ -23,6 +24,16 @@ const LISTENER: libc::c_int = 900;
 /// Octets of `struct sockaddr_nl`: what tells a request to netlink from octets for a peer.
 const NETLINK_ADDRESS: u32 = 12;
 
+/// What can be made to fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Calls {
+    /// Requests to netlink.
+    Netlink,
+    /// New threads, once the daemon's sandbox is closed: its answer to `clone3` has libc fall back to `clone`, which can be
+    /// asked about.
+    Threads,
+}
+
 /// What calls answer at the moment, and how often they have.
 #[derive(Clone, Debug, Default)]
 pub struct Injector {
@@ -33,10 +44,13 @@ pub struct Injector {
 
 impl Injector {
     /// Has the command put the filter up before it becomes its program. [`Injector::attend`] must follow at once.
-    pub fn surround(command: &mut Command) {
+    pub fn surround(command: &mut Command, calls: Calls) {
         // SAFETY: prctl, seccomp, dup2 and close are async-signal-safe, and nothing is allocated between fork and exec.
         unsafe {
-            command.pre_exec(put_up_filter);
+            command.pre_exec(move || match calls {
+                Calls::Netlink => put_up_filter(&mut ask_about_netlink()),
+                Calls::Threads => put_up_filter(&mut ask_about_threads()),
+            });
         }
     }
 
@@ -62,12 +76,12 @@ impl Injector {
         Ok(())
     }
 
-    /// From now on every request fails with this error.
+    /// From now on every call fails with this error.
     pub fn fail(&self, errno: Errno) {
         self.errno.store(errno as i32, Ordering::SeqCst);
     }
 
-    /// From now on requests go through. Says how many failed since the last time.
+    /// From now on calls go through. Says how many failed since the last time.
     pub fn let_through(&self) -> u64 {
         self.errno.store(0, Ordering::SeqCst);
         self.failed.swap(0, Ordering::SeqCst)
@@ -115,23 +129,41 @@ fn reply(listener: &OwnedFd, id: u64, errno: i32) {
     }
 }
 
-/// Classic BPF over `struct seccomp_data`: asks about `sendto` with an address of netlink's length.
-fn put_up_filter() -> std::io::Result<()> {
-    const LOAD: u16 = 0x20; // BPF_LD | BPF_W | BPF_ABS
-    const JUMP_IF_EQUAL: u16 = 0x15; // BPF_JMP | BPF_JEQ | BPF_K
-    const RETURN: u16 = 0x06; // BPF_RET | BPF_K
-    const NUMBER: u32 = 0;
+const LOAD: u16 = 0x20; // BPF_LD | BPF_W | BPF_ABS
+const JUMP_IF_EQUAL: u16 = 0x15; // BPF_JMP | BPF_JEQ | BPF_K
+const RETURN: u16 = 0x06; // BPF_RET | BPF_K
+/// Where the number of the call is in `struct seccomp_data`.
+const NUMBER: u32 = 0;
+
+/// A step of classic BPF over `struct seccomp_data`.
+const fn step(code: u16, k: u32, jt: u8, jf: u8) -> libc::sock_filter {
+    libc::sock_filter { code, jt, jf, k }
+}
+
+/// `sendto` with an address of netlink's length.
+fn ask_about_netlink() -> [libc::sock_filter; 6] {
     /// The lower half of the sixth argument.
     const ADDRESS_LENGTH: u32 = if cfg!(target_endian = "little") { 56 } else { 60 };
-    let step = |code, k, jt, jf| libc::sock_filter { code, jt, jf, k };
-    let mut program = [
+    [
         step(LOAD, NUMBER, 0, 0),
         step(JUMP_IF_EQUAL, libc::SYS_sendto as u32, 0, 3),
         step(LOAD, ADDRESS_LENGTH, 0, 0),
         step(JUMP_IF_EQUAL, NETLINK_ADDRESS, 0, 1),
         step(RETURN, libc::SECCOMP_RET_USER_NOTIF, 0, 0),
         step(RETURN, libc::SECCOMP_RET_ALLOW, 0, 0),
-    ];
+    ]
+}
+
+fn ask_about_threads() -> [libc::sock_filter; 4] {
+    [
+        step(LOAD, NUMBER, 0, 0),
+        step(JUMP_IF_EQUAL, libc::SYS_clone as u32, 0, 1),
+        step(RETURN, libc::SECCOMP_RET_USER_NOTIF, 0, 0),
+        step(RETURN, libc::SECCOMP_RET_ALLOW, 0, 0),
+    ]
+}
+
+fn put_up_filter(program: &mut [libc::sock_filter]) -> std::io::Result<()> {
     let filter = libc::sock_fprog { len: program.len() as u16, filter: program.as_mut_ptr() };
     // SAFETY: the program is there for the call, and its length is its own; the other calls take numbers. The copy is
     // meant for the program to be, the first one ends with the exec.

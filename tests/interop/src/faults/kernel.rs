@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use nix::errno::Errno;
 
-use super::inject::Injector;
+use super::inject::{Calls, Injector};
 use super::peers::further_peer;
 use super::probe::Latencies;
 use super::scene::{SERVICE, Setup, prefixes, shown};
@@ -111,7 +111,7 @@ fn not_permitted(length: Length) -> Result<Outcome> {
 fn answered_by(injector: &Injector, setup: &Setup) -> Result<Scene> {
     Scene::build(setup, |lab, config| {
         let mut daemon = Daemon::spawn_prepared(lab, config, |mut command| {
-            Injector::surround(&mut command);
+            Injector::surround(&mut command, Calls::Netlink);
             Ok(command)
         })?;
         injector.attend(daemon.pid())?;
