@@ -36,7 +36,7 @@ pub struct Carried {
     pub stale: Bytes,
     /// What the peer was told: routes, those that it may have in another form as withdrawn ones, our End-of-RIBs.
     pub sent: Bytes,
-    /// The peer has asked for our routes again and has not got all of them.
+    /// The peer has asked for our routes again, between brackets, and has not got all of them.
     pub refresh: PerFamily<bool>,
     /// Routes whose attributes fit into no message; they are in none of the streams.
     pub lost: u64,
@@ -110,7 +110,8 @@ impl Rib {
                 sent.extend_from_slice(&encode::end_of_rib(family));
             }
             let out = &state.out;
-            carried.refresh[family] = out.refresh_due || out.refreshing || out.caught_up_to.is_some();
+            // Where it is only to be told everything, the next process does that by itself.
+            carried.refresh[family] = out.refresh_due || out.refreshing;
         }
         (carried.received, carried.stale, carried.sent) = (received.freeze(), stale.freeze(), sent.freeze());
         Some(carried)

@@ -56,7 +56,8 @@ impl Rib {
     }
 }
 
-/// Everything that a peer has waits for it again.
+/// Everything that a peer has waits for it again, whatever is known of what an earlier process told it.
 pub(crate) fn send_again(out: &mut PeerOut, table: &Table) {
+    out.known.clear();
     out.catch_up(table.ids());
 }

@@ -23,6 +23,10 @@ fn settings() -> [PeerSettings; 3] {
     [external(64512, HOPS[0]), external(64514, HOPS[1]), told]
 }
 
+fn bracketed(settings: [PeerSettings; 3]) -> [PeerSettings; 3] {
+    settings.map(|settings| PeerSettings { enhanced_route_refresh: true, ..settings })
+}
+
 fn begin() -> Rib {
     let mut rib = Rib::new(config());
     for (id, settings) in PEERS.into_iter().zip(settings()) {
@@ -89,10 +93,12 @@ fn what_was_there_is_there_and_nothing_is_sent_again() {
     holders::check(&next);
 
     // One that is replaced before it has said anything hands on what it was handed.
-    let mut third = restore(&carry(&restore(&carry(&rib), settings())), settings());
-    ready(&mut third);
-    receiver.pull(&mut third, TOLD, 4096);
-    assert_eq!(receiver.messages, messages);
+    for settings in [settings, || bracketed(settings())] {
+        let mut third = restore(&carry(&restore(&carry(&rib), settings())), settings());
+        ready(&mut third);
+        receiver.pull(&mut third, TOLD, 4096);
+        assert_eq!(receiver.messages, messages);
+    }
 
     next.receive_update(PEERS[0], &withdraw(&["2004::1/128"]));
     ready(&mut next);
@@ -172,15 +178,31 @@ fn a_refresh_that_was_not_done_is_done_again() {
     ready(&mut rib);
     let mut receiver = Receiver::default();
     receiver.pull(&mut rib, TOLD, 4096);
-    let bracketed = |settings: [PeerSettings; 3]| {
-        settings.map(|settings| PeerSettings { enhanced_route_refresh: true, ..settings })
-    };
     let mut next = restore(&carry(&rib), bracketed(settings()));
     next.request_refresh(TOLD, Family::Ipv6Unicast);
     let mut third = restore(&carry(&next), bracketed(settings()));
     ready(&mut third);
     receiver.pull_all(&mut third, TOLD, 4096);
     assert_eq!(receiver.brackets.len(), 2, "BoRR and EoRR: {:?}", receiver.brackets);
+    assert_eq!(receiver.prefixes(), ["2004::1/128"]);
+}
+
+#[test]
+fn a_refresh_without_brackets_is_done_whatever_is_known_and_by_whom() {
+    let mut rib = begin();
+    rib.receive_update(PEERS[0], &announce(&path(&[64512]), HOPS[0], &["2004::1/128"]));
+    ready(&mut rib);
+    let mut receiver = Receiver::default();
+    receiver.pull(&mut rib, TOLD, 4096);
+    let messages = receiver.messages;
+    let mut next = restore(&carry(&rib), settings());
+    next.request_refresh(TOLD, Family::Ipv6Unicast);
+    let mut third = restore(&carry(&next), settings());
+    for rib in [&mut next, &mut third] {
+        ready(rib);
+        receiver.pull(rib, TOLD, 4096);
+    }
+    assert_eq!(receiver.messages, messages + 2, "once by each");
     assert_eq!(receiver.prefixes(), ["2004::1/128"]);
 }
 
