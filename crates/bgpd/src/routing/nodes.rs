@@ -14,6 +14,10 @@ use crate::peer::ToPeer;
 impl Routing {
     /// Looks at the nodes where something may have changed, and at the time.
     pub(super) fn judge_nodes(&mut self, now: Instant) {
+        // A session that goes on may be here before the kernel has told of its interface.
+        if self.restart.is_reading() {
+            return;
+        }
         let epoch = self.fib.presence_epoch();
         let mut verdicts = Vec::new();
         if self.looked_at != Some(epoch) {
