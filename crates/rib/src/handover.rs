@@ -70,24 +70,69 @@ fn dialect() -> EncodeContext {
     }
 }
 
-/// Reads a stream of [`Carried`]; `kind` is where the peer is.
-///
-/// # Errors
-/// It is not what [`Rib::carry`] wrote: nothing of it should be used.
-pub fn read(stream: &[u8], kind: PeerKind) -> Result<Vec<Update>, Damaged> {
-    let cx = DecodeContext { peer: kind, ..DecodeContext::default() };
-    let mut framer = Framer::new();
-    framer.allow_extended();
-    let mut octets = BytesMut::from(stream);
-    let mut updates = Vec::new();
-    while !octets.is_empty() {
-        let damaged = Damaged { at: stream.len().saturating_sub(octets.len()) };
-        let Next::Message(frame) = framer.next(&mut octets) else { return Err(damaged) };
-        match message::decode(&frame, &cx) {
-            Ok(Message::Update(update)) if update.faults.is_empty() => updates.push(update),
-            _ => return Err(damaged),
+/// Reads a stream of [`Carried`] that comes in pieces, whichever way it is cut.
+#[derive(Debug)]
+pub struct Reader {
+    cx: DecodeContext,
+    framer: Framer,
+    octets: BytesMut,
+    /// Octets of the stream before those in `octets`.
+    at: usize,
+}
+
+impl Reader {
+    /// At the beginning of a stream; `kind` is where the peer is.
+    pub fn new(kind: PeerKind) -> Self {
+        let mut framer = Framer::new();
+        framer.allow_extended();
+        let cx = DecodeContext { peer: kind, ..DecodeContext::default() };
+        Self { cx, framer, octets: BytesMut::new(), at: 0 }
+    }
+
+    /// Takes the next octets of the stream.
+    pub fn push(&mut self, piece: &[u8]) {
+        self.octets.extend_from_slice(piece);
+    }
+
+    /// The next UPDATE; `None` where more octets are needed for it.
+    ///
+    /// # Errors
+    /// It is not what [`Rib::carry`] wrote: nothing of the stream should be used.
+    pub fn next_update(&mut self) -> Result<Option<Update>, Damaged> {
+        let (at, before) = (self.at, self.octets.len());
+        let frame = match self.framer.next(&mut self.octets) {
+            Next::Wait => return Ok(None),
+            Next::Message(frame) => frame,
+            Next::Fault(_) => return Err(Damaged { at }),
+        };
+        self.at += before.saturating_sub(self.octets.len());
+        match message::decode(&frame, &self.cx) {
+            Ok(Message::Update(update)) if update.faults.is_empty() => Ok(Some(update)),
+            _ => Err(Damaged { at }),
         }
     }
+
+    /// The stream is at its end.
+    ///
+    /// # Errors
+    /// It ends within a message.
+    pub fn finish(&self) -> Result<(), Damaged> {
+        if self.octets.is_empty() { Ok(()) } else { Err(Damaged { at: self.at }) }
+    }
+}
+
+/// Reads a whole stream of [`Carried`]; `kind` is where the peer is.
+///
+/// # Errors
+/// As [`Reader::next_update`].
+pub fn read(stream: &[u8], kind: PeerKind) -> Result<Vec<Update>, Damaged> {
+    let mut reader = Reader::new(kind);
+    reader.push(stream);
+    let mut updates = Vec::new();
+    while let Some(update) = reader.next_update()? {
+        updates.push(update);
+    }
+    reader.finish()?;
     Ok(updates)
 }
 

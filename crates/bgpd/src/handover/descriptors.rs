@@ -1,11 +1,10 @@
 //! Descriptors that cross: the memory file with the state, and messages that carry descriptors (`SCM_RIGHTS`, unix(7)).
 
 use std::fs::File;
-use std::io::{self, IoSlice, IoSliceMut, Read, Seek, SeekFrom, Write};
+use std::io::{self, IoSlice, IoSliceMut};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
 
-use bytes::Bytes;
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::socket::{
     AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, SockaddrLike, SockaddrStorage, getsockname,
@@ -15,28 +14,14 @@ use nix::sys::socket::{
 /// Descriptors in one message; the kernel takes 253.
 const AT_ONCE: usize = 64;
 
-/// A memory file that holds `octets`.
+/// A memory file that holds what `write` writes.
 ///
 /// # Errors
 /// There is no memory, or no descriptor.
-pub(super) fn memory(octets: &[u8]) -> io::Result<OwnedFd> {
+pub(super) fn memory(write: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<OwnedFd> {
     let mut file = File::from(memfd_create("bgpd-rs-state", MFdFlags::MFD_CLOEXEC)?);
-    file.write_all(octets)?;
+    write(&mut file)?;
     Ok(file.into())
-}
-
-/// What a memory file holds, which is emptied: whoever else has it, a service manager above all, has nothing any more. So
-/// a state is used once.
-///
-/// # Errors
-/// It is no file, or is larger than memory.
-pub(super) fn take_memory(file: OwnedFd) -> io::Result<Bytes> {
-    let mut file = File::from(file);
-    file.seek(SeekFrom::Start(0))?;
-    let mut octets = Vec::new();
-    file.read_to_end(&mut octets)?;
-    file.set_len(0)?;
-    Ok(octets.into())
 }
 
 /// What a descriptor is.
@@ -115,14 +100,13 @@ pub(super) fn receive(stream: &UnixStream) -> io::Result<(Vec<OwnedFd>, Vec<u8>)
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write as _;
+    use std::os::unix::fs::FileExt as _;
+
     use super::*;
 
-    #[test]
-    fn a_state_is_there_once() {
-        let file = memory(b"state").unwrap();
-        let copy = file.try_clone().unwrap();
-        assert_eq!(take_memory(file).unwrap(), "state");
-        assert_eq!(take_memory(copy).unwrap(), "");
+    fn holding(text: &str) -> OwnedFd {
+        memory(|file| file.write_all(text.as_bytes())).unwrap()
     }
 
     #[test]
@@ -132,9 +116,9 @@ mod tests {
         let address = listener.local_addr().unwrap();
         let client = std::net::TcpStream::connect(address).unwrap();
         let client_address = client.local_addr().unwrap();
-        let mut all = vec![memory(b"state").unwrap(), listener.into(), client.into()];
+        let mut all = vec![holding("state"), listener.into(), client.into()];
         for _ in 0..2 * AT_ONCE {
-            all.push(memory(b"more").unwrap());
+            all.push(holding("more"));
         }
         let sender = std::thread::spawn(move || send(&ours, &all));
         let (received, octets) = receive(&theirs).unwrap();
@@ -142,7 +126,9 @@ mod tests {
         assert_eq!((received.len(), octets.len()), (3 + 2 * AT_ONCE, 3));
         let mut found = received.into_iter().map(identify);
         let Some(Found::Memory(file)) = found.next() else { panic!("no state") };
-        assert_eq!(take_memory(file).unwrap(), "state");
+        let mut octets = [0; 5];
+        File::from(file).read_exact_at(&mut octets, 0).unwrap();
+        assert_eq!(&octets, b"state");
         assert!(
             matches!(found.next(), Some(Found::Listening(listener)) if listener.local_addr().unwrap() == address)
         );

@@ -14,6 +14,7 @@ mod descriptors;
 mod replace;
 pub mod state;
 mod store;
+mod stream;
 
 use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -25,9 +26,10 @@ use bgp_session::Endpoints;
 use tokio::net::UnixListener;
 use tracing::{error, info, warn};
 
-use self::descriptors::{Found, identify, take_memory};
-pub use self::state::{PeerState, State};
+use self::descriptors::{Found, identify};
+pub use self::state::{PeerState, Routes, State};
 pub use self::store::Service;
+pub use self::stream::Stream;
 
 /// Everything that goes to the next process.
 #[derive(Debug, Default)]
@@ -189,8 +191,7 @@ fn sort(descriptors: Vec<OwnedFd>) -> Inherited {
 }
 
 fn read(file: OwnedFd) -> Option<State> {
-    let read = take_memory(file).map_err(|error| error.to_string());
-    match read.and_then(|octets| State::decode(octets).map_err(|untrusted| untrusted.to_string())) {
+    match State::take(file.into()) {
         Ok(state) => Some(state),
         Err(why) => {
             error!("the state of the process before is refused: {why}; its sessions begin anew");
@@ -226,7 +227,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         let ends = (client.local_addr().unwrap(), client.peer_addr().unwrap());
-        let state = descriptors::memory(&sample().encode().unwrap()).unwrap();
+        let state = descriptors::memory(|file| sample().write(file)).unwrap();
         let copy = state.try_clone().unwrap();
         let mut inherited = sort(vec![client.into(), state, listener.into()]);
         assert_eq!(inherited.listeners.len(), 1);
@@ -242,7 +243,7 @@ mod tests {
     fn without_a_state_no_connection_goes_on() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-        let damaged = descriptors::memory(b"nonsense").unwrap();
+        let damaged = descriptors::memory(|file| std::io::Write::write_all(file, b"nonsense")).unwrap();
         let inherited = sort(vec![listener.into(), client.into(), damaged]);
         assert_eq!((inherited.listeners.len(), inherited.connections.len()), (1, 0));
         assert_eq!(inherited.state, None);

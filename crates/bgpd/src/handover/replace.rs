@@ -82,7 +82,7 @@ fn admit(stream: TokioStream) -> anyhow::Result<(UnixStream, i32)> {
 /// # Errors
 /// It is gone.
 pub(super) fn give(stream: &UnixStream, handed: &Handed) -> io::Result<()> {
-    descriptors::send(stream, &[memory(&handed.state.encode()?)?])?;
+    descriptors::send(stream, &[memory(|file| handed.state.write(file))?])?;
     descriptors::send(stream, &handed.listeners)?;
     descriptors::send(stream, &handed.sessions)
 }

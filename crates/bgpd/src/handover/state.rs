@@ -3,15 +3,22 @@
 //! A head (magic, version, checksum), then sections: a manifest in JSON, and octets of single peers that it does not
 //! hold. What a newer version may change is in `docs/decisions/0007-hitless-restart.md`: it may add fields with defaults
 //! and kinds of sections, both ways of which are passed over by those that do not know them.
+//! Routes may be a whole table and go through no buffer of their size: they are written from where they are, and after
+//! the checksum has been found right they stay in the file until somebody reads them ([`Stream`]).
 
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
 use std::net::IpAddr;
+use std::os::unix::fs::FileExt as _;
+use std::sync::Arc;
 
 use bgp_rib::handover::Carried;
 use bgp_session::Suspended;
-use bytes::{Buf, BufMut, Bytes, BytesMut};
+use bytes::{Buf, BufMut, Bytes};
 use serde::{Deserialize, Serialize};
 
 use super::store::Service;
+use super::stream::Stream;
 use crate::bfd::Resting;
 use crate::routing::DrainState;
 
@@ -27,8 +34,16 @@ const RECEIVED: u16 = 4;
 const STALE: u16 = 5;
 const SENT: u16 = 6;
 
+/// Octets of the head: magic, version, checksum.
+const HEAD: usize = MAGIC.len() + 8;
+/// Octets before each section: kind, index, length.
+const SECTION: usize = 14;
+/// Octets that are read at once.
+const PIECE: usize = 64 * 1024;
+
 /// Everything about the process that rests.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[cfg_attr(test, derive(PartialEq, Eq))]
 pub struct State {
     /// The version of the program, for the log.
     pub program: String,
@@ -55,7 +70,8 @@ pub struct State {
 }
 
 /// One peer with its session.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(PartialEq, Eq))]
 pub struct PeerState {
     /// Its address.
     pub address: IpAddr,
@@ -82,19 +98,20 @@ pub struct PeerState {
 }
 
 /// The Adj-RIBs of a peer as streams of UPDATEs, see [`Carried`].
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
+#[cfg_attr(test, derive(PartialEq, Eq))]
 pub struct Routes {
     /// [`Carried::received`].
-    pub received: Bytes,
+    pub received: Stream,
     /// [`Carried::stale`].
-    pub stale: Bytes,
+    pub stale: Stream,
     /// [`Carried::sent`].
-    pub sent: Bytes,
+    pub sent: Stream,
 }
 
 impl From<Carried> for Routes {
     fn from(carried: Carried) -> Self {
-        Self { received: carried.received, stale: carried.stale, sent: carried.sent }
+        Self { received: carried.received.into(), stale: carried.stale.into(), sent: carried.sent.into() }
     }
 }
 
@@ -104,6 +121,9 @@ pub enum Untrusted {
     /// Whoever took it before has emptied it.
     #[error("it was used before")]
     Used,
+    /// The file cannot be read.
+    #[error("it cannot be read: {0}")]
+    Unreadable(String),
     /// It begins with something else.
     #[error("it is not the state of a bgpd-rs")]
     Magic,
@@ -118,64 +138,86 @@ pub enum Untrusted {
     Content(String),
 }
 
+impl From<io::Error> for Untrusted {
+    fn from(error: io::Error) -> Self {
+        Self::Unreadable(error.to_string())
+    }
+}
+
 impl State {
-    /// The octets.
+    /// Writes it.
     ///
     /// # Errors
-    /// The manifest cannot be written as JSON, which only a defect of ours can bring about.
-    pub fn encode(&self) -> Result<Bytes, serde_json::Error> {
-        let mut body = BytesMut::new();
-        section(&mut body, MANIFEST, 0, &serde_json::to_vec(self)?);
-        for (index, peer) in (0u32..).zip(&self.peers) {
-            let Routes { received, stale, sent } = &peer.routes;
-            let parts = [
-                (INBOUND, &peer.inbound),
-                (OUTBOUND, &peer.outbound),
-                (RECEIVED, received),
-                (STALE, stale),
-                (SENT, sent),
-            ];
-            for (kind, octets) in parts {
-                if !octets.is_empty() {
-                    section(&mut body, kind, index, octets);
-                }
-            }
-        }
-        let mut out = BytesMut::with_capacity(MAGIC.len() + 8 + body.len());
-        out.put_slice(MAGIC);
-        out.put_u32(VERSION);
-        out.put_u32(crc32fast::hash(&body));
-        out.put_slice(&body);
-        Ok(out.freeze())
+    /// `out` takes no more. Or the manifest cannot be written as JSON, which only a defect of ours can bring about.
+    pub fn write(&self, out: &mut impl Write) -> io::Result<()> {
+        let manifest = serde_json::to_vec(self)?;
+        let mut checksum = crc32fast::Hasher::new();
+        self.sections(&manifest, |head, octets| {
+            checksum.update(head);
+            checksum.update(octets);
+            Ok(())
+        })?;
+        let mut out = BufWriter::with_capacity(PIECE, out);
+        out.write_all(MAGIC)?;
+        out.write_all(&VERSION.to_be_bytes())?;
+        out.write_all(&checksum.finalize().to_be_bytes())?;
+        self.sections(&manifest, |head, octets| {
+            out.write_all(head)?;
+            out.write_all(octets)
+        })?;
+        out.flush()
     }
 
-    /// The state in `octets`.
+    /// Shows every section in order: the octets before it, and its own.
+    fn sections(
+        &self,
+        manifest: &[u8],
+        mut show: impl FnMut(&[u8], &[u8]) -> io::Result<()>,
+    ) -> io::Result<()> {
+        show(&section(MANIFEST, 0, manifest), manifest)?;
+        for (index, peer) in (0u32..).zip(&self.peers) {
+            let Routes { received, stale, sent } = &peer.routes;
+            let parts: [(u16, &[u8]); 5] = [
+                (INBOUND, &peer.inbound),
+                (OUTBOUND, &peer.outbound),
+                (RECEIVED, received.octets()),
+                (STALE, stale.octets()),
+                (SENT, sent.octets()),
+            ];
+            for (kind, octets) in parts.into_iter().filter(|(_, octets)| !octets.is_empty()) {
+                show(&section(kind, index, octets), octets)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The state in a file, which is used by that: another time it is [`Untrusted::Used`]. Routes stay in it.
     ///
     /// # Errors
     /// Anything is not as it should be: then nothing of it counts.
-    pub fn decode(mut octets: Bytes) -> Result<Self, Untrusted> {
-        if octets.is_empty() {
-            return Err(Untrusted::Used);
+    pub fn take(file: File) -> Result<Self, Untrusted> {
+        let length = file.metadata()?.len();
+        let taken = Self::read(&Arc::new(file.try_clone()?), length);
+        // Whoever else has the file, a service manager above all, has nothing any more.
+        match &taken {
+            Ok(_) => file.write_all_at(&[0; HEAD], 0)?,
+            Err(Untrusted::Used) => {}
+            Err(_) => file.set_len(0)?,
         }
-        if octets.len() < MAGIC.len() + 8 || !octets.starts_with(MAGIC) {
-            return Err(Untrusted::Magic);
-        }
-        octets.advance(MAGIC.len());
-        let (version, checksum) = (octets.get_u32(), octets.get_u32());
-        if version != VERSION {
-            return Err(Untrusted::Version(version));
-        }
-        if crc32fast::hash(&octets) != checksum {
-            return Err(Untrusted::Checksum);
-        }
+        taken
+    }
+
+    fn read(file: &Arc<File>, length: u64) -> Result<Self, Untrusted> {
+        let mut at = check(file, length)?;
         let damaged = |what: &str| Untrusted::Content(what.to_owned());
         let mut state: Option<Self> = None;
-        while !octets.is_empty() {
-            let (kind, index, payload) =
-                next_section(&mut octets).ok_or_else(|| damaged("a section overruns its end"))?;
+        while at < length {
+            let (kind, index, octets) =
+                next_section(file, at, length)?.ok_or_else(|| damaged("a section overruns its end"))?;
+            at = at.saturating_add(SECTION as u64).saturating_add(octets.len());
             match (kind, &mut state) {
                 (MANIFEST, None) => {
-                    let manifest = serde_json::from_slice(&payload);
+                    let manifest = serde_json::from_slice(&octets.to_bytes()?);
                     state = Some(manifest.map_err(|error| damaged(&error.to_string()))?);
                 }
                 (MANIFEST, Some(_)) => return Err(damaged("it has two manifests")),
@@ -183,7 +225,7 @@ impl State {
                 (_, Some(state)) => {
                     let at = usize::try_from(index).ok();
                     let peer = at.and_then(|at| state.peers.get_mut(at));
-                    peer.ok_or_else(|| damaged("a section is of no peer"))?.take(kind, payload);
+                    peer.ok_or_else(|| damaged("a section is of no peer"))?.take(kind, octets)?;
                 }
             }
         }
@@ -193,32 +235,71 @@ impl State {
 
 impl PeerState {
     /// What is of a kind that came later is passed over.
-    fn take(&mut self, kind: u16, payload: Bytes) {
+    fn take(&mut self, kind: u16, octets: Stream) -> io::Result<()> {
         match kind {
-            INBOUND => self.inbound = payload,
-            OUTBOUND => self.outbound = payload,
-            RECEIVED => self.routes.received = payload,
-            STALE => self.routes.stale = payload,
-            SENT => self.routes.sent = payload,
+            INBOUND => self.inbound = octets.to_bytes()?,
+            OUTBOUND => self.outbound = octets.to_bytes()?,
+            RECEIVED => self.routes.received = octets,
+            STALE => self.routes.stale = octets,
+            SENT => self.routes.sent = octets,
             _ => {}
         }
+        Ok(())
     }
 }
 
-fn section(out: &mut BytesMut, kind: u16, index: u32, octets: &[u8]) {
+/// Looks at the head and at every octet behind it; where the sections begin.
+fn check(file: &File, length: u64) -> Result<u64, Untrusted> {
+    if length == 0 {
+        return Err(Untrusted::Used);
+    }
+    let mut head = [0; HEAD];
+    if length < HEAD as u64 {
+        return Err(Untrusted::Magic);
+    }
+    file.read_exact_at(&mut head, 0)?;
+    if head == [0; HEAD] {
+        return Err(Untrusted::Used);
+    }
+    let Some(mut numbers) = head.strip_prefix(MAGIC) else { return Err(Untrusted::Magic) };
+    let (version, checksum) = (numbers.get_u32(), numbers.get_u32());
+    if version != VERSION {
+        return Err(Untrusted::Version(version));
+    }
+    let mut found = crc32fast::Hasher::new();
+    let (mut piece, mut at) = (vec![0; PIECE], HEAD as u64);
+    loop {
+        match file.read_at(&mut piece, at)? {
+            0 => break,
+            count => {
+                found.update(piece.get(..count).unwrap_or_default());
+                at += count as u64;
+            }
+        }
+    }
+    if found.finalize() == checksum { Ok(HEAD as u64) } else { Err(Untrusted::Checksum) }
+}
+
+/// The octets before a section.
+fn section(kind: u16, index: u32, octets: &[u8]) -> [u8; SECTION] {
+    let mut head = [0; SECTION];
+    let mut out = &mut head[..];
     out.put_u16(kind);
     out.put_u32(index);
-    out.put_u64(u64::try_from(octets.len()).unwrap_or(u64::MAX));
-    out.put_slice(octets);
+    out.put_u64(octets.len() as u64);
+    head
 }
 
-fn next_section(octets: &mut Bytes) -> Option<(u16, u32, Bytes)> {
-    if octets.len() < 14 {
-        return None;
+fn next_section(file: &Arc<File>, at: u64, length: u64) -> io::Result<Option<(u16, u32, Stream)>> {
+    let begin = at.saturating_add(SECTION as u64);
+    if begin > length {
+        return Ok(None);
     }
-    let (kind, index, length) = (octets.get_u16(), octets.get_u32(), octets.get_u64());
-    let length = usize::try_from(length).ok().filter(|length| *length <= octets.len())?;
-    Some((kind, index, octets.split_to(length)))
+    let mut head = [0; SECTION];
+    file.read_exact_at(&mut head, at)?;
+    let mut head = &head[..];
+    let (kind, index, octets) = (head.get_u16(), head.get_u32(), head.get_u64());
+    Ok((octets <= length - begin).then(|| (kind, index, Stream::of_file(file, begin, octets))))
 }
 
 #[cfg(test)]
@@ -228,8 +309,10 @@ pub(super) mod tests {
     use bgp_session::{ConnectionId, Direction, Endpoints, Peer, PeerConfig, RemoteAs};
     use bgp_wire::open::{HoldTime, Open};
     use bgp_wire::{Asn, RouterId, message};
+    use bytes::BytesMut;
     use proptest::prelude::*;
 
+    use super::super::descriptors::memory;
     use super::*;
 
     fn suspended() -> Suspended {
@@ -267,7 +350,7 @@ pub(super) mod tests {
             closing: last == 3,
             inbound: Bytes::from_static(octets),
             outbound: Bytes::new(),
-            routes: Routes { sent: Bytes::from_static(b"sent"), ..Routes::default() },
+            routes: Routes { sent: Bytes::from_static(b"sent").into(), ..Routes::default() },
         };
         State {
             program: "1.2.3".to_owned(),
@@ -299,39 +382,64 @@ pub(super) mod tests {
         out.freeze()
     }
 
+    fn encode(state: &State) -> Vec<u8> {
+        let mut octets = Vec::new();
+        state.write(&mut octets).unwrap();
+        octets
+    }
+
+    fn decode(octets: &[u8]) -> Result<State, Untrusted> {
+        State::take(memory(|file| file.write_all(octets)).unwrap().into())
+    }
+
+    fn put(body: &mut BytesMut, kind: u16, index: u32, octets: &[u8]) {
+        body.put_slice(&section(kind, index, octets));
+        body.put_slice(octets);
+    }
+
     #[test]
     fn what_was_written_is_read() {
         let state = sample();
-        assert_eq!(State::decode(state.encode().unwrap()), Ok(state));
-        assert_eq!(State::decode(State::default().encode().unwrap()), Ok(State::default()));
+        assert_eq!(decode(&encode(&state)), Ok(state));
+        assert_eq!(decode(&encode(&State::default())), Ok(State::default()));
+    }
+
+    #[test]
+    fn a_state_counts_once_and_its_routes_are_read_later() {
+        let file: File = memory(|file| sample().write(file)).unwrap().into();
+        let copy = file.try_clone().unwrap();
+        let state = State::take(file).unwrap();
+        assert_eq!(State::take(copy), Err(Untrusted::Used));
+        // Nothing of it counts afterwards, what is taken stays.
+        assert_eq!(state.peers[1].routes.sent.to_bytes().unwrap(), "sent");
     }
 
     #[test]
     fn what_cannot_be_trusted_says_why() {
-        let octets = sample().encode().unwrap();
+        let octets = encode(&sample());
         let changed = |at: usize| {
-            let mut octets = octets.to_vec();
+            let mut octets = octets.clone();
             octets[at] ^= 1;
-            State::decode(octets.into())
+            decode(&octets)
         };
-        assert_eq!(State::decode(Bytes::new()), Err(Untrusted::Used));
+        assert_eq!(decode(&[]), Err(Untrusted::Used));
         assert_eq!(changed(0), Err(Untrusted::Magic));
         assert_eq!(changed(19), Err(Untrusted::Version(0)));
         assert_eq!(changed(20), Err(Untrusted::Checksum));
         assert_eq!(changed(octets.len() - 1), Err(Untrusted::Checksum));
-        assert_eq!(State::decode(octets.slice(..octets.len() - 1)), Err(Untrusted::Checksum));
-        let content = |body: &[u8]| match State::decode(sealed(body)) {
+        assert_eq!(decode(&octets[..octets.len() - 1]), Err(Untrusted::Checksum));
+        let content = |body: &[u8]| match decode(&sealed(body)) {
             Err(Untrusted::Content(why)) => why,
             other => panic!("{other:?}"),
         };
         assert_eq!(content(b""), "it has no manifest");
         assert_eq!(content(b"short"), "a section overruns its end");
         let mut body = BytesMut::new();
-        section(&mut body, SENT, 0, b"x");
+        put(&mut body, SENT, 0, b"x");
         assert_eq!(content(&body), "it does not begin with a manifest");
         let mut body = BytesMut::new();
-        section(&mut body, MANIFEST, 0, br#"{"program":"1","peers":[]}"#);
-        section(&mut body, SENT, 0, b"x");
+        put(&mut body, MANIFEST, 0, br#"{"program":"1","peers":[]}"#);
+        put(&mut body, SENT, 0, b"x");
         assert_eq!(content(&body), "a section is of no peer");
     }
 
@@ -345,9 +453,9 @@ pub(super) mod tests {
         manifest["peers"][0]["session"]["invented"] = true.into();
         manifest.as_object_mut().unwrap().remove("orphans");
         let mut body = BytesMut::new();
-        section(&mut body, MANIFEST, 0, &serde_json::to_vec(&manifest).unwrap());
-        section(&mut body, 999, 1, b"of a kind that is not known");
-        let read = State::decode(sealed(&body)).unwrap();
+        put(&mut body, MANIFEST, 0, &serde_json::to_vec(&manifest).unwrap());
+        put(&mut body, 999, 1, b"of a kind that is not known");
+        let read = decode(&sealed(&body)).unwrap();
         assert_eq!((read.program, read.orphans, read.peers.len()), (state.program, false, 2));
         assert_eq!(read.peers[0].session, state.peers[0].session);
     }
@@ -355,16 +463,16 @@ pub(super) mod tests {
     proptest! {
         #[test]
         fn octets_of_any_kind_never_panic(octets in prop::collection::vec(any::<u8>(), 0..200)) {
-            prop_assert!(State::decode(octets.clone().into()).is_err());
-            prop_assert!(State::decode(sealed(&octets)).is_err());
+            prop_assert!(decode(&octets).is_err());
+            prop_assert!(decode(&sealed(&octets)).is_err());
         }
 
         #[test]
         fn a_spoiled_body_never_panics(at in any::<prop::sample::Index>(), with in any::<u8>()) {
-            let mut body = sample().encode().unwrap()[24..].to_vec();
+            let mut body = encode(&sample())[HEAD..].to_vec();
             let at = at.index(body.len());
             body[at] = with;
-            if let Ok(state) = State::decode(sealed(&body)) {
+            if let Ok(state) = decode(&sealed(&body)) {
                 prop_assert_eq!(state.peers.len(), 2);
             }
         }

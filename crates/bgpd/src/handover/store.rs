@@ -80,7 +80,7 @@ pub(super) fn exists() -> bool {
 /// # Errors
 /// The service manager is not reached, or does not read.
 pub(super) fn give(handed: &Handed) -> io::Result<()> {
-    let state = memory(&handed.state.encode()?)?;
+    let state = memory(|file| handed.state.write(file))?;
     put(STATE, &state)?;
     handed.listeners.iter().try_for_each(|listener| put(LISTENING, listener))?;
     handed.sessions.iter().try_for_each(|session| put(SESSION, session))?;

@@ -2,23 +2,28 @@
 //!
 //! Owns the order of things: reading stops, what was read goes to routing, routing says that it has everything, what
 //! routing has written until then joins the octets that wait, and the connection is given away. The other way round: the
-//! session is up before anything is read, and its routes come before everything that the peer says next.
+//! session is up before anything is read, and its routes come before everything that the peer says next, part after part
+//! as routing has room for them.
 
 use std::net::TcpStream as StdStream;
 use std::ops::ControlFlow;
 use std::time::Instant;
 
-use bgp_session::{ConnectionId, Output, Suspended};
-use bgp_wire::{PerFamily, Update};
+use bgp_rib::handover::Reader;
+use bgp_session::{Command, ConnectionId, Output, Suspended};
+use bgp_wire::{PeerKind, PerFamily, Update};
 use bytes::{Bytes, BytesMut};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use super::{Connection, Task};
-use crate::routing::FromPeer;
+use crate::handover::{self, Stream};
+use crate::routing::{FromPeer, Part};
 use crate::tasks::answer;
 
+/// What a peer is told whose session cannot go on as it was.
+pub const CHANGED: &str = "configuration changed";
 /// The connection of a session that goes on; the daemon's first one of the peer.
 pub const FIRST: ConnectionId = ConnectionId(0);
 
@@ -64,18 +69,87 @@ pub struct Resumed {
 }
 
 /// The Adj-RIBs of a session that goes on.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Routes {
-    /// What the peer has announced.
-    pub received: Vec<Update>,
-    /// What it has not announced again since a restart of its own, or a refresh.
-    pub stale: Vec<Update>,
-    /// What it was told.
-    pub sent: Vec<Update>,
+    /// Where the peer is.
+    pub kind: PeerKind,
+    /// As UPDATE messages.
+    pub streams: handover::Routes,
     /// It waits for our routes.
     pub refresh: PerFamily<bool>,
     /// What the peer had to announce at once it has announced.
     pub spoken: bool,
+}
+
+/// Octets that are read at once.
+const PIECE: usize = 64 * 1024;
+
+/// Reads the Adj-RIBs of a session that goes on, part after part.
+#[derive(Debug)]
+pub(super) struct Restoring {
+    routes: Routes,
+    what: What,
+    reader: Reader,
+}
+
+/// Which of the streams is being read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum What {
+    Received,
+    Stale,
+    Sent,
+}
+
+impl Restoring {
+    fn new(routes: Routes) -> Self {
+        Self { what: What::Received, reader: Reader::new(routes.kind), routes }
+    }
+
+    /// The next part; the one without routes is the last.
+    fn next_part(&mut self) -> Result<Part, String> {
+        let mut piece = vec![0; PIECE];
+        loop {
+            let count = self.stream().take(&mut piece).map_err(|error| error.to_string())?;
+            if count == 0 {
+                self.reader.finish().map_err(|damaged| damaged.to_string())?;
+                self.what = match self.what {
+                    What::Received => What::Stale,
+                    What::Stale => What::Sent,
+                    What::Sent => {
+                        return Ok(Part::End { refresh: self.routes.refresh, spoken: self.routes.spoken });
+                    }
+                };
+                self.reader = Reader::new(self.routes.kind);
+                continue;
+            }
+            self.reader.push(piece.get(..count).unwrap_or_default());
+            let updates = self.updates().map_err(|damaged| damaged.to_string())?;
+            if !updates.is_empty() {
+                return Ok(match self.what {
+                    What::Received => Part::Received(updates),
+                    What::Stale => Part::Stale(updates),
+                    What::Sent => Part::Sent(updates),
+                });
+            }
+        }
+    }
+
+    fn stream(&mut self) -> &mut Stream {
+        let streams = &mut self.routes.streams;
+        match self.what {
+            What::Received => &mut streams.received,
+            What::Stale => &mut streams.stale,
+            What::Sent => &mut streams.sent,
+        }
+    }
+
+    fn updates(&mut self) -> Result<Vec<Update>, bgp_rib::handover::Damaged> {
+        let mut updates = Vec::new();
+        while let Some(update) = self.reader.next_update()? {
+            updates.push(update);
+        }
+        Ok(updates)
+    }
 }
 
 impl Task {
@@ -88,7 +162,9 @@ impl Task {
         }
         while let Some(message) = self.pending.pop_front() {
             let Ok(room) = self.routing.reserve(&message).await else { return ControlFlow::Break(()) };
+            let is_part = message.is_part();
             room.send(message);
+            self.read_on(is_part);
         }
         answer(rest.drained, ());
         if rest.proceed.await.is_err() {
@@ -135,7 +211,10 @@ impl Task {
             self.link(*negotiated);
         }
         if let Some(routes) = routes {
-            self.pending.push_back(FromPeer::Restored { peer: self.identity.id, routes });
+            self.restoring = Some(Restoring::new(*routes));
+            if let Some(part) = self.next_part() {
+                self.pending.push_back(part);
+            }
         }
         for output in outputs {
             self.carry_out(output);
@@ -143,6 +222,27 @@ impl Task {
         if broken {
             self.on_lost(FIRST, "the connection broke while the daemon was restarted");
         }
+    }
+
+    /// The next of the Adj-RIBs of before, which goes to routing ahead of whatever else waits; `None` behind the last.
+    pub(super) fn next_part(&mut self) -> Option<FromPeer> {
+        let peer = self.identity.id;
+        let part = match self.restoring.as_mut()?.next_part() {
+            Ok(part @ (Part::Received(_) | Part::Stale(_) | Part::Sent(_))) => part,
+            Ok(end) => {
+                self.restoring = None;
+                end
+            }
+            Err(why) => {
+                self.restoring = None;
+                error!("the session begins anew: its routes cannot be read: {why}");
+                self.with_session(|session, now, out| {
+                    session.command(Command::Reset(CHANGED.to_owned()), now, out);
+                });
+                Part::Unreadable
+            }
+        };
+        Some(FromPeer::Restored { peer, part })
     }
 }
 
@@ -156,4 +256,55 @@ pub fn part(stream: TcpStream, outbound: Bytes, outputs: Vec<Output>) {
         }
     }
     connection.close();
+}
+
+#[cfg(test)]
+mod tests {
+    use bgp_wire::Family;
+    use bgp_wire::update::encode;
+
+    use super::*;
+
+    fn restoring(received: &[u8], sent: &[u8]) -> Restoring {
+        let stream = |octets: &[u8]| Bytes::copy_from_slice(octets).into();
+        let streams =
+            handover::Routes { received: stream(received), sent: stream(sent), ..Default::default() };
+        let refresh = PerFamily { ipv4: true, ipv6: false };
+        Restoring::new(Routes { kind: PeerKind::External, streams, refresh, spoken: true })
+    }
+
+    #[test]
+    fn parts_come_in_order_and_the_last_says_so() {
+        let mark = encode::end_of_rib(Family::Ipv6Unicast);
+        let many = mark.repeat(2 * PIECE / mark.len());
+        let mut restoring = restoring(&many, &mark);
+        let mut received = 0;
+        let sent = loop {
+            match restoring.next_part().unwrap() {
+                Part::Received(updates) => {
+                    assert!(updates.len() * mark.len() <= PIECE + mark.len());
+                    received += updates.len();
+                }
+                other => break other,
+            }
+        };
+        assert_eq!(received, many.len() / mark.len());
+        assert!(matches!(sent, Part::Sent(updates) if updates.len() == 1));
+        let refresh = PerFamily { ipv4: true, ipv6: false };
+        assert!(matches!(
+            restoring.next_part(),
+            Ok(Part::End { refresh: found, spoken: true }) if found == refresh
+        ));
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_an_error_wherever_it_comes() {
+        let mark = encode::end_of_rib(Family::Ipv6Unicast);
+        let cut = &mark[..mark.len() - 1];
+        assert!(restoring(b"nonsense that is long enough", b"").next_part().is_err());
+        assert!(restoring(cut, b"").next_part().is_err());
+        let mut late = restoring(&mark, cut);
+        assert!(matches!(late.next_part(), Ok(Part::Received(_))));
+        assert!(late.next_part().is_err());
+    }
 }

@@ -29,7 +29,7 @@ use tracing::{Instrument, debug, info_span};
 pub use messages::{Configure, Identity, PeerStatus, ToPeer};
 
 use self::connection::{Connection, Read, Ready, ready};
-use self::handover::Resumed;
+use self::handover::{Restoring, Resumed};
 use self::malformed::MalformedLog;
 use crate::config::Settings;
 use crate::events::Hub;
@@ -112,6 +112,7 @@ pub fn spawn(identity: Identity, beginning: Beginning, links: Links) -> Handle {
         chunks: None,
         credit: false,
         own_end: None,
+        restoring: None,
     };
     task.pending.push_back(task.settings_message(settings));
     tokio::spawn(task.run(messages, resumed).instrument(span));
@@ -154,6 +155,8 @@ struct Task {
     credit: bool,
     /// Our end of the session that is just up is being looked up; nothing goes to routing before it is known.
     own_end: Option<LookUp>,
+    /// Adj-RIBs of the process before that routing does not have yet; its next part is in `pending`.
+    restoring: Option<Restoring>,
 }
 
 /// What woke the task.
@@ -162,7 +165,10 @@ enum Wake {
     Socket(ConnectionId, Ready),
     Dialled(io::Result<TcpStream>),
     Chunk(Option<Bytes>),
-    RoutingHasRoom,
+    /// It has taken a message, which may have been a part of the Adj-RIBs of before.
+    RoutingHasRoom {
+        part: bool,
+    },
     OwnEnd(LocalEnd),
     Deadline,
 }
@@ -190,7 +196,10 @@ impl Task {
                 Wake::Socket(id, Ready::Write) => self.on_writable(id),
                 Wake::Dialled(result) => self.on_dialled(result),
                 Wake::Chunk(chunk) => self.on_chunk(chunk),
-                Wake::RoutingHasRoom => {}
+                Wake::RoutingHasRoom { part } => {
+                    self.read_on(part);
+                    yielding = part;
+                }
                 Wake::OwnEnd(local) => self.on_own_end(local),
                 Wake::Deadline => self.on_deadline(),
             }
@@ -217,10 +226,12 @@ impl Task {
             () = sleep_until(deadline) => Wake::Deadline,
             local = looked_up(&mut self.own_end) => Wake::OwnEnd(local),
             permit = room_for(lane, next) => {
+                let mut part = false;
                 if let (Ok(permit), Some(message)) = (permit, self.pending.pop_front()) {
+                    part = message.is_part();
                     permit.send(message);
                 }
-                Wake::RoutingHasRoom
+                Wake::RoutingHasRoom { part }
             }
             result = poll_dial(&mut self.dial) => {
                 self.dial = None;
@@ -403,6 +414,7 @@ impl Task {
             return true;
         }
         while let Some(message) = self.pending.pop_front() {
+            let is_part = message.is_part();
             match self.routing.try_reserve(&message) {
                 Ok(permit) => permit.send(message),
                 Err(unsent) => {
@@ -410,8 +422,19 @@ impl Task {
                     return unsent == Unsent::NoRoom;
                 }
             }
+            self.read_on(is_part);
+            if is_part {
+                return true;
+            }
         }
         true
+    }
+
+    /// Behind a part of the Adj-RIBs of before comes the next, ahead of whatever else waits.
+    fn read_on(&mut self, was_part: bool) {
+        if was_part && let Some(part) = self.next_part() {
+            self.pending.push_front(part);
+        }
     }
 }
 

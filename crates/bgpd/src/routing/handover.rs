@@ -14,8 +14,7 @@ use tracing::warn;
 use super::peers::PeerEntry;
 use super::settle::DECISIONS;
 use super::stale::Deadlines;
-use super::{Frozen, Inputs, Routing, Wake};
-use crate::peer::handover::Routes;
+use super::{Frozen, Inputs, Part, Routing, Wake};
 use crate::tasks::answer;
 
 /// How long the kernel may take to answer what it was asked.
@@ -27,24 +26,27 @@ impl Routing {
         answer(knows, ());
     }
 
-    pub(super) fn on_restored(&mut self, id: PeerId, routes: &Routes) {
-        for update in &routes.received {
-            self.on_update(id, update);
-        }
-        for update in &routes.stale {
-            self.note_next_hops(id, update);
-            self.rib.restore_stale(id, update);
-        }
-        for update in &routes.sent {
-            self.rib.restore_sent(id, update);
-        }
-        for family in Family::ALL {
-            if routes.refresh[family] {
-                self.rib.request_refresh(id, family);
+    pub(super) fn on_restored(&mut self, id: PeerId, part: Part) {
+        match part {
+            Part::Received(updates) => updates.iter().for_each(|update| self.on_update(id, update)),
+            Part::Stale(updates) => {
+                for update in &updates {
+                    self.note_next_hops(id, update);
+                    self.rib.restore_stale(id, update);
+                }
             }
-            self.bound_stale(id, family);
+            Part::Sent(updates) => updates.iter().for_each(|update| self.rib.restore_sent(id, update)),
+            Part::End { refresh, spoken } => {
+                for family in Family::ALL {
+                    if refresh[family] {
+                        self.rib.request_refresh(id, family);
+                    }
+                    self.bound_stale(id, family);
+                }
+                self.restart.restored(id, spoken);
+            }
+            Part::Unreadable => self.restart.unreadable(),
         }
-        self.restart.restored(id, routes.spoken);
     }
 
     /// Nobody knows any more how long stale routes of before had left: they begin anew.

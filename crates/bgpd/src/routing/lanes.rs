@@ -223,6 +223,7 @@ impl Delivery {
     pub fn octets(&self) -> usize {
         match &self.message {
             FromPeer::Updates { octets, .. } => *octets,
+            FromPeer::Restored { part, .. } => part.nlri_octets(),
             _ => 0,
         }
     }

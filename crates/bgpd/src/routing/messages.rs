@@ -20,7 +20,6 @@ use tokio::sync::{mpsc, oneshot};
 use crate::config::Settings;
 use crate::local::LocalEnd;
 use crate::peer::ToPeer;
-use crate::peer::handover::Routes;
 
 /// A message of a peer task.
 #[derive(Debug)]
@@ -47,12 +46,12 @@ pub enum FromPeer {
         /// Where encoded UPDATEs go, one buffer at a time.
         chunks: mpsc::Sender<Bytes>,
     },
-    /// The session goes on from the process before, and these are its routes.
+    /// The session goes on from the process before, and this is a part of its Adj-RIBs.
     Restored {
         /// Which peer.
         peer: PeerId,
-        /// Its Adj-RIBs.
-        routes: Box<Routes>,
+        /// The next part.
+        part: Part,
     },
     /// The peer has sent UPDATEs.
     Updates {
@@ -94,6 +93,45 @@ pub enum FromPeer {
         /// Which peer.
         peer: PeerId,
     },
+}
+
+impl FromPeer {
+    /// Whether it is a part of the Adj-RIBs of before.
+    pub fn is_part(&self) -> bool {
+        matches!(self, Self::Restored { .. })
+    }
+}
+
+/// A part of the Adj-RIBs that the process before had of a peer; they come in this order.
+#[derive(Debug)]
+pub enum Part {
+    /// What the peer has announced.
+    Received(Vec<Update>),
+    /// What it has not announced again since a restart of its own, or a refresh.
+    Stale(Vec<Update>),
+    /// What it was told.
+    Sent(Vec<Update>),
+    /// That was all.
+    End {
+        /// It waits for our routes.
+        refresh: PerFamily<bool>,
+        /// What the peer had to announce at once it has announced.
+        spoken: bool,
+    },
+    /// The rest cannot be read, and the session ends.
+    Unreadable,
+}
+
+impl Part {
+    /// Octets of NLRI in it.
+    pub fn nlri_octets(&self) -> usize {
+        match self {
+            Self::Received(updates) | Self::Stale(updates) | Self::Sent(updates) => {
+                updates.iter().map(Update::nlri_octets).sum()
+            }
+            Self::End { .. } | Self::Unreadable => 0,
+        }
+    }
 }
 
 /// An order of the supervisor.

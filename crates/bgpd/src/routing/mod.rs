@@ -35,7 +35,7 @@ use tracing::{error, info};
 
 pub use lanes::{Gone, Inlet, Lane, Outlet, Permit, Unsent, lanes};
 pub use messages::{
-    DrainState, DrainWhat, FromPeer, Frozen, Impacts, Order, PeerCounters, Proposal, Query, Summary,
+    DrainState, DrainWhat, FromPeer, Frozen, Impacts, Order, Part, PeerCounters, Proposal, Query, Summary,
 };
 pub use undone::word as deed_word;
 

@@ -53,7 +53,7 @@ impl Routing {
                 self.on_settings(peer, address, settings, inbox)
             }
             FromPeer::Up { peer, negotiated, local, chunks } => self.on_up(peer, &negotiated, local, chunks),
-            FromPeer::Restored { peer, routes } => self.on_restored(peer, &routes),
+            FromPeer::Restored { peer, part } => self.on_restored(peer, part),
             FromPeer::Updates { peer, updates, octets, received } => {
                 let oldest = self.received.get_or_insert(received);
                 *oldest = received.min(*oldest);

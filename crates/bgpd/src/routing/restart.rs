@@ -145,6 +145,12 @@ impl Restart {
         }
     }
 
+    /// The routes of a session that was to go on cannot be read: it begins anew, and others may have to be waited for.
+    pub(super) fn unreadable(&mut self) {
+        self.coming = self.coming.saturating_sub(1);
+        self.complete = false;
+    }
+
     /// There is a peer; one that is kept down is not waited for.
     pub(super) fn knows(&mut self, id: PeerId, address: IpAddr, enabled: bool) {
         if !self.defers() {
@@ -378,6 +384,27 @@ mod tests {
         );
         restart.first_keepalive(PeerId(2));
         assert!(restart.missing(&facts).starts_with("172.50.0.3"));
+    }
+
+    #[test]
+    fn who_cannot_go_on_after_all_is_waited_for() {
+        let now = Instant::now();
+        let mut restart = Restart::new(now, DEFERRAL);
+        restart.take_over(2, true, now);
+        restart.has_read(left_by(&[2, 3]));
+        for n in [2_u8, 3] {
+            restart.knows(PeerId(n.into()), node(n), true);
+            restart.up(PeerId(n.into()), V6, None);
+        }
+        restart.restored(PeerId(2), true);
+        restart.unreadable();
+        restart.down(PeerId(3));
+        assert_eq!(restart.advance(&Facts::default(), now), None);
+        assert_eq!(
+            restart.missing(&Facts::default()).split(',').next(),
+            Some("172.50.0.3 (no session)"),
+            "its routes in the kernel stay until it is back"
+        );
     }
 
     #[test]

@@ -11,7 +11,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bgp_rib::handover::{Carried, Damaged, read};
+use bgp_rib::handover::Carried;
 use bgp_session::{Command, Peer, PeerConfig, RemoteAs};
 use bgp_wire::{PerFamily, Prefix};
 use bytes::BytesMut;
@@ -24,18 +24,17 @@ use super::peers::Entry;
 use crate::config::Settings;
 use crate::handover::{self, Handed, Inherited, PeerState, State};
 use crate::peer::ToPeer;
-use crate::peer::handover::{AtRest, FIRST, Rest, Resumed, Routes, part};
+use crate::peer::handover::{AtRest, CHANGED, FIRST, Rest, Resumed, Routes, part};
 use crate::tasks::answer;
 use crate::{random, routing, session_config};
 
-/// How long peer tasks may take to come to rest; when that is over nothing is handed over and everybody goes on.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// How long peer tasks may take to come to rest; when that is over nothing is handed over and everybody goes on. What they
+/// have from a process before may be a whole table that routing has not taken in yet.
+const PATIENCE: Duration = Duration::from_secs(10);
 /// How long routing may take to write everything down, which cannot be taken back: after that all sessions are lost, so only
 /// peers' hold times and the patience of whoever waits are shorter. A whole table takes under a second of CPU; a machine may
 /// have little of that to give.
 const FREEZING: Duration = Duration::from_secs(15);
-/// What a peer is told whose session does not fit the configuration any more.
-const CHANGED: &str = "configuration changed";
 
 /// A peer task on its way to rest.
 struct Resting {
@@ -219,7 +218,12 @@ impl Supervisor {
         let goes_on = match resumed {
             Ok(mut resumed) => {
                 let routes = match fate {
-                    Ok(routes) => Some(Box::new(routes)),
+                    Ok(()) => Some(Box::new(Routes {
+                        kind: peer.session.kind(),
+                        streams: peer.routes,
+                        refresh: PerFamily { ipv4: peer.refresh_ipv4, ipv6: peer.refresh_ipv6 },
+                        spoken: peer.session.has_spoken(),
+                    })),
                     Err(End { why, command }) => {
                         info!(peer = %address, "the session begins anew: {why}");
                         resumed.command(command, now, &mut outputs);
@@ -288,8 +292,8 @@ struct GoingOn {
     stream: Option<TcpStream>,
     place: Place,
     config: PeerConfig,
-    /// Its routes, or why it has to end.
-    fate: Result<Routes, End>,
+    /// It goes on, or why it has to end.
+    fate: Result<(), End>,
 }
 
 /// Why a session ends, and how the peer is told.
@@ -299,29 +303,16 @@ struct End {
 }
 
 /// Whether a session can go on under the configuration of now.
-fn fate(peer: &PeerState, config: &PeerConfig, settings: &Settings) -> Result<Routes, End> {
+fn fate(peer: &PeerState, config: &PeerConfig, settings: &Settings) -> Result<(), End> {
     if let Some(reason) = &config.shutdown {
         return Err(End { why: "it is shut down".to_owned(), command: Command::Shutdown(reason.clone()) });
     }
     let misfit = peer.session.fits(config).map_err(|misfit| misfit.to_string());
     let fits = misfit.and_then(|()| wrong_address(peer, settings).map_or(Ok(()), Err));
-    // What the peer has announced it does not announce again by itself: without it the session is worth nothing.
-    let routes = fits.and_then(|()| routes(peer).map_err(|damaged| damaged.to_string()));
-    routes.map_err(|why| End { why, command: Command::Reset(CHANGED.to_owned()) })
+    fits.map_err(|why| End { why, command: Command::Reset(CHANGED.to_owned()) })
 }
 
 fn wrong_address(peer: &PeerState, settings: &Settings) -> Option<String> {
     let wanted = settings.session.local_address?;
     (peer.session.endpoints().local.ip() != wanted).then(|| "local-address has changed".to_owned())
-}
-
-fn routes(peer: &PeerState) -> Result<Routes, Damaged> {
-    let kind = peer.session.kind();
-    Ok(Routes {
-        received: read(&peer.routes.received, kind)?,
-        stale: read(&peer.routes.stale, kind)?,
-        sent: read(&peer.routes.sent, kind)?,
-        refresh: PerFamily { ipv4: peer.refresh_ipv4, ipv6: peer.refresh_ipv6 },
-        spoken: peer.session.has_spoken(),
-    })
 }
