@@ -63,14 +63,24 @@ impl ServiceManager {
         self.store().iter().map(|(name, _)| name.clone()).collect()
     }
 
-    /// Changes one octet of the state in the middle of it.
-    pub fn damage(&self) -> Result<()> {
+    fn state_file(&self) -> Result<File> {
         let store = self.store();
         let (_, state) = store.iter().find(|(name, _)| name == "bgpd-state").context("no state is kept")?;
-        let mut file = File::from(state.try_clone()?);
+        Ok(File::from(state.try_clone()?))
+    }
+
+    /// The state that is kept, in the daemon's own format.
+    pub fn state(&self) -> Result<Vec<u8>> {
+        let mut file = self.state_file()?;
         let mut octets = Vec::new();
         file.seek(SeekFrom::Start(0))?;
         file.read_to_end(&mut octets)?;
+        Ok(octets)
+    }
+
+    /// Changes one octet of the state in the middle of it.
+    pub fn damage(&self) -> Result<()> {
+        let (mut file, octets) = (self.state_file()?, self.state()?);
         let middle = octets.len() / 2;
         let octet = octets.get(middle).context("the state is empty")? ^ 1;
         file.seek(SeekFrom::Start(u64::try_from(middle)?))?;

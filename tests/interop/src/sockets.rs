@@ -1,12 +1,12 @@
-//! What cannot be done to a socket by safe means: one of another program is found by its far end and given a TCP MD5 key;
-//! one of our own ends without a word to the other side, or by RST.
+//! What cannot be done to a socket by safe means: one of ours, or one of another program, found by its far end, is given a
+//! TCP MD5 key; one of our own ends without a word to the other side, or by RST.
 //!
 //! The daemons of the labs end a session when they are told another password. What a peer that changes its key under the
 //! session looks like on the wire can be had from them only this way (`pidfd_getfd`, as root).
 
 use std::fs;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
 use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
 use std::time::Duration;
 
@@ -21,9 +21,22 @@ const MD5SIG_LEN: usize = 216;
 pub fn set_md5_key(pid: i32, peer: Ipv4Addr, key: &[u8]) -> Result<()> {
     let socket =
         connection_with(pid, peer)?.with_context(|| format!("{pid} has no connection with {peer}"))?;
+    sign(&socket, peer.into(), key)
+}
+
+/// Has a socket sign with TCP MD5 (RFC 2385) towards `peer`, before it connects or afterwards.
+pub fn sign(socket: &Socket, peer: IpAddr, key: &[u8]) -> Result<()> {
     let mut option = [0_u8; MD5SIG_LEN];
-    option[..2].copy_from_slice(&(libc::AF_INET as u16).to_ne_bytes());
-    option[4..8].copy_from_slice(&peer.octets());
+    match peer {
+        IpAddr::V4(peer) => {
+            option[..2].copy_from_slice(&(libc::AF_INET as u16).to_ne_bytes());
+            option[4..8].copy_from_slice(&peer.octets());
+        }
+        IpAddr::V6(peer) => {
+            option[..2].copy_from_slice(&(libc::AF_INET6 as u16).to_ne_bytes());
+            option[8..24].copy_from_slice(&peer.octets());
+        }
+    }
     option[130..132].copy_from_slice(&u16::try_from(key.len())?.to_ne_bytes());
     option[136..136 + key.len()].copy_from_slice(key);
     // SAFETY: the descriptor is open, and pointer and length describe the array, which the kernel only reads.

@@ -27,9 +27,11 @@ use crate::lab::Node;
 
 mod keep_up;
 mod reader;
+mod wire;
 
 pub use keep_up::{Keeper, Order, keep_up};
 use reader::Reader;
+pub use wire::{Announced, Wire};
 
 /// How long a handshake may take.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -51,6 +53,10 @@ pub struct Settings {
     pub graceful_restart: bool,
     /// Which of the node's addresses it dials from; `None`: the kernel's choice.
     pub source: Option<IpAddr>,
+    /// The password of TCP MD5.
+    pub password: Option<String>,
+    /// Octets of its socket's receive buffer; `None`: the kernel's choice.
+    pub receive_buffer: Option<usize>,
 }
 
 impl Settings {
@@ -65,6 +71,8 @@ impl Settings {
             hostname: hostname.to_owned(),
             graceful_restart: false,
             source: None,
+            password: None,
+            receive_buffer: None,
         })
     }
 
@@ -113,8 +121,7 @@ impl Speaker {
         let (sender, heard) = channel();
         let keeper = Arc::clone(&writer);
         thread::spawn(move || reader.listen(&keeper, Duration::from_secs(interval.into()), &sender));
-        let as_path = AsPath { segments: vec![Segment::Sequence(vec![settings.asn])] };
-        Ok(Self { writer, heard, local, attributes: PathAttributes { as_path, ..Default::default() }, peer })
+        Ok(Self { writer, heard, local, attributes: attributes(settings), peer })
     }
 
     /// Address and port of its end of the connection.
@@ -170,21 +177,7 @@ impl Speaker {
 
     /// The octets of an announcement.
     pub fn announcement(&self, prefixes: &[Prefix]) -> Result<Bytes> {
-        let family = prefixes.first().context("nothing to announce")?.family();
-        let next_hop = match (family, self.local.ip()) {
-            (Family::Ipv6Unicast, IpAddr::V4(local)) => NextHop::V6(local.to_ipv6_mapped()),
-            (_, local) => local.into(),
-        };
-        let cx = EncodeContext {
-            extended_next_hop: PerFamily { ipv4: true, ipv6: true },
-            ..EncodeContext::default()
-        };
-        let mut entries = prefixes.iter().map(|prefix| NlriEntry::from(*prefix)).peekable();
-        let mut out = BytesMut::new();
-        while entries.peek().is_some() {
-            encode::announce(&cx, &self.attributes, next_hop, &mut entries, &mut out)?;
-        }
-        Ok(out.freeze())
+        announcement(&self.attributes, self.local.ip(), prefixes)
     }
 
     /// Writes octets as they are.
@@ -226,7 +219,7 @@ impl Drop for Speaker {
 
 /// Dials, and exchanges OPEN and the first KEEPALIVE: the connection, the other side's OPEN, and what reads on.
 fn shake_hands(remote: SocketAddr, settings: &Settings) -> Result<(TcpStream, Open, Reader)> {
-    let stream = connect_from(settings.source, remote)?;
+    let stream = connect_as(settings, remote)?;
     let mut reader = Reader::new(stream.try_clone()?);
     (&stream).write_all(&settings.open().encode())?;
     let Message::Open(peer) = reader.expect()? else { bail!("{remote} does not answer with OPEN") };
@@ -239,6 +232,29 @@ fn shake_hands(remote: SocketAddr, settings: &Settings) -> Result<(TcpStream, Op
 pub fn establish(remote: SocketAddr, settings: &Settings) -> Result<TcpStream> {
     let (stream, _, _) = shake_hands(remote, settings)?;
     Ok(stream)
+}
+
+/// What a speaker says of its own routes.
+fn attributes(settings: &Settings) -> PathAttributes {
+    let as_path = AsPath { segments: vec![Segment::Sequence(vec![settings.asn])] };
+    PathAttributes { as_path, ..Default::default() }
+}
+
+/// The octets of an announcement from this address.
+fn announcement(attributes: &PathAttributes, local: IpAddr, prefixes: &[Prefix]) -> Result<Bytes> {
+    let family = prefixes.first().context("nothing to announce")?.family();
+    let next_hop = match (family, local) {
+        (Family::Ipv6Unicast, IpAddr::V4(local)) => NextHop::V6(local.to_ipv6_mapped()),
+        (_, local) => local.into(),
+    };
+    let cx =
+        EncodeContext { extended_next_hop: PerFamily { ipv4: true, ipv6: true }, ..EncodeContext::default() };
+    let mut entries = prefixes.iter().map(|prefix| NlriEntry::from(*prefix)).peekable();
+    let mut out = BytesMut::new();
+    while entries.peek().is_some() {
+        encode::announce(&cx, attributes, next_hop, &mut entries, &mut out)?;
+    }
+    Ok(out.freeze())
 }
 
 /// The octets of a withdrawal.
@@ -259,7 +275,26 @@ pub fn connect(remote: SocketAddr) -> Result<TcpStream> {
 
 /// The same from one of several addresses of this host.
 pub fn connect_from(source: Option<IpAddr>, remote: SocketAddr) -> Result<TcpStream> {
-    let socket = Socket::new(Domain::for_address(remote), Type::STREAM, Some(Protocol::TCP))?;
+    connect_with(socket(remote)?, source, remote)
+}
+
+/// The same with what the speaker's settings say of its socket.
+fn connect_as(settings: &Settings, remote: SocketAddr) -> Result<TcpStream> {
+    let socket = socket(remote)?;
+    if let Some(octets) = settings.receive_buffer {
+        socket.set_recv_buffer_size(octets)?;
+    }
+    if let Some(password) = &settings.password {
+        crate::sockets::sign(&socket, remote.ip(), password.as_bytes())?;
+    }
+    connect_with(socket, settings.source, remote)
+}
+
+fn socket(remote: SocketAddr) -> Result<Socket> {
+    Ok(Socket::new(Domain::for_address(remote), Type::STREAM, Some(Protocol::TCP))?)
+}
+
+fn connect_with(socket: Socket, source: Option<IpAddr>, remote: SocketAddr) -> Result<TcpStream> {
     if let Some(source) = source {
         socket.bind(&SocketAddr::new(source, 0).into()).with_context(|| source.to_string())?;
     }

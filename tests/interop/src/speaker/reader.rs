@@ -36,6 +36,21 @@ impl Reader {
         }
     }
 
+    /// The next message; `None` where none has come by then.
+    pub(super) fn hear(&mut self, until: Instant) -> Result<Option<Message>> {
+        loop {
+            if let Some(message) = self.next()? {
+                return Ok(Some(message));
+            }
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Ok(None);
+            }
+            self.stream.set_read_timeout(Some(left))?;
+            self.fill()?;
+        }
+    }
+
     pub(super) fn listen(mut self, writer: &Mutex<TcpStream>, interval: Duration, sender: &Sender<Message>) {
         // Ending is all there is to do about an error here: the receiver sees the channel close.
         self.try_listen(writer, interval, sender).ok();
