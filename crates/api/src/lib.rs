@@ -68,5 +68,12 @@ pub const DEFAULT_SOCKET: &str = "/run/bgpd-rs/control.sock";
 /// The environment variable that names another socket, for the daemon and for bgpctl.
 pub const SOCKET_ENV: &str = "BGPD_RS_SOCKET";
 
+/// What the programs call themselves: `BGPD_RS_VERSION` of the environment that they were built in, else the version of the
+/// source. `scripts/package` gives the package the same.
+pub const VERSION: &str = match option_env!("BGPD_RS_VERSION") {
+    Some(version) => version,
+    None => env!("CARGO_PKG_VERSION"),
+};
+
 /// The version in every path.
 pub const API_VERSION: &str = "v1";

@@ -36,7 +36,7 @@ Examples:
 
 /// Ask a running bgpd-rs and print what it says
 #[derive(Debug, Parser)]
-#[command(name = "bgpctl", version, after_help = AFTER_HELP, arg_required_else_help = true)]
+#[command(name = "bgpctl", version = bgp_api::VERSION, after_help = AFTER_HELP, arg_required_else_help = true)]
 pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) global: Global,

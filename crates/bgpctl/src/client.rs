@@ -92,7 +92,7 @@ impl<'a> Client<'a> {
             .uri(path)
             .header("host", "bgpd-rs")
             .header("content-type", "application/json")
-            .header("user-agent", concat!("bgpctl/", env!("CARGO_PKG_VERSION")))
+            .header("user-agent", format!("bgpctl/{}", bgp_api::VERSION))
             .body(Full::new(Bytes::from(body)))
             .map_err(|error| Failure::Malformed(error.to_string()))?;
         sender.send_request(request).await.map_err(|error| self.broken(&error))

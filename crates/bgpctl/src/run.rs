@@ -194,7 +194,7 @@ impl<'a> Asker<'a> {
     /// Our own version is told even where the daemon cannot be reached.
     async fn version(&self) -> Result<(), Failure> {
         if !self.json {
-            print(concat!("bgpctl ", env!("CARGO_PKG_VERSION"), "\n"))?;
+            print(&format!("bgpctl {}\n", bgp_api::VERSION))?;
         }
         let reply: VersionReply = self.client.get(path::VERSION).await?;
         self.put(&reply, || show::actions::version(&reply))

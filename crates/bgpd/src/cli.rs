@@ -6,7 +6,7 @@ use clap::Parser;
 
 /// A BGP daemon for a Linux host that stands beside a Kubernetes cluster.
 #[derive(Debug, Parser)]
-#[command(name = "bgpd-rs", version, about, max_term_width = 100)]
+#[command(name = "bgpd-rs", version = bgp_api::VERSION, about, max_term_width = 100)]
 pub struct Options {
     /// Configuration file
     #[arg(

@@ -113,7 +113,7 @@ pub async fn run(mut start: Start) -> anyhow::Result<()> {
         tokio::spawn(feed_watchdog(period, Arc::clone(&tasks.control)));
     }
     service::ready("running");
-    info!(version = env!("CARGO_PKG_VERSION"), %router_id, "bgpd-rs is running");
+    info!(version = bgp_api::VERSION, %router_id, "bgpd-rs is running");
 
     let end = live(&mut tasks, &mut signals, &successors).await;
     drop(successors);

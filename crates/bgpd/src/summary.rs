@@ -13,7 +13,7 @@ pub fn view(control: &Control, peers: supervisor::Summary, routes: routing::Summ
     Summary {
         router_id: peers.router_id.to_string(),
         local_as: peers.asn.0,
-        version: env!("CARGO_PKG_VERSION").to_owned(),
+        version: bgp_api::VERSION.to_owned(),
         pid: std::process::id(),
         uptime_seconds: control.started.elapsed().as_secs(),
         peers: peers.peers,

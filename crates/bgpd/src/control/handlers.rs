@@ -65,7 +65,7 @@ pub async fn ask<Q, A>(
 }
 
 pub(super) async fn version() -> Json<VersionReply> {
-    Json(VersionReply { version: env!("CARGO_PKG_VERSION").to_owned(), api: vec!["v1".to_owned()] })
+    Json(VersionReply { version: bgp_api::VERSION.to_owned(), api: vec!["v1".to_owned()] })
 }
 
 pub(super) async fn summary(State(control): State<Arc<Control>>) -> Reply<Summary> {
@@ -197,7 +197,7 @@ pub(super) async fn config(State(control): State<Arc<Control>>) -> Reply<ConfigR
 /// Events as lines of JSON until the caller goes.
 pub(super) async fn monitor(State(control): State<Arc<Control>>) -> Response {
     let events = control.hub.listen();
-    let started = EventKind::MonitorStarted { version: env!("CARGO_PKG_VERSION").to_owned() };
+    let started = EventKind::MonitorStarted { version: bgp_api::VERSION.to_owned() };
     let lines = futures::stream::unfold((events, Some(started)), |(mut events, first)| async move {
         let event = match first {
             Some(kind) => crate::events::now(kind),

@@ -102,7 +102,7 @@ const COUNTERS: &[(&str, &str)] = &[
 
 /// Asks everybody and sets every series. Who does not answer in time keeps the values of before.
 pub(super) async fn collect(control: &Control) {
-    gauge!("bgpd_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1.0);
+    gauge!("bgpd_build_info", "version" => bgp_api::VERSION).set(1.0);
     let now = jiff::Timestamp::now().as_second() as f64;
     if let Ok(neighbors) = neighbor_views(control, None).await {
         let families = neighbors.iter().flat_map(|seen| &seen.neighbor.families);

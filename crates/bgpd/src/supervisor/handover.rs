@@ -68,7 +68,7 @@ impl Supervisor {
         let mut routes: BTreeMap<IpAddr, Carried> = frozen.peers.into_iter().collect();
         let mut handed = Handed {
             state: State {
-                program: env!("CARGO_PKG_VERSION").to_owned(),
+                program: bgp_api::VERSION.to_owned(),
                 keys: session_config::keys(&self.config)
                     .into_keys()
                     .map(|prefix| prefix.to_string())
