@@ -189,10 +189,16 @@ impl Requester {
         self.port > 0 && i32::try_from(self.port).is_ok()
     }
 
+    /// Process 1. systemd opens netlink sockets for its services, which keep its number.
+    pub fn is_init(&self) -> bool {
+        self.port == 1
+    }
+
     /// Whether it is the same program, though it may be another process of it.
     pub fn is_like(&self, other: &Self) -> bool {
         match (&self.process, &other.process) {
             (Some(one), Some(other)) => one == other,
+            (None, None) if self.is_init() || other.is_init() => self.port == other.port,
             (None, None) => self.port == other.port || self.is_process() && other.is_process(),
             (Some(_), None) | (None, Some(_)) => false,
         }

@@ -10,10 +10,13 @@ use std::path::Path;
 
 use bgp_fib::{Deed, Meddling, Requester};
 
+use super::networkd;
+
 /// Where services keep the numbers of their processes, for the fence round the daemon's files.
 pub const PLACE: &str = "/sys/fs/cgroup/system.slice";
 /// Running services, each as a link `invocation:NAME`.
 const UNITS: &str = "/run/systemd/units";
+const NETWORKD: &str = "systemd-networkd";
 /// No host has more processes that are worth a look.
 const PROCESSES: usize = 32_768;
 
@@ -30,17 +33,13 @@ struct Program {
     remedy: &'static str,
 }
 
-/// What ends it where systemd-networkd is the one.
-pub const NETWORKD_REMEDY: &str = "ManageForeignRoutes=no under [Network] in /etc/systemd/networkd.conf.d/bgpd-rs.conf (and from systemd 257 on \
-     ManageForeignNextHops=no), then systemctl restart systemd-networkd";
-
 const PROGRAMS: &[Program] = &[
     Program {
-        name: "systemd-networkd",
+        name: NETWORKD,
         processes: &["systemd-network"],
         services: &["systemd-networkd"],
         protocols: &[],
-        remedy: NETWORKD_REMEDY,
+        remedy: networkd::REMEDY,
     },
     Program {
         name: "zebra (FRR)",
@@ -121,6 +120,12 @@ fn judge(
     service_of: impl Fn(&Program, u32) -> bool,
     suspects: impl Fn() -> Vec<&'static Program>,
 ) -> Culprit {
+    // systemd opens the socket of systemd-networkd, whose own number is never seen.
+    if by.as_deref().is_some_and(Requester::is_init)
+        && let Some(program) = suspects().into_iter().find(|program| program.name == NETWORKD)
+    {
+        return of_program(program, "by a socket that process 1 has opened for a service");
+    }
     let unnamed = match by.as_deref() {
         Some(requester @ Requester { process: Some(name), .. }) => {
             let known = PROGRAMS.iter().find(|program| program.processes.contains(&name.as_str()));
@@ -232,6 +237,17 @@ mod tests {
             let culprit = named(&meddling, &["zebra (FRR)"]);
             assert!(culprit.who.contains(who), "{meddling:?}: {culprit:?}");
             assert!(culprit.remedy.is_some_and(|it| it.contains(remedy)), "{meddling:?}: {culprit:?}");
+        }
+    }
+
+    #[test]
+    fn the_socket_of_networkd_is_opened_by_process_1() {
+        for process in [None, Some("systemd")] {
+            let deed = meddling(Deed::Removed, 1, process);
+            let culprit = named(&deed, &["systemd-networkd", "docker"]);
+            assert_eq!(culprit.who, "systemd-networkd: by a socket that process 1 has opened for a service");
+            assert_eq!(culprit.remedy, Some(networkd::REMEDY));
+            assert!(!named(&deed, &["docker"]).who.starts_with("systemd-networkd"));
         }
     }
 

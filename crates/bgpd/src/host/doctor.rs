@@ -10,17 +10,10 @@ use std::path::{Path, PathBuf};
 use bgp_api::{CheckState, HostCheck};
 use bgp_netlink::{Sysctl, groups};
 
-use super::culprit;
+use super::{culprit, networkd};
 
 /// The well-known port of BGP, RFC 4271 section 8.2.1.
 const BGP_PORT: u16 = 179;
-/// Where systemd-networkd looks for its configuration, the last word first.
-const NETWORKD: [&str; 4] = [
-    "/etc/systemd/networkd",
-    "/run/systemd/networkd",
-    "/usr/local/lib/systemd/networkd",
-    "/usr/lib/systemd/networkd",
-];
 /// Configurations of HAProxy.
 const HAPROXY: [&str; 2] = ["/etc/haproxy/haproxy.cfg", "/etc/haproxy/conf.d"];
 
@@ -48,7 +41,7 @@ pub fn checks(known: Known) -> Vec<HostCheck> {
     let mut found = super::checks(known.set_hash_policy);
     found.push(compat_mode(Sysctl::NexthopCompatMode.read().ok()));
     found.push(resilient(groups::abilities().map(|it| it.resilient).map_err(|error| error.to_string())));
-    found.push(networkd(Path::new("/run/systemd/netif").exists(), &networkd_texts()));
+    found.push(networkd::checked());
     found.push(port(&listeners(), &own_sockets()));
     found.push(metric(known.blocked));
     found.push(reverse_path(&rp_filters()));
@@ -56,7 +49,12 @@ pub fn checks(known: Known) -> Vec<HostCheck> {
     found
 }
 
-fn check(name: &str, state: CheckState, message: impl Into<String>, remedy: Option<&str>) -> HostCheck {
+pub(super) fn check(
+    name: &str,
+    state: CheckState,
+    message: impl Into<String>,
+    remedy: Option<&str>,
+) -> HostCheck {
     HostCheck { name: name.to_owned(), state, message: message.into(), remedy: remedy.map(str::to_owned) }
 }
 
@@ -99,38 +97,6 @@ fn resilient(answer: Result<bool, String>) -> HostCheck {
             Some("a kernel from Linux 5.13 on, and CAP_NET_ADMIN for the daemon"),
         ),
     }
-}
-
-/// systemd-networkd removes routes and next-hop objects of others whenever a link is configured anew.
-fn networkd(runs: bool, texts: &[String]) -> HostCheck {
-    const NAME: &str = "networkd-foreign-routes";
-    if !runs {
-        return check(NAME, CheckState::Ok, "systemd-networkd does not run", None);
-    }
-    match last_setting(texts, "ManageForeignRoutes") {
-        Some(value) if is_off(&value) => {
-            check(NAME, CheckState::Ok, "systemd-networkd leaves routes of others alone", None)
-        }
-        Some(_) | None => check(
-            NAME,
-            CheckState::Warning,
-            "systemd-networkd removes routes that it did not make whenever it configures a link",
-            Some(culprit::NETWORKD_REMEDY),
-        ),
-    }
-}
-
-/// The value that holds: later texts go before earlier ones.
-fn last_setting(texts: &[String], key: &str) -> Option<String> {
-    let value = |line: &str| {
-        let (name, value) = line.split_once('=')?;
-        (name.trim() == key).then(|| value.trim().to_owned())
-    };
-    texts.iter().flat_map(|text| text.lines()).filter_map(value).next_back()
-}
-
-fn is_off(value: &str) -> bool {
-    ["no", "false", "off", "0", "n", "f"].contains(&value.to_ascii_lowercase().as_str())
 }
 
 /// A listening socket: its inode.
@@ -263,24 +229,13 @@ fn own_sockets() -> BTreeSet<u64> {
         .collect()
 }
 
-/// The file and its drop-ins of each place, the last word last.
-fn networkd_texts() -> Vec<String> {
-    let mut texts = Vec::new();
-    for place in NETWORKD.iter().rev() {
-        texts.extend(fs::read_to_string(format!("{place}.conf")));
-    }
-    for place in NETWORKD.iter().rev() {
-        texts.extend(directory(Path::new(&format!("{place}.conf.d"))));
-    }
-    texts
-}
-
 fn haproxy_texts() -> Vec<String> {
     let [file, more] = HAPROXY;
     fs::read_to_string(file).into_iter().chain(directory(Path::new(more))).collect()
 }
 
-fn directory(path: &Path) -> Vec<String> {
+/// The texts of a directory's files, in the order of their names.
+pub(super) fn directory(path: &Path) -> Vec<String> {
     let mut files: Vec<PathBuf> =
         fs::read_dir(path).into_iter().flatten().flatten().map(|it| it.path()).collect();
     files.sort();
@@ -303,19 +258,6 @@ mod tests {
 
     fn texts(texts: &[&str]) -> Vec<String> {
         texts.iter().map(|text| (*text).to_owned()).collect()
-    }
-
-    #[test]
-    fn networkd_is_told_off_by_its_last_word() {
-        let state = |runs, of: &[&str]| networkd(runs, &texts(of)).state;
-        assert_eq!(state(false, &[]), CheckState::Ok);
-        assert_eq!(state(true, &[]), CheckState::Warning);
-        assert_eq!(state(true, &["[Network]\n#ManageForeignRoutes=no\n"]), CheckState::Warning);
-        assert_eq!(
-            state(true, &["[Network]\nManageForeignRoutes=yes", "ManageForeignRoutes = no"]),
-            CheckState::Ok
-        );
-        assert_eq!(state(true, &["ManageForeignRoutes=no", "ManageForeignRoutes=true"]), CheckState::Warning);
     }
 
     #[test]
@@ -361,7 +303,6 @@ mod tests {
             resilient(Ok(false)),
             resilient(Err("no".to_owned())),
             metric(3),
-            networkd(true, &[]),
             haproxy(&texts(&["x"])),
         ];
         for check in found {

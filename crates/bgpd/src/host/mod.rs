@@ -5,6 +5,7 @@
 pub mod culprit;
 pub mod doctor;
 pub mod kernel;
+pub mod networkd;
 
 use bgp_api::{CheckState, HostCheck};
 use bgp_netlink::{Sysctl, TcpMd5Counters};
