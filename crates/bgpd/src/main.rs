@@ -71,6 +71,9 @@ fn run(options: Options) -> anyhow::Result<ExitCode> {
     // Names are looked up now: once it runs, the daemon asks no name service.
     let control = &loaded.config.control;
     let rules = control::Rules::look_up(control.group.as_deref(), &control.readers);
+    if options.replace {
+        handover::join(&socket);
+    }
     // Before there is a second thread: capabilities belong to threads.
     let settled = privileges::settle(user.as_deref())?;
     for lack in &settled.lacking {

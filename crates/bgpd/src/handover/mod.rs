@@ -11,6 +11,7 @@
 //! (`bgp-fib`).
 
 mod descriptors;
+mod group;
 mod replace;
 pub mod state;
 mod store;
@@ -71,9 +72,9 @@ impl To {
         match self {
             Self::Store if !store::exists() => Err("no service manager keeps descriptors for us"),
             // Else it would take our end for the end of the service, and start another one.
-            Self::Process(_, pid) if store::exists() && !store::is_beside(*pid) => Err(
+            Self::Process(_, pid) if store::exists() && !group::is_beside(*pid) => Err(
                 "a service manager watches it, which follows no process outside of the service's control group; \
-                     restart the service instead, which hands over as well",
+                     start it as root, or restart the service instead, which hands over as well",
             ),
             Self::Store | Self::Process(..) => Ok(()),
         }
@@ -152,6 +153,17 @@ pub fn take(replace: bool, control: &Path) -> anyhow::Result<Inherited> {
         store::adopt(service);
     }
     Ok(inherited)
+}
+
+/// Before [`take`] with `replace`, and while this process is root: moves it into the control group of the service whose
+/// process it replaces, if that is a service. Where it cannot, the running process refuses, and goes on.
+pub fn join(control: &Path) {
+    let Some(pid) = replace::running(control) else { return };
+    match group::join(pid) {
+        Ok(Some(group)) => info!(%group, pid, "joined the service of the running process"),
+        Ok(None) => {}
+        Err(error) => warn!(%error, pid, "cannot join the service of the running process"),
+    }
 }
 
 /// How the service manager is spoken to, for the process that goes on.

@@ -11,6 +11,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use nix::sys::socket::getsockopt;
+use nix::sys::socket::sockopt::PeerCredentials;
 use nix::unistd::getuid;
 use tokio::net::{UnixListener, UnixStream as TokioStream};
 use tracing::{info, warn};
@@ -92,6 +94,12 @@ pub(super) fn refuse(mut stream: &UnixStream, why: &str) {
     if let Err(error) = stream.write_all(why.as_bytes()) {
         warn!(%error, "the process that wanted to take over is gone");
     }
+}
+
+/// The process that listens at the control socket, if one does.
+pub(super) fn running(control: &Path) -> Option<i32> {
+    let stream = UnixStream::connect(control).ok()?;
+    getsockopt(&stream, PeerCredentials).ok().map(|listener| listener.pid())
 }
 
 /// What the running process hands over; it has ended when this returns. Empty where none runs.

@@ -64,12 +64,6 @@ pub(super) fn follow(pid: i32) -> io::Result<()> {
     barrier()
 }
 
-/// Whether a process is in this one's control group, as far as can be seen.
-pub(super) fn is_beside(pid: i32) -> bool {
-    let group = |of: &str| std::fs::read_to_string(format!("/proc/{of}/cgroup")).ok();
-    group("self").is_some_and(|ours| group(&pid.to_string()) == Some(ours))
-}
-
 /// Whether a service manager listens. Whether it keeps descriptors, it does not say (before systemd 254).
 pub(super) fn exists() -> bool {
     std::env::var_os(NOTIFY_SOCKET).is_some()
