@@ -22,8 +22,8 @@ const REST: u32 = 9;
 /// So often in an idle timer the buckets of the host's own connections are marked.
 const MARKS: u32 = 4;
 
-/// Works until routing ends. `usual`: the idle timer of groups; `None` where they are not resilient. `drained` has the
-/// shortest idle timer of those that are being drained.
+/// Works until routing ends. `usual`: the idle timer of groups; `None` where there are none, or none that are resilient.
+/// `drained` has the shortest idle timer of those that are being drained.
 pub async fn look_after(
     usual: Option<Duration>,
     mut drained: watch::Receiver<Option<Duration>>,

@@ -162,6 +162,8 @@ fn spawn(start: Start, router_id: RouterId, listeners: Arc<Listeners>) -> anyhow
         GroupKind::Resilient(resilient) => Some(Duration::from_secs(resilient.idle_timer.into())),
         GroupKind::HashThreshold => None,
     };
+    // Without routes of ours nobody goes by a bucket of ours.
+    let has_buckets = idle_timer.filter(|_| fib_config.install);
     let hub = Hub::default();
     let (kernel, events) =
         Kernel::start(KernelConfig { table: config.kernel.table, ..KernelConfig::default() })
@@ -195,7 +197,7 @@ fn spawn(start: Start, router_id: RouterId, listeners: Arc<Listeners>) -> anyhow
     let (own_restart, own_restart_known) = watch::channel(None);
     let deferral = config.kernel.startup_grace;
     let (wants_buckets, buckets_wanted) = watch::channel(None);
-    tokio::spawn(buckets::look_after(idle_timer, buckets_wanted, queries.clone()));
+    tokio::spawn(buckets::look_after(has_buckets, buckets_wanted, queries.clone()));
     let routing = Routing::new((rib, fib), kernel, hub.clone(), deferral, own_restart, wants_buckets);
     let routing = tokio::spawn(routing.run(inputs));
     let supervisor = Supervisor::new(Parts {

@@ -110,6 +110,24 @@ impl Rib {
         Some((prefix, id, self.forwardings.forwarding(now, &self.hops)))
     }
 
+    /// Takes up to `most` of these changes for pulled, where nobody has a use for them; whether there are more.
+    pub fn pass_forwarding_changes(&mut self, most: usize) -> bool {
+        let mut left = most;
+        for family in Family::ALL {
+            let table = &mut self.tables[family];
+            while left > 0
+                && let Some(word) = table.untold.pop_word(left)
+            {
+                for id in word.ids() {
+                    self.forwardings.release(table.take_told(id), &mut self.hops);
+                    table.release(id);
+                }
+                left = left.saturating_sub(word.bits.count_ones() as usize);
+            }
+        }
+        self.tables.iter().any(|(_, table)| !table.untold.is_empty())
+    }
+
     /// A path of a peer as the selection sees it; `None` where it is not usable now.
     pub(crate) fn candidate(&self, peer: &Peer, place: usize, cell: Cell) -> Option<Candidate> {
         if cell.is_none() || cell.refused() {

@@ -371,11 +371,17 @@ impl Table {
     #[inline]
     pub(crate) fn next_untold(&mut self) -> Option<(u32, u32)> {
         let id = self.untold.pop()?;
+        Some((id, self.take_told(id)))
+    }
+
+    /// What the kernel side was told last of a prefix that it pulls, with the hold of it; [`NONE`] where that was nothing.
+    #[inline]
+    pub(crate) fn take_told(&mut self, id: u32) -> u32 {
         let told = self.told(id);
         if told != NONE {
             self.told.remove(&id);
         }
-        Some((id, told))
+        told
     }
 
     fn told(&self, id: u32) -> u32 {

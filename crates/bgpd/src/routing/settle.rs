@@ -10,7 +10,7 @@ use bgp_rib::{PeerId, Watch};
 use bgp_session::OwnRestart;
 use bgp_wire::{Prefix, ScopedNextHop};
 use bytes::BytesMut;
-use tracing::{debug, info, warn};
+use tracing::{Level, debug, enabled, info, warn};
 
 use super::Routing;
 use super::restart::Gateways;
@@ -127,6 +127,11 @@ impl Routing {
         // The latency that is measured begins on the socket, not here.
         let since = self.received.unwrap_or(now);
         let heard = self.hub.is_heard();
+        if !self.fib.config().install && !heard && !enabled!(Level::DEBUG) {
+            // Nobody asks which they are.
+            self.more |= self.rib.pass_forwarding_changes(CHANGES);
+            return;
+        }
         for _ in 0..CHANGES {
             // Looked at where it is: a prefix is written in small pieces, and copying it in large ones waits for them.
             let Some((prefix, number, forwarding)) = &self.rib.see_forwarding_change() else { return };

@@ -96,3 +96,26 @@ fn what_a_peer_takes_back_before_it_is_decided_is_told_to_nobody() {
     rib.receive_update(PeerId(0), &withdraw(&prefixes.iter().map(String::as_str).collect::<Vec<_>>()));
     check(rib, 50, |number| if number < 3 { vec![hop(1)] } else { Vec::new() }, 0..200);
 }
+
+#[test]
+fn changes_that_nobody_has_a_use_for_leave_nothing_behind() {
+    let mut rib = with_peers(2);
+    say(&mut rib, 0, &[64_600], 0..200);
+    reachable(&mut rib, &[&hop(0), &hop(1)]);
+    while rib.decide(64) {}
+    assert!(rib.pass_forwarding_changes(150), "there are 200");
+    holders::check(&rib);
+    assert!(!rib.pass_forwarding_changes(150));
+    assert!(rib.next_forwarding_change().is_none());
+    // Now something is known to have been pulled of each: some get another path, then all go.
+    say(&mut rib, 1, &[64_601], 0..90);
+    rib.remove_peer(PeerId(0));
+    while rib.decide(64) {}
+    holders::check(&rib);
+    assert!(!rib.pass_forwarding_changes(500));
+    holders::check(&rib);
+    [PeerId(1), READER].into_iter().for_each(|peer| rib.remove_peer(peer));
+    while rib.decide(64) {}
+    assert!(!rib.pass_forwarding_changes(500));
+    holders::check_empty(&mut rib);
+}
