@@ -72,7 +72,7 @@ fn run(options: Options) -> anyhow::Result<ExitCode> {
     let control = &loaded.config.control;
     let rules = control::Rules::look_up(control.group.as_deref(), &control.readers);
     if options.replace {
-        handover::join(&socket);
+        handover::join(&socket)?;
     }
     // Before there is a second thread: capabilities belong to threads.
     let settled = privileges::settle(user.as_deref())?;

@@ -156,14 +156,16 @@ pub fn take(replace: bool, control: &Path) -> anyhow::Result<Inherited> {
 }
 
 /// Before [`take`] with `replace`, and while this process is root: moves it into the control group of the service whose
-/// process it replaces, if that is a service. Where it cannot, the running process refuses, and goes on.
-pub fn join(control: &Path) {
-    let Some(pid) = replace::running(control) else { return };
-    match group::join(pid) {
-        Ok(Some(group)) => info!(%group, pid, "joined the service of the running process"),
-        Ok(None) => {}
-        Err(error) => warn!(%error, pid, "cannot join the service of the running process"),
+/// process it replaces, if that is a service.
+///
+/// # Errors
+/// It is a service, and this process cannot be its main one. Nothing is handed over, and the running process goes on.
+pub fn join(control: &Path) -> anyhow::Result<()> {
+    let Some(pid) = replace::running(control) else { return Ok(()) };
+    if let Some(group) = group::join(pid)? {
+        info!(%group, pid, "joined the service of the running process");
     }
+    Ok(())
 }
 
 /// How the service manager is spoken to, for the process that goes on.
