@@ -291,6 +291,8 @@ pub enum Notice {
         next_hop: ScopedNextHop,
         /// How it is now.
         reachability: Reachability,
+        /// Nothing was known of it before: a route has come that uses it.
+        first: bool,
     },
     /// This kernel has no next-hop objects; routes carry their hops themselves.
     NoNexthopObjects,

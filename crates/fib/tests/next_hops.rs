@@ -375,7 +375,10 @@ fn nothing_is_said_of_a_next_hop_before_the_kernel_has_been_read() {
     let said: Vec<_> = notices
         .into_iter()
         .filter_map(|notice| match notice {
-            Notice::NextHop { next_hop, reachability } => Some((next_hop, reachability)),
+            Notice::NextHop { next_hop, reachability, first } => {
+                assert!(first);
+                Some((next_hop, reachability))
+            }
             _ => None,
         })
         .collect();

@@ -95,7 +95,7 @@ impl Routing {
                 error: error.to_string(),
                 errno: Some(error.errno),
             }),
-            Notice::NextHop { next_hop, reachability } => self.hub.publish(|| EventKind::NexthopChange {
+            Notice::NextHop { next_hop, reachability, .. } => self.hub.publish(|| EventKind::NexthopChange {
                 next_hop: next_hop.next_hop.to_string(),
                 state: match reachability {
                     Reachability::Reachable { .. } => NexthopState::Reachable,
@@ -141,10 +141,14 @@ fn log_notice(notice: &Notice) {
             error!(%prefix, "somebody keeps removing our route; we pause before the next try")
         }
         Notice::Mapped { how } => info!("IPv4-mapped next hop resolved: {how}"),
-        Notice::NextHop { next_hop, reachability: Reachability::Reachable { .. } } => {
+        // What every route with a new next hop finds is nothing to wake somebody for.
+        Notice::NextHop { next_hop, reachability: Reachability::Reachable { .. }, first: true } => {
+            debug!(next_hop = %next_hop.next_hop, "next hop is reachable");
+        }
+        Notice::NextHop { next_hop, reachability: Reachability::Reachable { .. }, first: false } => {
             info!(next_hop = %next_hop.next_hop, "next hop is reachable");
         }
-        Notice::NextHop { next_hop, reachability: Reachability::Unreachable(reason) } => {
+        Notice::NextHop { next_hop, reachability: Reachability::Unreachable(reason), .. } => {
             info!(next_hop = %next_hop.next_hop, %reason, "next hop is unreachable");
         }
         Notice::NoNexthopObjects => {

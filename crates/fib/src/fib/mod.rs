@@ -326,12 +326,12 @@ impl Fib {
         if self.is_ready() {
             self.tracker.has_read();
         }
-        for Change { next_hop, news } in self.tracker.settle(self.now) {
+        for Change { next_hop, news, first } in self.tracker.settle(self.now) {
             self.sets.mark(&next_hop);
             let watchers = self.watched.keys().filter(|watched| canonical(**watched) == next_hop);
             self.changes.extend(watchers);
             if news {
-                self.say(next_hop);
+                self.say(next_hop, first);
             }
         }
         // Ids are drawn when it is known which are in use.
@@ -342,11 +342,11 @@ impl Fib {
         }
     }
 
-    fn say(&mut self, next_hop: ScopedNextHop) {
+    fn say(&mut self, next_hop: ScopedNextHop, first: bool) {
         let mapped = next_hop.next_hop.mapped_ipv4().and(self.tracker.how(&next_hop));
         let notice = match mapped {
             Some(how) => Notice::Mapped { how: how.to_owned() },
-            None => Notice::NextHop { next_hop, reachability: self.tracker.reachability(&next_hop) },
+            None => Notice::NextHop { next_hop, reachability: self.tracker.reachability(&next_hop), first },
         };
         self.notice(notice);
     }

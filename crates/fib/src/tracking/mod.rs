@@ -64,6 +64,8 @@ pub(crate) struct Change {
     pub(crate) next_hop: ScopedNextHop,
     /// Worth saying: it can be used now and could not be, or the other way round, or it has another way.
     pub(crate) news: bool,
+    /// Nothing was known of it before.
+    pub(crate) first: bool,
 }
 
 /// The tracker.
@@ -418,11 +420,12 @@ impl Tracker {
             let may_say = self.has_read && !look.searching;
             if hop.state != state || (may_say && hop.said.is_none()) {
                 let news = may_say && (state.is_ok() || hop.said != Some(false));
+                let first = hop.said.is_none();
                 if news {
                     hop.said = Some(state.is_ok());
                 }
                 hop.state = state;
-                changed.push(Change { next_hop, news });
+                changed.push(Change { next_hop, news, first });
             }
         }
         self.schedule_probes(now);
