@@ -5,6 +5,8 @@
 //! socket asked. A probe route comes and goes all the time. Every few seconds a line of what the daemon holds goes to a
 //! CSV file; at the end the verdict.
 
+mod reference;
+
 use std::fs::File;
 use std::io::Write as _;
 use std::net::{SocketAddr, TcpStream};
@@ -25,6 +27,7 @@ use crate::process::tail;
 use crate::speaker::{Keeper, Order, Settings};
 use crate::traffic::Tally;
 use crate::wait::{seconds, until};
+use reference::Reference;
 
 /// Peers that come and go, beside the three nodes of the service and the probe.
 const PEERS: u16 = 20;
@@ -34,7 +37,8 @@ const ROUTES: u32 = 300;
 const SAMPLE: Duration = Duration::from_secs(5);
 /// Between two changes.
 const PACE: Duration = Duration::from_millis(50);
-/// What an answer or a route may take before a task counts as stuck.
+/// What an answer or a route may take before a task counts as stuck, beside what the machine itself takes for a change of a
+/// route at that time.
 const STUCK: Duration = Duration::from_secs(5);
 /// The part of the run that is not judged, for tables and the allocator's reserves to come to their size: on a busy machine
 /// that took ten minutes.
@@ -52,6 +56,8 @@ struct Sample {
     probe: Latencies,
     /// What `show summary` took.
     control: Duration,
+    /// The longest change of a route that the daemon has nothing to do with.
+    reference: Duration,
     routes: usize,
     sessions: u32,
 }
@@ -156,6 +162,7 @@ fn churn(lasting: Duration, csv: &Path, seed: u64) -> Result<Run> {
     let mut scene = Scene::start(&Setup { group, rest: &rest, ..Setup::default() })?;
     let mut crowd = Crowd::start(&scene, seed)?;
     let probe = scene.probe()?;
+    let reference = Reference::start(&format!("{}-reference", scene.lab.host.name()))?;
     crowd.settle(&scene)?;
     scene.begin()?;
     let before = Usage::of(scene.daemon.pid())?;
@@ -164,7 +171,8 @@ fn churn(lasting: Duration, csv: &Path, seed: u64) -> Result<Run> {
     let begun = Instant::now();
     let mut samples = Vec::new();
     while begun.elapsed() < lasting {
-        let sample = interval(&scene, &probe, &mut crowd, begun).inspect_err(|_| look_closer(&scene))?;
+        let sample =
+            interval(&scene, (&probe, &reference), &mut crowd, begun).inspect_err(|_| look_closer(&scene))?;
         writeln!(file, "{}", line(&sample))?;
         samples.push(sample);
     }
@@ -179,18 +187,24 @@ fn churn(lasting: Duration, csv: &Path, seed: u64) -> Result<Run> {
     let (changes, losses) = (crowd.changes, crowd.losses);
     drop(crowd);
     probe.stop()?;
+    reference.stop()?;
     let outcome = scene.finish(String::new())?;
     Ok(Run { samples, changes, losses, tally: outcome.tally, rest: [before, after] })
 }
 
 /// Changes for a while, and what is seen then.
-fn interval(scene: &Scene, probe: &Probe, crowd: &mut Crowd, begun: Instant) -> Result<Sample> {
+fn interval(
+    scene: &Scene,
+    measures: (&Probe, &Reference),
+    crowd: &mut Crowd,
+    begun: Instant,
+) -> Result<Sample> {
     let sampled = Instant::now();
     while sampled.elapsed() < SAMPLE {
         crowd.change(scene)?;
         thread::sleep(PACE);
     }
-    sample(scene, probe, crowd, begun)
+    sample(scene, measures, crowd, begun)
 }
 
 /// Shows what the daemon's threads do, twice, and what it has said: whether it hangs or only takes long.
@@ -203,7 +217,12 @@ fn look_closer(scene: &Scene) {
     eprintln!("{}", tail(&scene.daemon.log(), 60));
 }
 
-fn sample(scene: &Scene, probe: &Probe, crowd: &Crowd, begun: Instant) -> Result<Sample> {
+fn sample(
+    scene: &Scene,
+    (probe, reference): (&Probe, &Reference),
+    crowd: &Crowd,
+    begun: Instant,
+) -> Result<Sample> {
     let asking = Instant::now();
     scene.daemon.ctl("show summary")?;
     let control = asking.elapsed();
@@ -218,17 +237,18 @@ fn sample(scene: &Scene, probe: &Probe, crowd: &Crowd, begun: Instant) -> Result
         usage: Usage::of(scene.daemon.pid())?,
         probe: probe.since_last(),
         control,
+        reference: reference.longest_since_last(),
         routes: many_in_kernel(&scene.lab)?,
         sessions: crowd.peers.iter().map(|(keeper, _)| keeper.sessions()).sum(),
     })
 }
 
-const HEAD: &str = "seconds,resident_kib,descriptors,threads,probe_changes,probe_median_ms,probe_longest_ms,control_ms,routes,sessions_so_far";
+const HEAD: &str = "seconds,resident_kib,descriptors,threads,probe_changes,probe_median_ms,probe_longest_ms,control_ms,reference_ms,routes,sessions_so_far";
 
 fn line(sample: &Sample) -> String {
     let ms = |time: Duration| format!("{:.1}", time.as_secs_f64() * 1e3);
     format!(
-        "{:.1},{},{},{},{},{},{},{},{},{}",
+        "{:.1},{},{},{},{},{},{},{},{},{},{}",
         sample.at.as_secs_f64(),
         sample.usage.resident,
         sample.usage.descriptors,
@@ -237,6 +257,7 @@ fn line(sample: &Sample) -> String {
         ms(sample.probe.median()),
         ms(sample.probe.longest()),
         ms(sample.control),
+        ms(sample.reference),
         sample.routes,
         sample.sessions
     )
@@ -272,8 +293,15 @@ fn verdict(run: &Run, lasting: Duration) -> Vec<String> {
     if grown > mean * GROWTH {
         faults.push(format!("memory grew by {grown:.0} KiB at {mean:.0} KiB"));
     }
-    if let Some(slow) = run.samples.iter().find(|s| s.control > STUCK || s.probe.longest() > STUCK) {
-        faults.push(format!("stuck at {}: {slow:?}", shown(slow.at)));
+    let stuck = |s: &&Sample| s.control.max(s.probe.longest()) > STUCK + s.reference;
+    if let Some(slow) = run.samples.iter().find(stuck) {
+        faults.push(format!(
+            "stuck before {}: the probe took {}, the control socket {}, a route elsewhere on the machine {}",
+            shown(slow.at),
+            shown(slow.probe.longest()),
+            shown(slow.control),
+            shown(slow.reference)
+        ));
     }
     if let Some(silent) = run.samples.iter().find(|sample| sample.probe.0.is_empty()) {
         faults.push(format!("no change of the probe came through before {}", shown(silent.at)));
@@ -294,7 +322,8 @@ fn summary(run: &Run, lasting: Duration) -> String {
          soak: memory {:.1} MiB in the mean of the second half, {:+.0} KiB over it by the line that fits best; \
          at rest {:.1} MiB before and {:.1} MiB after\n\
          soak: descriptors at rest {} before and {} after, threads {} and {}\n\
-         soak: longest probe {}, longest answer of the control socket (with bgpctl's start) {}\n\
+         soak: longest probe {}, longest answer of the control socket (with bgpctl's start) {}, \
+         longest change of a route elsewhere on the machine {}\n\
          soak: {} requests, {} lost, longest wait {}",
         shown(lasting),
         run.changes,
@@ -309,6 +338,7 @@ fn summary(run: &Run, lasting: Duration) -> String {
         after.threads,
         shown(longest(|sample| sample.probe.longest())),
         shown(longest(|sample| sample.control)),
+        shown(longest(|sample| sample.reference)),
         run.tally.total(),
         run.tally.lost.len(),
         shown(run.tally.longest_gap),
@@ -338,7 +368,8 @@ mod tests {
         let usage = Usage { resident, peak: resident, descriptors: 20, threads: 5 };
         let probe = Latencies(vec![Duration::from_millis(1)]);
         let control = Duration::from_millis(5);
-        Sample { at: Duration::from_secs(second), usage, probe, control, routes: 1, sessions: 1 }
+        let reference = Duration::from_millis(3);
+        Sample { at: Duration::from_secs(second), usage, probe, control, reference, routes: 1, sessions: 1 }
     }
 
     fn run(resident: impl Fn(u64) -> u64) -> Run {
@@ -365,6 +396,9 @@ mod tests {
         stuck.samples[3].control = Duration::from_secs(6);
         stuck.samples[5].probe = Latencies::default();
         assert_eq!(verdict(&stuck, Duration::from_secs(600)).len(), 2);
+        // The whole machine waited then.
+        stuck.samples[3].reference = Duration::from_secs(2);
+        assert_eq!(verdict(&stuck, Duration::from_secs(600)).len(), 1);
     }
 
     #[test]
