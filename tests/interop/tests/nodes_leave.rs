@@ -81,6 +81,8 @@ fn a_cut_link_costs_its_leg_and_heals() -> Result<()> {
     Ok(())
 }
 
+/// What `docker network rm` and `docker network create` do to the host: the kernel drops the routes with the bridge, and tells
+/// of no route over it that it is gone.
 #[test]
 fn the_bridge_is_deleted_and_made_again() -> Result<()> {
     let lab = Lab::with_nodes(3)?;
@@ -90,12 +92,23 @@ fn the_bridge_is_deleted_and_made_again() -> Result<()> {
     lab.expect_all_nodes("2004::1", seconds(30))?;
     lab.delete_bridge()?;
     lab.expect_gateways("2004::1", &[], seconds(2))?;
+    for node in v6(&lab) {
+        let told = |line: &str| line.contains("out of sight") && line.contains(&node);
+        lab.until(&format!("the log says that {node} is out of sight"), seconds(5), || {
+            Ok(daemon.log().lines().any(told))
+        })?;
+    }
     daemon.must_run()?;
     lab.create_bridge()?;
     let waited = lab.expect_all_nodes("2004::1", seconds(75))?;
     eprintln!("routes back {waited:?} after the bridge was");
     // The routes are back before the new bridge has learned where every node is.
     lab.until("all nodes answer", seconds(20), || Ok(curl(&lab.host, "http://[2004::1]/", 90)?.len() == 3))?;
+    // It is nobody's deed that routes went with their interface.
+    let summary = daemon.json("show summary")?;
+    let checks = summary["checks"].as_array().cloned().unwrap_or_default();
+    let blamed = checks.iter().find(|check| check["name"] == "kernel-meddling");
+    assert_eq!(blamed.map(|check| &check["state"]), Some(&"ok".into()), "{}", daemon.log());
     Ok(())
 }
 

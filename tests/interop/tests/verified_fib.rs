@@ -4,6 +4,7 @@
 
 use std::collections::BTreeSet;
 use std::io::Write;
+use std::path::Path;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
@@ -123,6 +124,29 @@ fn what_somebody_undoes_is_back_at_once_and_he_is_named() -> Result<()> {
     Ok(())
 }
 
+/// docker does not remove single routes, as far as is known: it takes its bridge, and routes go with that (`nodes_leave`).
+/// Whoever is called dockerd and does is taken for it, and so that an operator is told where to look.
+#[test]
+fn who_is_called_dockerd_is_named_with_what_docker_does() -> Result<()> {
+    let lab = Lab::with_nodes(1)?;
+    let daemon = Daemon::start_k3d(&lab)?;
+    let _nodes = Gobgp::start_all(&lab, &Settings::default(), &["2004::1/128"])?;
+    lab.expect_all_nodes("2004::1", seconds(30))?;
+    let dockerd = lab.dir().join("dockerd");
+    let paths = std::env::var_os("PATH").context("PATH")?;
+    let ip = std::env::split_paths(&paths).map(|dir| dir.join("ip")).find(|path| path.is_file());
+    std::fs::copy(ip.context("ip")?, &dockerd)?;
+    let mut person = Person::start_as(&lab, &dockerd)?;
+    person.does("route del 2004::1/128 proto bgp")?;
+    let name = format!("dockerd (process {})", person.pid());
+    lab.until("the alarm names it", seconds(10), || {
+        let alarm = check(&daemon, "kernel-meddling")?.to_string();
+        Ok(alarm.contains(&name) && alarm.contains("docker network ls"))
+    })?;
+    lab.expect_all_nodes("2004::1", seconds(5))?;
+    Ok(())
+}
+
 #[test]
 fn a_fight_is_not_joined() -> Result<()> {
     let lab = Lab::with_nodes(1)?;
@@ -219,7 +243,12 @@ struct Person(Child);
 
 impl Person {
     fn start(lab: &Lab) -> Result<Self> {
-        let mut command = lab.host.command("ip");
+        Self::start_as(lab, Path::new("ip"))
+    }
+
+    /// `ip` under another name.
+    fn start_as(lab: &Lab, program: &Path) -> Result<Self> {
+        let mut command = lab.host.command(program);
         command.args(["-force", "-batch", "-"]).stdin(Stdio::piped());
         Ok(Self(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn()?))
     }
