@@ -180,7 +180,7 @@ fn what_is_half_written_goes_on(road: Road) -> Result<()> {
     let lab = Lab::with_nodes(2)?;
     lab.host.sysctl("net.ipv4.tcp_wmem", "4096 16384 32768")?;
     let mut daemon = road.start(&lab)?;
-    let mut slow = road.peer(&lab, 1, |settings| settings.receive_buffer = Some(4096))?;
+    let mut slow = road.peer(&lab, 1, |settings| settings.receive_buffer = Some(16 * 1024))?;
     let feeder = road.peer(&lab, 0, |_| {})?;
     for some in prefixes(0..ROUTES)?.chunks(400) {
         feeder.write(&feeder.announcement(some)?)?;
@@ -205,7 +205,7 @@ fn what_is_half_written_goes_on(road: Road) -> Result<()> {
         })?;
     }
     feeder.write(&feeder.announcement(&prefixes(ROUTES..ROUTES + 1)?)?)?;
-    slow.count(&mut heard, seconds(60), |heard| heard.len() == ROUTES + 1).with_context(|| lab.explain())?;
+    slow.count(&mut heard, seconds(90), |heard| heard.len() == ROUTES + 1).with_context(|| lab.explain())?;
     expect_each_once(&heard, ROUTES + 1)?;
     if road == Road::Store {
         println!("{within} of {} hand-overs came within a message", READ.len());
