@@ -44,6 +44,8 @@ pub(crate) enum Name {
     Openbgpd,
     /// Debian's GoBGP.
     Gobgp,
+    /// No daemon: [`crate::relay`].
+    Relay,
 }
 
 impl Name {
@@ -55,12 +57,18 @@ impl Name {
             Self::Frr => "FRR",
             Self::Openbgpd => "OpenBGPD",
             Self::Gobgp => "GoBGP",
+            Self::Relay => "only read and write",
         }
     }
 
     /// Whether it writes the routes of the kernel by itself. OpenBGPD does so on OpenBSD only, GoBGP asks a zebra.
     pub(crate) const fn writes_the_kernel(self) -> bool {
         matches!(self, Self::BgpdRs | Self::Bird | Self::Frr)
+    }
+
+    /// Whether it decides anything.
+    pub(crate) const fn is_daemon(self) -> bool {
+        !matches!(self, Self::Relay)
     }
 
     /// Whether its sessions outlive its process.
@@ -71,7 +79,7 @@ impl Name {
     /// The package that brings it.
     pub(crate) const fn package(self) -> Option<&'static str> {
         match self {
-            Self::BgpdRs => None,
+            Self::BgpdRs | Self::Relay => None,
             Self::Bird => Some("bird2"),
             Self::Frr => Some("frr"),
             Self::Openbgpd => Some("openbgpd"),
@@ -158,6 +166,7 @@ impl Daemon {
             Name::Frr => frr(host, &dir, setting)?,
             Name::Openbgpd => vec![openbgpd(host, &dir, setting)?],
             Name::Gobgp => vec![gobgp(host, &dir, setting)?],
+            Name::Relay => vec![relay(host, &dir, setting)?],
         };
         Ok(Self { processes, dir, manager })
     }
@@ -298,6 +307,12 @@ fn gobgp(host: &Namespace, dir: &Path, setting: &Setting<'_>) -> Result<Process>
     let mut command = host.command("gobgpd");
     command.arg("-f").arg(config).args(["--api-hosts", "127.0.0.1:50051", "--pprof-disable"]);
     Process::start("gobgpd", &mut command, dir)
+}
+
+fn relay(host: &Namespace, dir: &Path, setting: &Setting<'_>) -> Result<Process> {
+    let takes: Vec<_> = setting.peers.iter().map(|peer| peer.takes.to_string()).collect();
+    let mut command = host.command(std::env::current_exe()?);
+    Process::start("relay", command.arg("--relay").arg(takes.join(",")), dir)
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 //! view        does the receiver hold every prefix with its attributes?
 //! forwarding  where would the kernel send a packet?
 //! daemon      who is measured; `configs/` says how each is configured
+//! relay       nobody: what only reading and writing takes
 //! lab         a daemon with its peers, in namespaces of their own
 //! work        what is measured
 //! usage       CPU and memory from the kernel
@@ -20,6 +21,7 @@ mod daemon;
 mod forwarding;
 mod lab;
 mod plot;
+mod relay;
 mod report;
 mod results;
 mod session;
@@ -55,7 +57,7 @@ struct Options {
     #[arg(long, value_delimiter = ',')]
     only: Vec<Work>,
     /// Which daemons.
-    #[arg(long, value_delimiter = ',', default_values_t = [Name::BgpdRs, Name::Bird])]
+    #[arg(long, value_delimiter = ',', default_values_t = [Name::BgpdRs, Name::Bird, Name::Relay])]
     daemons: Vec<Name>,
     /// All daemons.
     #[arg(long, conflicts_with = "daemons")]
@@ -75,6 +77,9 @@ struct Options {
     /// Where configurations and logs go.
     #[arg(long)]
     dir: Option<PathBuf>,
+    /// Only relay between so many peers, in the order in which they come; whether each is told what the others say.
+    #[arg(long, value_delimiter = ',', hide = true)]
+    relay: Vec<bool>,
 }
 
 impl std::fmt::Display for Name {
@@ -85,6 +90,9 @@ impl std::fmt::Display for Name {
 
 fn main() -> Result<()> {
     let mut options = Options::parse();
+    if !options.relay.is_empty() {
+        return relay::run(&options.relay);
+    }
     if options.all {
         options.daemons = Name::value_variants().to_vec();
     }
@@ -149,7 +157,8 @@ fn measure(bench: &Bench, work: Work, options: &Options, results: &mut Results) 
     let can = |name: Name| match work {
         Work::D | Work::H => name.writes_the_kernel(),
         Work::L => name.hands_over(),
-        _ => true,
+        Work::C => true,
+        _ => name.is_daemon(),
     };
     let mut names: BTreeSet<Name> = options.daemons.iter().copied().collect();
     names.retain(|name| can(*name));

@@ -137,7 +137,8 @@ fn goals(measure: &Measure, name: Name, results: &Results) -> String {
 
 fn growth(results: &Results, text: &mut String) {
     let measures: Vec<_> = Measure::ALL.iter().filter(|measure| is_growth(measure)).collect();
-    let daemons = results.daemons();
+    let mut daemons = results.daemons();
+    daemons.retain(|name| name.is_daemon());
     let some = |measure: &&&Measure| daemons.iter().any(|name| results.runs(measure, *name).is_some());
     if !measures.iter().any(|measure| some(&measure)) {
         return;

@@ -14,6 +14,7 @@ use interop::namespace::Namespace;
 use socket2::{Domain, Socket, Type};
 
 use crate::daemon::Peer;
+
 use crate::stream::{HEADER, message, messages, prefixes};
 use crate::view::{Difference, View};
 
@@ -129,7 +130,7 @@ fn dial(peer: &Peer) -> Result<TcpStream> {
     Ok(stream)
 }
 
-fn open(router_id: Ipv4Addr, asn: u32) -> Vec<u8> {
+pub(crate) fn open(router_id: Ipv4Addr, asn: u32) -> Vec<u8> {
     let mut capabilities = Vec::new();
     for capability in
         [&[1, 4, 0, 1, 0, 1][..], &[1, 4, 0, 2, 0, 1], &[&[65, 4][..], &asn.to_be_bytes()].concat()]
@@ -149,7 +150,7 @@ fn open(router_id: Ipv4Addr, asn: u32) -> Vec<u8> {
     out
 }
 
-fn read_message(stream: &mut TcpStream) -> Result<u8> {
+pub(crate) fn read_message(stream: &mut TcpStream) -> Result<u8> {
     let mut header = [0; HEADER];
     stream.read_exact(&mut header)?;
     let mut body = vec![0; usize::from(u16::from_be_bytes([header[16], header[17]])).saturating_sub(HEADER)];

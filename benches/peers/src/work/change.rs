@@ -27,7 +27,13 @@ pub(super) type Sent = Vec<(Vec<u8>, Instant)>;
 
 impl Bench {
     pub(super) fn one_route_idle(&self, name: Name) -> Result<Vec<Row>> {
-        let (lab, mut receiver) = loaded(self, name, &ROLES)?;
+        let (lab, mut receiver) = if name.is_daemon() {
+            loaded(self, name, &ROLES)?
+        } else {
+            let lab = self.lab(&Plan::of(&ROLES), name)?;
+            let receiver = lab.sessions[1].record()?;
+            (lab, receiver)
+        };
         let clock = lab.clock()?;
         let begin = Instant::now();
         let sent = send(&lab.sessions[2], Duration::from_millis(10), |round| round == CHANGES)?;
