@@ -42,8 +42,8 @@ impl Side {
             };
             machine.name().hash(hasher);
             machine.connection().map(|connection| (age(connection.id), connection.direction)).hash(hasher);
-            for (at, event) in machine.timers() {
-                (discriminant(&event), self.left_of(at)).hash(hasher);
+            for (at, timer) in machine.timers() {
+                (timer, self.left_of(at)).hash(hasher);
             }
             if let State::Idle(idle) = machine {
                 discriminant(&idle.cause).hash(hasher);

@@ -146,7 +146,7 @@ impl Peer {
 
     pub(super) fn due(&self, slot: Slot, now: Instant) -> Option<Event> {
         let due = self.at(slot)?.timers().filter(|(at, _)| *at <= now).min_by_key(|(at, _)| *at);
-        due.map(|(_, event)| event)
+        due.map(|(_, timer)| timer.into())
     }
 
     pub(super) fn at(&self, slot: Slot) -> Option<&State> {

@@ -93,6 +93,34 @@ pub(crate) enum Event {
     SendHoldTimerExpired,
 }
 
+/// A timer that runs. Not the event that its end is: that one has room for an UPDATE, and timers are looked at after every
+/// message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Timer {
+    /// For event 10.
+    ConnectRetry,
+    /// For event 11.
+    Hold,
+    /// For event 12.
+    Keepalive,
+    /// For event 13.
+    IdleHold,
+    /// For event 29.
+    SendHold,
+}
+
+impl From<Timer> for Event {
+    fn from(timer: Timer) -> Self {
+        match timer {
+            Timer::ConnectRetry => Self::ConnectRetryTimerExpired,
+            Timer::Hold => Self::HoldTimerExpired,
+            Timer::Keepalive => Self::KeepaliveTimerExpired,
+            Timer::IdleHold => Self::IdleHoldTimerExpired,
+            Timer::SendHold => Self::SendHoldTimerExpired,
+        }
+    }
+}
+
 /// Why a peer is stopped.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Stop {
@@ -205,15 +233,13 @@ impl State {
         }
     }
 
-    /// The timers of this state, each with the event that its end is.
-    pub(crate) fn timers(&self) -> impl Iterator<Item = (Instant, Event)> {
+    /// The timers of this state, each with its end.
+    pub(crate) fn timers(&self) -> impl Iterator<Item = (Instant, Timer)> {
         let timers = match self {
-            Self::Idle(state) => [state.until.map(|at| (at, Event::IdleHoldTimerExpired)), None, None],
-            Self::Connect(state) => [Some((state.give_up, Event::ConnectRetryTimerExpired)), None, None],
-            Self::Active(state) => {
-                [state.next_dial.map(|at| (at, Event::ConnectRetryTimerExpired)), None, None]
-            }
-            Self::OpenSent(state) => [Some((state.hold, Event::HoldTimerExpired)), None, None],
+            Self::Idle(state) => [state.until.map(|at| (at, Timer::IdleHold)), None, None],
+            Self::Connect(state) => [Some((state.give_up, Timer::ConnectRetry)), None, None],
+            Self::Active(state) => [state.next_dial.map(|at| (at, Timer::ConnectRetry)), None, None],
+            Self::OpenSent(state) => [Some((state.hold, Timer::Hold)), None, None],
             Self::OpenConfirm(state) => state.timers.running(&state.connection),
             Self::Established(state) => state.timers.running(&state.connection),
         };
@@ -260,11 +286,11 @@ impl Timers {
         self.keepalive = negotiated.keepalive.map(|time| now + pace.jittered(time).max(SHORTEST_KEEPALIVE));
     }
 
-    fn running(&self, connection: &Connection) -> [Option<(Instant, Event)>; 3] {
+    fn running(&self, connection: &Connection) -> [Option<(Instant, Timer)>; 3] {
         [
-            self.hold.map(|at| (at, Event::HoldTimerExpired)),
-            connection.send_hold.map(|at| (at, Event::SendHoldTimerExpired)),
-            self.keepalive.map(|at| (at, Event::KeepaliveTimerExpired)),
+            self.hold.map(|at| (at, Timer::Hold)),
+            connection.send_hold.map(|at| (at, Timer::SendHold)),
+            self.keepalive.map(|at| (at, Timer::Keepalive)),
         ]
     }
 }
