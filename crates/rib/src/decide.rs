@@ -87,6 +87,11 @@ impl Rib {
         })
     }
 
+    /// Whether [`Rib::next_forwarding_change`] may have something.
+    pub fn has_forwarding_change(&self) -> bool {
+        self.tables.iter().any(|(_, table)| !table.untold.is_empty())
+    }
+
     /// The next prefix whose forwarding has changed since it was last pulled, and what holds now: next hops, or nothing.
     pub fn next_forwarding_change(&mut self) -> Option<(Prefix, Option<Arc<Forwarding>>)> {
         self.see_forwarding_change().map(|(prefix, _, forwarding)| (prefix, forwarding.cloned()))

@@ -150,6 +150,10 @@ impl NextHops {
         changed.then_some(id)
     }
 
+    pub(crate) fn has_changes(&self) -> bool {
+        !self.touched.is_empty()
+    }
+
     pub(crate) fn take_changes(&mut self, out: &mut Vec<(ScopedNextHop, Watch)>) {
         for id in std::mem::take(&mut self.touched) {
             let used = self.hops.refs(id) > 1;

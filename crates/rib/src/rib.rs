@@ -194,6 +194,11 @@ impl Rib {
         self.sets.release(old.set(), &mut self.hops);
     }
 
+    /// Whether [`Rib::take_next_hop_changes`] may have something.
+    pub fn has_next_hop_changes(&self) -> bool {
+        self.hops.has_changes()
+    }
+
     /// Next hops to watch from now on, and those no longer, since the last call.
     pub fn take_next_hop_changes(&mut self, out: &mut Vec<(ScopedNextHop, Watch)>) {
         self.hops.take_changes(out);

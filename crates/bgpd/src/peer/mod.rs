@@ -12,10 +12,12 @@ mod messages;
 mod outputs;
 
 use std::collections::{BTreeMap, VecDeque};
+use std::future::poll_fn;
 use std::io;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::Poll;
 use std::time::Instant;
 
 use bgp_session::{ConnectionId, Direction, Endpoints, MessageKind, Output, Peer};
@@ -24,7 +26,7 @@ use bgp_wire::framer::HEADER_LEN;
 use bytes::Bytes;
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
-use tracing::{Instrument, debug, info_span};
+use tracing::{Instrument, Span, debug, info_span};
 
 pub use messages::{Configure, Identity, PeerStatus, ToPeer};
 
@@ -37,7 +39,7 @@ use crate::handover::plain;
 use crate::local::{LocalEnd, LookUp};
 use crate::net::{DialOptions, dial};
 use crate::routing::{FromPeer, Gone, Inlet, Lane, Permit, Unsent};
-use crate::tasks::sleep_until;
+use crate::tasks::Alarm;
 
 /// Messages that may wait for a peer task; senders wait beyond that.
 const INBOX: usize = 32;
@@ -87,9 +89,9 @@ pub fn spawn(identity: Identity, beginning: Beginning, links: Links) -> Handle {
     let Beginning { session, resumed, dial: dial_options, settings } = beginning;
     let (inbox, messages) = mpsc::channel(INBOX);
     let established = Arc::new(AtomicBool::new(false));
-    let span = info_span!("peer", peer = %identity.address);
     let mut task = Task {
         handle: Handle { inbox: inbox.clone(), established: Arc::clone(&established) },
+        span: info_span!("peer", peer = %identity.address),
         identity,
         session,
         dial_options,
@@ -111,17 +113,22 @@ pub fn spawn(identity: Identity, beginning: Beginning, links: Links) -> Handle {
         established: None,
         chunks: None,
         credit: false,
+        answers: false,
         own_end: None,
         restoring: None,
+        alarm: Alarm::default(),
     };
     task.pending.push_back(task.settings_message(settings));
-    tokio::spawn(task.run(messages, resumed).instrument(span));
+    tokio::spawn(task.run(messages, resumed));
     Handle { inbox, established }
 }
 
 /// Everything that one peer needs.
 struct Task {
     handle: Handle,
+    /// What is logged of this peer is logged in here. It is entered where there may be something to log: to do so for each
+    /// UPDATE would be a tenth of what one takes.
+    span: Span,
     identity: Identity,
     session: Peer,
     dial_options: DialOptions,
@@ -153,10 +160,14 @@ struct Task {
     chunks: Option<mpsc::Receiver<Bytes>>,
     /// Routing has been told that there is room.
     credit: bool,
+    /// Routing has given something and has not been told that it is taken.
+    answers: bool,
     /// Our end of the session that is just up is being looked up; nothing goes to routing before it is known.
     own_end: Option<LookUp>,
     /// Adj-RIBs of the process before that routing does not have yet; its next part is in `pending`.
     restoring: Option<Restoring>,
+    /// For the session's deadline.
+    alarm: Alarm,
 }
 
 /// What woke the task.
@@ -175,17 +186,18 @@ enum Wake {
 
 impl Task {
     async fn run(mut self, mut messages: mpsc::Receiver<ToPeer>, resumed: Option<Resumed>) {
-        match resumed {
+        self.span.clone().in_scope(|| match resumed {
             Some(resumed) => self.go_on(resumed),
             None => self.with_session(|session, now, outputs| session.start(now, outputs)),
-        }
+        });
         loop {
             let wake = self.wait(&mut messages).await;
             let mut yielding = false;
             match wake {
                 Wake::Message(None) => break,
                 Wake::Message(Some(message)) => {
-                    if self.on_message(message).await.is_break() {
+                    let span = self.span.clone();
+                    if self.on_message(message).instrument(span).await.is_break() {
                         break;
                     }
                 }
@@ -213,7 +225,7 @@ impl Task {
             }
         }
         self.handle.established.store(false, Ordering::Relaxed);
-        debug!("peer task ends");
+        debug!(parent: &self.span, "peer task ends");
     }
 
     async fn wait(&mut self, messages: &mut mpsc::Receiver<ToPeer>) -> Wake {
@@ -222,8 +234,9 @@ impl Task {
         let (lane, next) = (&self.routing, self.pending.front().filter(|_| self.own_end.is_none()));
         tokio::select! {
             biased;
+            (id, what) = once_woken(ready(&self.connections, !blocked)) => Wake::Socket(id, what),
             message = messages.recv() => Wake::Message(message),
-            () = sleep_until(deadline) => Wake::Deadline,
+            () = self.alarm.ring(deadline) => Wake::Deadline,
             local = looked_up(&mut self.own_end) => Wake::OwnEnd(local),
             permit = room_for(lane, next) => {
                 let mut part = false;
@@ -316,6 +329,7 @@ impl Task {
     }
 
     fn on_dialled(&mut self, result: io::Result<TcpStream>) {
+        let _said_of = self.span.clone().entered();
         match result {
             Ok(stream) => self.take_connection(stream, Direction::Outgoing),
             Err(error) => {
@@ -346,6 +360,7 @@ impl Task {
 
     fn on_chunk(&mut self, chunk: Option<Bytes>) {
         self.credit = false;
+        self.answers = chunk.is_some();
         let Some(chunk) = chunk else {
             self.chunks = None;
             return;
@@ -365,26 +380,29 @@ impl Task {
 
     /// Writes what the sockets take now.
     fn write_all(&mut self) {
-        let waiting: Vec<_> = self
-            .connections
-            .iter()
-            .filter(|connection| connection.backlog() > 0)
-            .map(|connection| connection.id)
-            .collect();
-        for id in waiting {
-            self.on_writable(id);
+        let mut at = 0;
+        // One that is lost in between moves the next into its place, and that is written when the socket is looked at.
+        while let Some(connection) = self.connections.get(at) {
+            let (id, waits) = (connection.id, connection.backlog() > 0);
+            at += 1;
+            if waits {
+                self.on_writable(id);
+            }
         }
     }
 
-    /// Tells routing that there is room, once until it has answered.
+    /// Tells routing that there is room, once until it has answered; where there is none, only that what it gave is taken.
     fn ask_for_updates(&mut self) {
         if self.credit || self.chunks.is_none() {
             return;
         }
         let backlog: usize = self.connections.iter().map(Connection::backlog).sum();
+        let answers = std::mem::take(&mut self.answers);
         if backlog < BACKLOG {
             self.credit = true;
             self.pending.push_back(FromPeer::Ready { peer: self.identity.id });
+        } else if answers {
+            self.pending.push_back(FromPeer::Taken);
         }
     }
 
@@ -436,6 +454,17 @@ impl Task {
             self.pending.push_front(part);
         }
     }
+}
+
+/// Has a future wait until the task has gone to sleep and is woken. All others had nothing then: whoever is woken by this one
+/// need not ask them again.
+async fn once_woken<T>(future: impl Future<Output = T>) -> T {
+    let (mut future, mut slept) = (pin!(future), false);
+    poll_fn(|context| match std::mem::replace(&mut slept, true) {
+        true => future.as_mut().poll(context),
+        false => Poll::Pending,
+    })
+    .await
 }
 
 /// How many messages a buffer of whole messages holds.

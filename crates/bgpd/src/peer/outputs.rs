@@ -7,7 +7,7 @@ use bgp_api::EventKind;
 use bgp_session::{Direction, Down, Negotiated, Note, Output};
 use bgp_wire::Family;
 use tokio::sync::mpsc;
-use tracing::{debug, info, warn};
+use tracing::{Span, debug, info, warn};
 
 use super::{Configure, Connection, PeerStatus, Task, ToPeer, dial};
 use crate::config::Password;
@@ -32,6 +32,8 @@ impl Task {
 
     /// One output of the session.
     pub(super) fn carry_out(&mut self, output: Output) {
+        let span = if matches!(output, Output::Update(_)) { Span::none() } else { self.span.clone() };
+        let _said_of = span.entered();
         match output {
             Output::Dial => self.dial = Some(Box::pin(dial(self.dial_options.clone()))),
             Output::AbortDial => self.dial = None,

@@ -25,6 +25,8 @@ const LINGER: Duration = Duration::from_millis(1);
 pub(super) enum Outcome {
     /// With the next turn.
     Going,
+    /// The same; those who were told something write it first.
+    Served,
     /// Another process goes on, once everything is written down.
     Frozen,
     /// Not at all: somebody is gone without whom there is no routing.

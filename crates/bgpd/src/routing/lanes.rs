@@ -156,6 +156,7 @@ fn is_small(message: &FromPeer) -> bool {
         | FromPeer::Refresh { .. }
         | FromPeer::FirstKeepalive { .. }
         | FromPeer::Ready { .. }
+        | FromPeer::Taken
         | FromPeer::Down { .. }
         | FromPeer::Removed { .. } => true,
     }

@@ -81,6 +81,8 @@ pub enum FromPeer {
         /// Which peer.
         peer: PeerId,
     },
+    /// A buffer of UPDATEs is taken, and there is no room for another.
+    Taken,
     /// The session has ended.
     Down {
         /// Which peer.

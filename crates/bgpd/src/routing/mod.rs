@@ -49,7 +49,7 @@ use self::restart::Restart;
 use self::stale::{Due, StaleTimers};
 use crate::bfd::News;
 use crate::events::Hub;
-use crate::tasks::sleep_until;
+use crate::tasks::Alarm;
 
 /// Orders and queries that may wait.
 pub const SMALL_QUEUE: usize = 64;
@@ -79,6 +79,8 @@ pub struct Routing {
     networks: Vec<bgp_wire::Prefix>,
     /// Work is left that was put off to let others have their turn.
     more: bool,
+    /// The last turn has only served peers.
+    rest_waits: bool,
     /// Messages of peers that wait, for the metrics.
     waiting: usize,
     /// Refusals of the kernel by error number.
@@ -156,6 +158,7 @@ impl Routing {
             received: None,
             networks: Vec::new(),
             more: false,
+            rest_waits: false,
             waiting: 0,
             errors: BTreeMap::new(),
             last_forwarding: PerFamily::default(),
@@ -167,13 +170,14 @@ impl Routing {
     /// Works until the kernel's thread or the supervisor is gone: here while there is little to do, at the desk while there
     /// is much.
     pub async fn run(self, inputs: Inputs) {
-        let (mut routing, mut inputs) = (Box::new(self), inputs);
+        let (mut routing, mut inputs, mut alarm) = (Box::new(self), inputs, Alarm::default());
         let desk = match Desk::start() {
             Ok(desk) => desk,
             Err(error) => return error!(%error, "there is no thread for routing; the daemon stops"),
         };
+        let mut deadline = routing.next_deadline();
         loop {
-            let wake = inputs.next(routing.more, sleep_until(routing.next_deadline())).await;
+            let wake = inputs.next(routing.more, alarm.ring(deadline)).await;
             let outcome = if routing.is_much(&wake) {
                 let Some(back) = desk.work(routing, inputs, wake).await else {
                     return error!("routing's thread has ended; the daemon stops");
@@ -181,10 +185,11 @@ impl Routing {
                 (routing, inputs) = (back.routing, back.inputs);
                 back.outcome
             } else {
-                routing.turn(&mut inputs, wake).0
+                routing.short_turn(&mut inputs, wake)
             };
             match outcome {
-                Outcome::Going => {}
+                Outcome::Going => deadline = routing.next_deadline(),
+                Outcome::Served => {}
                 Outcome::Frozen => return routing.freeze(&mut inputs).await,
                 Outcome::Gone => return info!("routing ends"),
             }
@@ -196,22 +201,41 @@ impl Routing {
         self.more || matches!(wake, Wake::Peer(delivery) if delivery.octets() > SHORT_TURN)
     }
 
-    /// Takes in what woke routing and what else is there, and settles it; whether it was much.
+    /// A turn on the task. Where somebody is to be told of what has come, nothing else is done in it: they write it next and
+    /// answer, and the rest is done in the turn that the first answer begins.
+    fn short_turn(&mut self, inputs: &mut Inputs, wake: Wake) -> Outcome {
+        if matches!(wake, Wake::Gone) {
+            return Outcome::Gone;
+        }
+        let taken = self.take(inputs, wake);
+        let taken = self.take_what_is_there(inputs, taken);
+        let served = taken > 0 && self.freezing.is_none() && self.serve_at_once();
+        self.rest_waits = served && !self.rest_waits;
+        if self.rest_waits { Outcome::Served } else { self.conclude(inputs) }
+    }
+
+    /// A turn at the desk; whether it was much.
     fn turn(&mut self, inputs: &mut Inputs, wake: Wake) -> (Outcome, bool) {
         if matches!(wake, Wake::Gone) {
             return (Outcome::Gone, false);
         }
         let taken = self.take(inputs, wake);
-        if self.freezing.is_some() {
-            return (Outcome::Frozen, false);
-        }
         let taken = self.take_what_is_there(inputs, taken);
+        (self.conclude(inputs), self.more || taken > SHORT_TURN)
+    }
+
+    /// Settles what was taken in, and does what else is due.
+    fn conclude(&mut self, inputs: &mut Inputs) -> Outcome {
+        self.take_from_others(inputs);
+        if self.freezing.is_some() {
+            return Outcome::Frozen;
+        }
         self.waiting = inputs.peers.waiting();
         self.tick(Instant::now());
         self.settle();
         self.ask_for_buckets();
         self.report_stop();
-        (Outcome::Going, self.more || taken > SHORT_TURN)
+        Outcome::Going
     }
 
     fn next_deadline(&self) -> Option<Instant> {
@@ -235,6 +259,20 @@ impl Routing {
             } else {
                 return taken;
             }
+        }
+    }
+
+    /// Who is asked for news after the peers has one thing of each taken in, so that peers who always have some keep nobody
+    /// waiting.
+    fn take_from_others(&mut self, inputs: &mut Inputs) {
+        if let Ok(news) = inputs.bfd.try_recv() {
+            self.take(inputs, Wake::Bfd(news));
+        }
+        if let Ok(order) = inputs.orders.try_recv() {
+            self.take(inputs, Wake::Order(order));
+        }
+        if let Ok(query) = inputs.queries.try_recv() {
+            self.take(inputs, Wake::Query(query));
         }
     }
 
@@ -276,13 +314,13 @@ impl Inputs {
     /// What comes next; a turn without anything new at the deadline, or at once where there is `more` to do.
     async fn next(&mut self, more: bool, deadline: impl Future<Output = ()>) -> Wake {
         tokio::select! {
-            // A way that is cut wants its leg out of the kernel; there are never many of them.
+            // What a peer says comes most often, and is waited for. The others have their share in each turn.
             biased;
+            Some(delivery) = self.peers.next() => Wake::Peer(delivery),
             Some(news) = self.bfd.recv() => Wake::Bfd(news),
             report = self.kernel.next() => report.map_or_else(kernel_gone, Wake::Kernel),
             order = self.orders.recv() => order.map_or(Wake::Gone, Wake::Order),
             Some(query) = self.queries.recv() => Wake::Query(query),
-            Some(delivery) = self.peers.next() => Wake::Peer(delivery),
             () = std::future::ready(()), if more => Wake::Turn,
             () = deadline => Wake::Turn,
         }

@@ -66,6 +66,7 @@ impl Routing {
             FromPeer::Ready { peer } => {
                 self.ready.insert(peer);
             }
+            FromPeer::Taken => {}
             FromPeer::Down { peer, retention } => self.on_down(peer, retention),
             FromPeer::Removed { peer } => {
                 self.end_session(peer);

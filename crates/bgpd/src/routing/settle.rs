@@ -32,6 +32,26 @@ const TURN_OUT: usize = 64 * 1024;
 const URGENT: usize = 4096;
 
 impl Routing {
+    /// Decides a change that has come alone, and has those told who are to be, before anything else is looked at; whether
+    /// there is somebody who has something to write now, and nothing that has come is left. The kernel comes first, where it
+    /// is concerned.
+    pub(super) fn serve_at_once(&mut self) -> bool {
+        let is_starting = self.restart.defers() || self.restart.is_selecting();
+        if is_starting || self.rib.has_next_hop_changes() || self.fib.has_reachability_changes() {
+            return false;
+        }
+        let asking = self.ready.len();
+        self.more = self.rib.decide(DECISIONS);
+        if self.fib.config().install && self.rib.has_forwarding_change() {
+            let now = Instant::now();
+            self.tick(now);
+            self.feed_fib(now);
+            self.feed_kernel();
+        }
+        self.feed_peers();
+        !self.more && self.ready.len() < asking
+    }
+
     pub(super) fn settle(&mut self) {
         let now = Instant::now();
         self.more = false;

@@ -200,6 +200,11 @@ impl Fib {
         }
     }
 
+    /// Whether [`Fib::take_reachability_changes`] has something, time aside.
+    pub fn has_reachability_changes(&self) -> bool {
+        !self.changes.is_empty() || self.tracker.is_dirty()
+    }
+
     /// Does what is due at `now`.
     pub fn tick(&mut self, now: Instant) {
         self.now = self.now.max(now);

@@ -383,6 +383,11 @@ impl Tracker {
         });
     }
 
+    /// Whether something is marked.
+    pub(crate) fn is_dirty(&self) -> bool {
+        !self.dirty.is_empty()
+    }
+
     /// Resolves what is marked; returns those whose way or reason has changed.
     pub(crate) fn settle(&mut self, now: Instant) -> Vec<Change> {
         for (next_hop, hop) in &self.hops {
