@@ -9,7 +9,7 @@
 //! It agrees where the program has bound address and port before it connected, and the hash policy is that of ports; other
 //! connections of the host's own stay on their node as long as no route changes, whatever is done here.
 
-use std::collections::HashMap;
+use std::collections::HashSet;
 use std::io;
 use std::net::IpAddr;
 use std::time::Duration;
@@ -58,14 +58,17 @@ pub fn keep(idle: Duration) -> io::Result<usize> {
         return Ok(0);
     }
     let mut routes = Requests::new(RouteSocket::requests(RECEIVE_BUFFER)?, PATIENCE);
-    let mut by_group: HashMap<IpAddr, bool> = HashMap::new();
+    let mut elsewhere: HashSet<IpAddr> = HashSet::new();
     let mut kept = 0;
     for flow in flows {
-        let is_ours =
-            *by_group.entry(flow.remote.0).or_insert_with(|| goes_by_group(&mut routes, flow.remote.0));
-        // A route that is gone meanwhile has no bucket.
-        if is_ours && look_up(&mut routes, &flow).is_ok() {
-            kept += 1;
+        if elsewhere.contains(&flow.remote.0) {
+            continue;
+        }
+        match goes_by_group(&mut routes, &flow) {
+            Ok(true) => kept += 1,
+            Ok(false) => drop(elsewhere.insert(flow.remote.0)),
+            // A route that is gone meanwhile has no bucket.
+            Err(_) => {}
         }
     }
     Ok(kept)
@@ -104,37 +107,40 @@ fn flow(payload: &[u8], idle: Duration) -> Option<Flow> {
     (quiet < idle).then_some(flow)
 }
 
-/// Whether the route to an address points to a group of ours.
-fn goes_by_group(routes: &mut Requests, to: IpAddr) -> bool {
-    let mut is_ours = false;
-    let fixed = route_header(to, None, route::F_FIB_MATCH);
-    let layout = Layout { fixed: &fixed, attributes: &|request| put_address(request, route::DST, to) };
-    let asked = routes.ask_for(message::GETROUTE, 0, layout, |_, payload| {
-        let mut found = attributes(payload.get(ROUTE_HEADER_LEN..).unwrap_or_default());
-        let id = found.find(|(kind, _)| *kind == route::NH_ID).and_then(|(_, value)| u32_at(value, 0));
-        is_ours |= id.is_some_and(|id| GROUP_IDS.contains(&id));
-    });
-    asked.is_ok() && is_ours
-}
-
-/// Has the kernel choose a next hop for a packet of the connection.
-fn look_up(routes: &mut Requests, flow: &Flow) -> Result<(), bgp_fib::KernelError> {
+/// Has the kernel choose a next hop for a packet of the connection; whether its route points to a group of ours.
+///
+/// Never without the ports: each look-up marks a bucket, and one that only names the address always the same, whosever
+/// connections are in it.
+fn goes_by_group(routes: &mut Requests, flow: &Flow) -> Result<bool, bgp_fib::KernelError> {
     let ((from, source_port), (to, port)) = (flow.local, flow.remote);
-    let fixed = route_header(to, Some(from), 0);
-    let attributes = |request: &mut Writer<'_>| {
+    let fixed = route_header(to, from);
+    let attributes_of = |request: &mut Writer<'_>| {
         put_address(request, route::DST, to);
         put_address(request, route::SRC, from);
         request.put(route::IP_PROTO, &[diag::PROTOCOL_TCP]);
         request.put(route::SPORT, &source_port.to_be_bytes());
         request.put(route::DPORT, &port.to_be_bytes());
     };
-    routes.ask(message::GETROUTE, 0, Layout { fixed: &fixed, attributes: &attributes })
+    let mut is_ours = false;
+    routes.ask_for(
+        message::GETROUTE,
+        0,
+        Layout { fixed: &fixed, attributes: &attributes_of },
+        |_, payload| {
+            let mut found = attributes(payload.get(ROUTE_HEADER_LEN..).unwrap_or_default());
+            let id = found.find(|(kind, _)| *kind == route::NH_ID).and_then(|(_, value)| u32_at(value, 0));
+            is_ours |= id.is_some_and(|id| GROUP_IDS.contains(&id));
+        },
+    )?;
+    Ok(is_ours)
 }
 
-fn route_header(to: IpAddr, from: Option<IpAddr>, flags: u32) -> [u8; ROUTE_HEADER_LEN] {
-    let (family, bits) = if to.is_ipv4() { (family::INET, 32) } else { (family::INET6, 128) };
-    let [a, b, c, d] = flags.to_ne_bytes();
-    [family, bits, if from.is_some() { bits } else { 0 }, 0, 0, 0, 0, 0, a, b, c, d]
+/// The head of a question for the route that was found, not for what was made of it: `struct rtmsg`.
+fn route_header(to: IpAddr, from: IpAddr) -> [u8; ROUTE_HEADER_LEN] {
+    let bits = |address: IpAddr| if address.is_ipv4() { 32 } else { 128 };
+    let family = if to.is_ipv4() { family::INET } else { family::INET6 };
+    let [a, b, c, d] = route::F_FIB_MATCH.to_ne_bytes();
+    [family, bits(to), bits(from), 0, 0, 0, 0, 0, a, b, c, d]
 }
 
 fn put_address(request: &mut Writer<'_>, kind: u16, address: IpAddr) {

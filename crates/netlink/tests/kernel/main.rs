@@ -12,5 +12,6 @@ mod neighbors;
 #[path = "../netns/mod.rs"]
 mod netns;
 mod nexthops;
+mod own_flows;
 mod routes;
 mod settings;
