@@ -4,7 +4,7 @@
 
 use std::time::{Duration, Instant};
 
-use bgp_rib::handover;
+use bgp_rib::handover::Reader;
 use bgp_session::{ConnectionId, Output, Peer, StateName, Suspended};
 use bgp_wire::{DecodeContext, PeerKind};
 use bgpd_rs_fuzz::check;
@@ -12,7 +12,9 @@ use bgpd_rs_fuzz::session::config;
 use libfuzzer_sys::fuzz_target;
 
 fn routes(stream: &[u8], peer: PeerKind) {
-    match handover::read(stream, peer) {
+    let mut reader = Reader::new(peer);
+    reader.push(stream);
+    match reader.updates().and_then(|updates| reader.finish().map(|()| updates)) {
         Ok(updates) => {
             let cx = DecodeContext { peer, ..DecodeContext::default() };
             updates.iter().for_each(|update| check(update, &cx));

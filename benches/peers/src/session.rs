@@ -14,7 +14,6 @@ use interop::namespace::Namespace;
 use socket2::{Domain, Socket, Type};
 
 use crate::daemon::Peer;
-
 use crate::stream::{HEADER, message, messages, prefixes};
 use crate::view::{Difference, View};
 

@@ -1,9 +1,9 @@
 //! What the kernel should hold, and the operations that get it there.
 //!
 //! Road in: [`Fib::want`] says which next hops a prefix should have and by which number it is found ([`Destination`]),
-//! [`Fib::observe`] what the kernel reported, and [`Fib::confirm_run`] and [`Fib::refused`] what it said to operations. Road out: [`Fib::plan`] gives the next
-//! operations, in the order in which they must reach the kernel (next hop, group, route), and
-//! [`Fib::take_reachability_changes`] says which next hops can be used.
+//! [`Fib::observe`] what the kernel reported, and [`Fib::confirm_run`] and [`Fib::refused`] what it said to operations.
+//! Road out: [`Fib::plan`] gives the next operations, in the order in which they must reach the kernel (next hop, group,
+//! route), and [`Fib::take_reachability_changes`] says which next hops can be used.
 //!
 //! Three parts. `tracking` keeps the kernel's facts (links, addresses, neighbours, other people's routes) and turns a
 //! next hop into a gateway on a link. The next-hop objects and groups are shared by all prefixes that use them. The route

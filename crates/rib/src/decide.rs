@@ -87,7 +87,7 @@ impl Rib {
         })
     }
 
-    /// Whether [`Rib::next_forwarding_change`] may have something.
+    /// Whether [`Rib::see_forwarding_change`] may have something.
     pub fn has_forwarding_change(&self) -> bool {
         self.tables.iter().any(|(_, table)| !table.untold.is_empty())
     }
@@ -130,7 +130,7 @@ impl Rib {
                 left = left.saturating_sub(word.bits.count_ones() as usize);
             }
         }
-        self.tables.iter().any(|(_, table)| !table.untold.is_empty())
+        self.has_forwarding_change()
     }
 
     /// A path of a peer as the selection sees it; `None` where it is not usable now.

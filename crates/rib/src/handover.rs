@@ -94,11 +94,19 @@ impl Reader {
         self.octets.extend_from_slice(piece);
     }
 
-    /// The next UPDATE; `None` where more octets are needed for it.
+    /// The UPDATEs that are whole by now and were not given before.
     ///
     /// # Errors
     /// It is not what [`Rib::carry`] wrote: nothing of the stream should be used.
-    pub fn next_update(&mut self) -> Result<Option<Update>, Damaged> {
+    pub fn updates(&mut self) -> Result<Vec<Update>, Damaged> {
+        let mut updates = Vec::new();
+        while let Some(update) = self.next_update()? {
+            updates.push(update);
+        }
+        Ok(updates)
+    }
+
+    fn next_update(&mut self) -> Result<Option<Update>, Damaged> {
         let (at, before) = (self.at, self.octets.len());
         let frame = match self.framer.next(&mut self.octets) {
             Next::Wait => return Ok(None),
@@ -119,21 +127,6 @@ impl Reader {
     pub fn finish(&self) -> Result<(), Damaged> {
         if self.octets.is_empty() { Ok(()) } else { Err(Damaged { at: self.at }) }
     }
-}
-
-/// Reads a whole stream of [`Carried`]; `kind` is where the peer is.
-///
-/// # Errors
-/// As [`Reader::next_update`].
-pub fn read(stream: &[u8], kind: PeerKind) -> Result<Vec<Update>, Damaged> {
-    let mut reader = Reader::new(kind);
-    reader.push(stream);
-    let mut updates = Vec::new();
-    while let Some(update) = reader.next_update()? {
-        updates.push(update);
-    }
-    reader.finish()?;
-    Ok(updates)
 }
 
 impl Rib {

@@ -2,7 +2,7 @@
 //!
 //! Road in: [`Rib::receive_update`] stores what a peer announced, before policy, and marks the prefixes; [`Rib::decide`]
 //! runs the selection for marked prefixes, in portions, and puts the result into the Loc-RIB.
-//! Road out: whoever is downstream pulls. The kernel side asks [`Rib::next_forwarding_change`], a peer that can take more
+//! Road out: whoever is downstream pulls. The kernel side asks [`Rib::see_forwarding_change`], a peer that can take more
 //! asks [`Rib::next_update`]. Nothing waits for them but a bit for each prefix that has changed.
 //! Sideways: [`Rib::take_next_hop_changes`] names the next hops that matter, [`Rib::set_reachability`] says what became of
 //! them; the RIB knows no interface and no kernel.

@@ -208,7 +208,8 @@ impl State {
     }
 
     fn read(file: &Arc<File>, length: u64) -> Result<Self, Untrusted> {
-        let mut at = check(file, length)?;
+        check(file, length)?;
+        let mut at = HEAD as u64;
         let damaged = |what: &str| Untrusted::Content(what.to_owned());
         let mut state: Option<Self> = None;
         while at < length {
@@ -248,8 +249,8 @@ impl PeerState {
     }
 }
 
-/// Looks at the head and at every octet behind it; where the sections begin.
-fn check(file: &File, length: u64) -> Result<u64, Untrusted> {
+/// Looks at the head and at every octet behind it.
+fn check(file: &File, length: u64) -> Result<(), Untrusted> {
     if length == 0 {
         return Err(Untrusted::Used);
     }
@@ -277,7 +278,7 @@ fn check(file: &File, length: u64) -> Result<u64, Untrusted> {
             }
         }
     }
-    if found.finalize() == checksum { Ok(HEAD as u64) } else { Err(Untrusted::Checksum) }
+    if found.finalize() == checksum { Ok(()) } else { Err(Untrusted::Checksum) }
 }
 
 /// The octets before a section.

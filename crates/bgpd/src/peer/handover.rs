@@ -11,7 +11,7 @@ use std::time::Instant;
 
 use bgp_rib::handover::Reader;
 use bgp_session::{Command, ConnectionId, Output, Suspended};
-use bgp_wire::{PeerKind, PerFamily, Update};
+use bgp_wire::{PeerKind, PerFamily};
 use bytes::{Bytes, BytesMut};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
@@ -123,7 +123,7 @@ impl Restoring {
                 continue;
             }
             self.reader.push(piece.get(..count).unwrap_or_default());
-            let updates = self.updates().map_err(|damaged| damaged.to_string())?;
+            let updates = self.reader.updates().map_err(|damaged| damaged.to_string())?;
             if !updates.is_empty() {
                 return Ok(match self.what {
                     What::Received => Part::Received(updates),
@@ -141,14 +141,6 @@ impl Restoring {
             What::Stale => &mut streams.stale,
             What::Sent => &mut streams.sent,
         }
-    }
-
-    fn updates(&mut self) -> Result<Vec<Update>, bgp_rib::handover::Damaged> {
-        let mut updates = Vec::new();
-        while let Some(update) = self.reader.next_update()? {
-            updates.push(update);
-        }
-        Ok(updates)
     }
 }
 

@@ -204,11 +204,7 @@ impl Routing {
     /// A turn on the task. Where somebody is to be told of what has come, nothing else is done in it: they write it next and
     /// answer, and the rest is done in the turn that the first answer begins.
     fn short_turn(&mut self, inputs: &mut Inputs, wake: Wake) -> Outcome {
-        if matches!(wake, Wake::Gone) {
-            return Outcome::Gone;
-        }
-        let taken = self.take(inputs, wake);
-        let taken = self.take_what_is_there(inputs, taken);
+        let Some(taken) = self.take_in(inputs, wake) else { return Outcome::Gone };
         let served = taken > 0 && self.freezing.is_none() && self.serve_at_once();
         self.rest_waits = served && !self.rest_waits;
         if self.rest_waits { Outcome::Served } else { self.conclude(inputs) }
@@ -216,12 +212,18 @@ impl Routing {
 
     /// A turn at the desk; whether it was much.
     fn turn(&mut self, inputs: &mut Inputs, wake: Wake) -> (Outcome, bool) {
+        let Some(taken) = self.take_in(inputs, wake) else { return (Outcome::Gone, false) };
+        (self.conclude(inputs), self.more || taken > SHORT_TURN)
+    }
+
+    /// Takes in what woke routing and what peers and the kernel have said meanwhile; how many octets of NLRI that had, or
+    /// `None` where it was the end of routing.
+    fn take_in(&mut self, inputs: &mut Inputs, wake: Wake) -> Option<usize> {
         if matches!(wake, Wake::Gone) {
-            return (Outcome::Gone, false);
+            return None;
         }
         let taken = self.take(inputs, wake);
-        let taken = self.take_what_is_there(inputs, taken);
-        (self.conclude(inputs), self.more || taken > SHORT_TURN)
+        Some(self.take_what_is_there(inputs, taken))
     }
 
     /// Settles what was taken in, and does what else is due.

@@ -10,7 +10,7 @@ use super::{
     Kernel, Receiver, announce, config, end_of_rib, external, holders, in_use, internal, path, paths, prefix,
     reachable, settle, withdraw,
 };
-use crate::handover::{Carried, read};
+use crate::handover::{Carried, Damaged, Reader};
 use crate::{PeerId, PeerSettings, Rib};
 
 /// Two that announce and one, internal, that is told.
@@ -21,6 +21,14 @@ const HOPS: [&str; 2] = ["2001:3200:3200::2", "2001:3200:3200::3"];
 fn settings() -> [PeerSettings; 3] {
     let told = PeerSettings { export: Some(bgp_policy::Policy::All), ..internal("172.50.0.4") };
     [external(64512, HOPS[0]), external(64514, HOPS[1]), told]
+}
+
+/// All of a stream.
+fn read(stream: &[u8], kind: PeerKind) -> Result<Vec<Update>, Damaged> {
+    let mut reader = Reader::new(kind);
+    reader.push(stream);
+    let updates = reader.updates()?;
+    reader.finish().map(|()| updates)
 }
 
 fn bracketed(settings: [PeerSettings; 3]) -> [PeerSettings; 3] {
@@ -171,13 +179,19 @@ fn what_was_stale_stays_stale_and_goes_at_end_of_rib() {
     holders::check(&next);
 }
 
-#[test]
-fn a_refresh_that_was_not_done_is_done_again() {
+/// One route, which the peer that is told has been told.
+fn with_one_told() -> (Rib, Receiver) {
     let mut rib = begin();
     rib.receive_update(PEERS[0], &announce(&path(&[64512]), HOPS[0], &["2004::1/128"]));
     ready(&mut rib);
     let mut receiver = Receiver::default();
     receiver.pull(&mut rib, TOLD, 4096);
+    (rib, receiver)
+}
+
+#[test]
+fn a_refresh_that_was_not_done_is_done_again() {
+    let (rib, mut receiver) = with_one_told();
     let mut next = restore(&carry(&rib), bracketed(settings()));
     next.request_refresh(TOLD, Family::Ipv6Unicast);
     let mut third = restore(&carry(&next), bracketed(settings()));
@@ -189,11 +203,7 @@ fn a_refresh_that_was_not_done_is_done_again() {
 
 #[test]
 fn a_refresh_without_brackets_is_done_whatever_is_known_and_by_whom() {
-    let mut rib = begin();
-    rib.receive_update(PEERS[0], &announce(&path(&[64512]), HOPS[0], &["2004::1/128"]));
-    ready(&mut rib);
-    let mut receiver = Receiver::default();
-    receiver.pull(&mut rib, TOLD, 4096);
+    let (rib, mut receiver) = with_one_told();
     let messages = receiver.messages;
     let mut next = restore(&carry(&rib), settings());
     next.request_refresh(TOLD, Family::Ipv6Unicast);
