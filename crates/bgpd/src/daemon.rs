@@ -34,6 +34,8 @@ use crate::{bfd, buckets, host, identity, metrics, random, sandbox, service, ses
 const KERNEL_PATIENCE: Duration = Duration::from_secs(20);
 /// The longest that a stop takes, for the service manager.
 const STOP_AT_MOST: Duration = Duration::from_secs(25);
+/// How far apart signals that were sent together are heard, with reserve for a machine that is busy.
+const SIGNALS_TOGETHER: Duration = Duration::from_millis(100);
 
 /// What the daemon starts with.
 #[derive(Debug)]
@@ -314,16 +316,27 @@ impl Signals {
             hand_over: listen(SignalKind::user_defined2())?,
         })
     }
+
+    /// Whether SIGTERM belongs to a hand-over: the service manager sends SIGUSR2 for one and then SIGTERM, whatever is to
+    /// come, and two signals that come together are heard in any order, for threads of their own take them.
+    async fn hand_over_too(&mut self) -> bool {
+        tokio::time::timeout(SIGNALS_TOGETHER, self.hand_over.recv()).await.is_ok()
+    }
 }
 
 async fn live(tasks: &mut Tasks, signals: &mut Signals, successors: &Successors) -> anyhow::Result<End> {
     loop {
         let to = tokio::select! {
-            // The service manager says what is to come and then SIGTERM, whatever that is.
-            biased;
             _ = signals.hand_over.recv() => To::Store,
             to = successors.next() => to,
-            _ = signals.terminate.recv() => return stop(tasks, "SIGTERM", tasks.keep_routes).await,
+            _ = signals.terminate.recv() => {
+                if signals.hand_over_too().await
+                    && let Some(end) = rest(tasks, To::Store).await?
+                {
+                    return Ok(end);
+                }
+                return stop(tasks, "SIGTERM", tasks.keep_routes).await;
+            }
             _ = signals.interrupt.recv() => return stop(tasks, "SIGINT", tasks.keep_routes).await,
             _ = signals.hangup.recv() => {
                 info!("SIGHUP: reloading");

@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::thread;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use nix::sys::signal::Signal;
@@ -139,6 +141,16 @@ impl Daemon {
         self.process.signal(Signal::SIGUSR2)?;
         // As long as the unit waits.
         let status = self.process.terminate(seconds(30))?;
+        anyhow::ensure!(status.success(), "it ended with {status}: {}", self.log());
+        Ok(())
+    }
+
+    /// The same where the daemon hears first that it shall end, as where the thread that took SIGUSR2 waits for a processor.
+    pub fn hand_over_told_last(&mut self) -> Result<()> {
+        self.process.signal(Signal::SIGTERM)?;
+        thread::sleep(Duration::from_millis(20));
+        self.process.signal(Signal::SIGUSR2)?;
+        let status = self.process.wait(seconds(30))?;
         anyhow::ensure!(status.success(), "it ended with {status}: {}", self.log());
         Ok(())
     }

@@ -153,6 +153,23 @@ fn a_restart_by_the_service_manager_keeps_sessions_with_md5() -> Result<()> {
     Ok(())
 }
 
+/// Two signals that come together are taken by threads of their own; which is heard first nobody knows.
+#[test]
+fn a_hand_over_is_one_also_where_the_end_is_heard_first() -> Result<()> {
+    let lab = Lab::with_nodes(1)?;
+    lab.add_service("2004::1")?;
+    let mut daemon = Daemon::start_managed(&lab, &std::fs::read_to_string(k3d())?)?;
+    let _nodes = Gobgp::start_all(&lab, &Settings::default(), &["2004::1/128"])?;
+    daemon.expect_established(&lab, &peers(&lab))?;
+    for _ in 0..3 {
+        daemon.hand_over_told_last()?;
+        daemon.start_again(&lab)?;
+    }
+    // gobgpd tells the age of a session that has just ended as if it went on.
+    assert_eq!(daemon.log().matches("session goes on").count(), 3, "{}", daemon.log());
+    Ok(())
+}
+
 #[test]
 fn a_damaged_state_is_refused_and_sessions_begin_anew() -> Result<()> {
     let lab = Lab::with_nodes(2)?;
