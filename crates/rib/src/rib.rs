@@ -110,11 +110,10 @@ impl Rib {
     }
 
     /// A peer's session is gone, and its routes stay in use until it is back or the restart time is over: RFC 4724
-    /// section 4.2. What was stale already goes.
+    /// section 4.2. What was stale already stays as well; where it shall not, [`Rib::sweep_stale`] comes first.
     pub fn mark_stale(&mut self, id: PeerId) {
         let Some(place) = self.places.get(&id).copied() else { return };
         for family in Family::ALL {
-            self.sweep_stale(id, family);
             self.leave_group(place, family);
             let Some(peer) = self.peer_mut(place) else { continue };
             let state = &mut peer.families[family];
@@ -124,8 +123,8 @@ impl Rib {
         }
     }
 
-    /// Removes what is still stale: at the peer's End-of-RIB, when the restart time is over, or where the peer did not
-    /// keep its forwarding state.
+    /// Removes what is still stale: at the peer's End-of-RIB, when the restart time is over, where the peer did not
+    /// keep its forwarding state, or has restarted again.
     pub fn sweep_stale(&mut self, id: PeerId, family: Family) {
         let Some(place) = self.places.get(&id).copied() else { return };
         let Some(Some(peer)) = self.peers.get_mut(place) else { return };

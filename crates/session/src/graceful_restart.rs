@@ -106,7 +106,12 @@ pub(crate) fn retention(restart: Option<&PeerRestart>, reason: &DownReason) -> R
     let for_long = !long_lived.ipv4.is_zero() || !long_lived.ipv6.is_zero();
     let worth_it = for_long || ((families.ipv4 || families.ipv6) && !restart.restart_time.is_zero());
     if worth_it && survives(restart, reason) {
-        RouteRetention::KeepStale { time: restart.restart_time, families, long_lived }
+        RouteRetention::KeepStale {
+            time: restart.restart_time,
+            families,
+            long_lived,
+            stale_stays: restart.notification,
+        }
     } else {
         RouteRetention::Remove
     }

@@ -70,6 +70,9 @@ pub enum RouteRetention {
         /// How long those that are not announced again by then stay longer, as the last choice, RFC 9494 section 4.2; zero
         /// for families where they do not.
         long_lived: PerFamily<Duration>,
+        /// What was stale before this session already, and was not announced again in it, stays as well, for the time that it
+        /// had: RFC 8538 section 4.1. Otherwise it goes, RFC 4724 section 4.2.
+        stale_stays: bool,
     },
 }
 

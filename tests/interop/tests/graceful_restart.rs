@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result};
-use bgp_wire::Prefix;
+use bgp_wire::{Family, Prefix};
 use interop::bird::Bird;
 use interop::daemon::{Daemon, k3d};
 use interop::faults::inject::{Calls, Injector};
@@ -15,7 +15,7 @@ use interop::flows::{self, Flows};
 use interop::gobgp::{Gobgp, GracefulRestart, Settings};
 use interop::kernel::{changes, gateways, routes_of_protocol, watch_forwarding, watch_routes};
 use interop::lab::{HOST_V4, HOST_V6, Lab, Node};
-use interop::speaker::Speaker;
+use interop::speaker::{self, Speaker};
 use interop::traffic::Traffic;
 use interop::wait::seconds;
 use nix::errno::Errno;
@@ -325,5 +325,48 @@ fn out_of_memory_is_a_crash_that_leaves_routes_and_comes_back() -> Result<()> {
     expect_back(&lab, &daemon)?;
     assert!(keeps_ours());
     assert_eq!(changes(&watch), [""; 0], "{}", lab.explain());
+    Ok(())
+}
+
+/// RFC 8538 section 4.1: what is stale already stays over a second restart, and goes with the End-of-RIB as ever.
+#[test]
+fn a_second_restart_before_the_end_of_rib_takes_no_route() -> Result<()> {
+    let lab = Lab::with_nodes(1)?;
+    let daemon = Daemon::start(&lab, &fs::read_to_string(k3d())?)?;
+    let node = &lab.nodes[0];
+    let settings = speaker::Settings { graceful_restart: true, ..speaker::Settings::cilium(&node.name)? };
+    let dial = || node.namespace.inside(|| Speaker::dial(format!("[{HOST_V6}]:179").parse()?, &settings))?;
+    let [kept, forgotten]: [Prefix; 2] = ["2004::1/128".parse()?, "2004::2/128".parse()?];
+    let session = dial()?;
+    session.announce(&[kept, forgotten])?;
+    session.end_of_rib(Family::Ipv6Unicast)?;
+    lab.until(
+        "both are in the kernel",
+        seconds(10),
+        || Ok(routes_of_protocol(&lab.host, "bgp")?.len() == 2),
+    )?;
+    let watch = watch_forwarding(&lab, &lab.host)?;
+    let stale = |count: usize| {
+        lab.until(&format!("{count} are stale"), seconds(10), || {
+            let paths = [kept, forgotten].map(|prefix| daemon.path(&prefix.to_string(), &node.v6()));
+            let paths = paths.into_iter().collect::<Result<Vec<_>>>()?;
+            Ok(paths.iter().filter(|path| path["stale"] == true).count() == count)
+        })
+    };
+    drop(session);
+    stale(2)?;
+    let session = dial()?;
+    session.announce(&[kept])?;
+    stale(1)?;
+    drop(session);
+    stale(2)?;
+    let session = dial()?;
+    session.announce(&[kept])?;
+    stale(1)?;
+    assert_eq!(changes(&watch), [""; 0], "{}", lab.explain());
+    session.end_of_rib(Family::Ipv6Unicast)?;
+    lab.until("what was announced no more is gone", seconds(10), || {
+        Ok(routes_of_protocol(&lab.host, "bgp")?.len() == 1)
+    })?;
     Ok(())
 }

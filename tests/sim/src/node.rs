@@ -91,6 +91,8 @@ pub(crate) struct Away {
     pub(crate) long: Duration,
     /// It has begun.
     pub(crate) is_long: bool,
+    /// When they go whatever comes: set by the first of several restarts before one End-of-RIB.
+    pub(crate) at_last: Instant,
 }
 
 #[derive(Debug)]

@@ -137,7 +137,7 @@ impl World {
         for family in Family::ALL {
             // Its restart time is over when it is back; then it has until the stale time.
             let Some(away) = self.nodes[node].stale.get_mut(&(id(peer), family)) else { continue };
-            (away.until, away.long) = (away.stale, Duration::ZERO);
+            (away.until, away.long) = (away.stale.min(away.at_last), Duration::ZERO);
             let is_long = away.is_long;
             let kept = negotiated.graceful_restart.is_some_and(|restart| {
                 let long = restart.long_lived[family].map(|long| long.forwarding);
@@ -186,23 +186,31 @@ impl World {
         let now = self.now;
         let here = &mut self.nodes[node];
         here.ready.remove(&peer);
-        for family in Family::ALL {
-            here.stale.remove(&(id(peer), family));
-        }
+        let mut at_last = PerFamily::from_fn(|family| {
+            here.stale.remove(&(id(peer), family)).map(|away: Away| away.at_last)
+        });
         here.entries[peer] = Default::default();
         if self.plan.nodes[node].feeder {
             return;
         }
         match retention {
             RouteRetention::Remove => here.rib.remove_peer(id(peer)),
-            RouteRetention::KeepStale { time, families, long_lived } => {
+            RouteRetention::KeepStale { time, families, long_lived, stale_stays } => {
+                for family in Family::ALL {
+                    if !stale_stays && at_last[family].take().is_some() {
+                        here.rib.sweep_stale(id(peer), family);
+                    }
+                }
                 here.rib.mark_stale(id(peer));
                 for family in Family::ALL {
                     let long = long_lived[family];
                     let time = if families[family] { time.min(STALE_TIME) } else { Duration::ZERO };
                     if families[family] || !long.is_zero() {
                         let stale = now + STALE_TIME;
-                        let away = Away { until: now + time, stale, long, is_long: false };
+                        let ever = if long.is_zero() { stale } else { stale + time + long };
+                        let at_last = at_last[family].unwrap_or(ever);
+                        let until = (now + time).min(at_last);
+                        let away = Away { until, stale, long, is_long: false, at_last };
                         here.stale.insert((id(peer), family), away);
                     } else {
                         here.rib.sweep_stale(id(peer), family);
@@ -239,7 +247,8 @@ impl World {
             let here = &mut self.nodes[node];
             here.rib.begin_long_lived(peer, family);
             if let Some(away) = here.stale.get_mut(&(peer, family)) {
-                (away.until, away.long, away.is_long) = (away.until + long, Duration::ZERO, true);
+                (away.until, away.long, away.is_long) =
+                    ((away.until + long).min(away.at_last), Duration::ZERO, true);
             }
         }
         self.resolve(node, now);

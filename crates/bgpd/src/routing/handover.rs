@@ -58,7 +58,7 @@ impl Routing {
             self.stale.start(
                 id,
                 family,
-                Deadlines { restart: until, stale: until, long_lived: Duration::ZERO },
+                Deadlines { restart: until, stale: until, long_lived: Duration::ZERO, at_last: until },
             );
             self.stale.back(id, Duration::ZERO, until);
         }

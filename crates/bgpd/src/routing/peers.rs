@@ -237,12 +237,19 @@ impl Routing {
     }
 
     fn on_down(&mut self, id: PeerId, retention: RouteRetention) {
+        let mut at_last = PerFamily::from_fn(|family| self.stale.at_last(id, family));
         self.end_session(id);
         self.restart.down(id);
         match retention {
             RouteRetention::Remove => self.lose_paths(id),
-            RouteRetention::KeepStale { time, families, long_lived } => {
-                self.keep_stale(id, time, families, long_lived);
+            RouteRetention::KeepStale { time, families, long_lived, stale_stays } => {
+                // What waits for the rest of a route refresh is stale as well, but of no restart before this one.
+                for family in Family::ALL {
+                    if !stale_stays && at_last[family].take().is_some() {
+                        self.rib.sweep_stale(id, family);
+                    }
+                }
+                self.keep_stale(id, time, families, long_lived, at_last);
             }
         }
     }
@@ -274,6 +281,7 @@ impl Routing {
         time: Duration,
         families: PerFamily<bool>,
         long_lived: PerFamily<Duration>,
+        at_last: PerFamily<Option<Instant>>,
     ) {
         let limit = self.peers.get(&id).map(|entry| entry.settings.session.graceful_restart.stale_time);
         let limit = limit.unwrap_or(time);
@@ -284,7 +292,10 @@ impl Routing {
             // RFC 9494 section 4.2: a family of the long-lived capability alone has no restart time.
             let restart = if families[family] { now + time } else { now };
             if families[family] || !long_lived.is_zero() {
-                self.stale.start(id, family, Deadlines { restart, stale: now + limit, long_lived });
+                let stale = now + limit;
+                let ever = if long_lived.is_zero() { stale } else { restart + long_lived + limit };
+                let at_last = at_last[family].unwrap_or(ever);
+                self.stale.start(id, family, Deadlines { restart, stale, long_lived, at_last });
             } else {
                 self.rib.sweep_stale(id, family);
             }

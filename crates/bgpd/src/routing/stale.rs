@@ -19,6 +19,8 @@ pub(super) struct Deadlines {
     pub(super) stale: Instant,
     /// For how long its routes stay after `restart`, RFC 9494; zero where they do not.
     pub(super) long_lived: Duration,
+    /// The last of all: of several restarts before one End-of-RIB the first one sets it, RFC 8538 section 4.1.
+    pub(super) at_last: Instant,
 }
 
 /// Why stale routes of a family go as soon as the peer is back, RFC 4724 section 4.2; `None` where they wait for End-of-RIB.
@@ -66,11 +68,12 @@ pub(super) enum Due {
 pub(super) struct StaleTimers(BTreeMap<(PeerId, Family), (Deadlines, Phase)>);
 
 fn until((deadlines, phase): &(Deadlines, Phase)) -> Instant {
-    match phase {
+    let next = match phase {
         Phase::Away => deadlines.restart,
         Phase::LongAway(until) => *until,
         Phase::Back(_) => deadlines.stale,
-    }
+    };
+    next.min(deadlines.at_last)
 }
 
 impl StaleTimers {
@@ -95,6 +98,11 @@ impl StaleTimers {
         self.0.remove(&(peer, family));
     }
 
+    /// When the stale routes of a family go at last, whatever comes; `None` where there are none.
+    pub(super) fn at_last(&self, peer: PeerId, family: Family) -> Option<Instant> {
+        self.0.get(&(peer, family)).map(|(deadlines, _)| deadlines.at_last)
+    }
+
     pub(super) fn is_running(&self, peer: PeerId, family: Family) -> bool {
         self.0.contains_key(&(peer, family))
     }
@@ -108,7 +116,7 @@ impl StaleTimers {
     /// When the first routes of `peer` go.
     pub(super) fn of(&self, peer: PeerId) -> Option<Instant> {
         let gone = |entry: &(Deadlines, Phase)| match entry {
-            (deadlines, Phase::Away) => deadlines.restart + deadlines.long_lived,
+            (deadlines, Phase::Away) => (deadlines.restart + deadlines.long_lived).min(deadlines.at_last),
             (_, Phase::LongAway(_) | Phase::Back(_)) => until(entry),
         };
         Family::ALL.iter().filter_map(|family| self.0.get(&(peer, *family))).map(gone).min()
@@ -126,7 +134,8 @@ impl StaleTimers {
                 return true;
             }
             let (deadlines, phase) = entry;
-            let becomes_long = *phase == Phase::Away && !deadlines.long_lived.is_zero();
+            let over = deadlines.at_last <= now;
+            let becomes_long = *phase == Phase::Away && !deadlines.long_lived.is_zero() && !over;
             due.push((*peer, *family, if becomes_long { Due::LongLived } else { Due::Sweep }));
             if becomes_long {
                 *phase = Phase::LongAway(deadlines.restart + deadlines.long_lived);
@@ -163,6 +172,8 @@ mod tests {
         assert_eq!(gone(Some(&kept)), [true, false], "F is not set for IPv4");
         assert_eq!(gone(Some(&one)), [true, false], "IPv4 is not in the capability");
         assert_eq!(gone(None), [true, true], "no capability at all");
+        let without = PeerRestart { notification: false, ..kept };
+        assert_eq!(gone(Some(&without)), [true, false], "a clear N bit takes nothing: RFC 8538 section 4.1");
         let long = Family::ALL.map(|family| lost(Some(&kept), family, true).is_some());
         assert_eq!(long, [false, true], "of long-lived stale routes the long-lived capability says it");
     }
@@ -177,7 +188,12 @@ mod tests {
             timers.start(
                 id,
                 family,
-                Deadlines { restart: after(120), stale: after(300), long_lived: Duration::ZERO },
+                Deadlines {
+                    restart: after(120),
+                    stale: after(300),
+                    long_lived: Duration::ZERO,
+                    at_last: after(300),
+                },
             );
         }
         assert_eq!((timers.next_deadline(), timers.of(peer)), (Some(after(120)), Some(after(120))));
@@ -194,8 +210,12 @@ mod tests {
         let (peer, family) = (PeerId(1), Family::Ipv6Unicast);
         let now = Instant::now();
         let after = |seconds| now + Duration::from_secs(seconds);
-        let deadlines =
-            Deadlines { restart: after(120), stale: after(300), long_lived: Duration::from_secs(3600) };
+        let deadlines = Deadlines {
+            restart: after(120),
+            stale: after(300),
+            long_lived: Duration::from_secs(3600),
+            at_last: after(4020),
+        };
         let mut timers = StaleTimers::default();
         timers.start(peer, family, deadlines);
         assert_eq!(timers.of(peer), Some(after(3720)), "when they go");
@@ -209,5 +229,29 @@ mod tests {
         timers.start(peer, family, deadlines);
         timers.due(after(120));
         assert_eq!(timers.due(after(3720)), [(peer, family, Due::Sweep)]);
+    }
+
+    /// RFC 8538 section 4.1: the stale timer is not set anew by a restart before the End-of-RIB.
+    #[test]
+    fn a_peer_that_restarts_again_and_again_does_not_keep_its_routes_for_ever() {
+        let (peer, family) = (PeerId(1), Family::Ipv6Unicast);
+        let now = Instant::now();
+        let after = |seconds| now + Duration::from_secs(seconds);
+        let mut timers = StaleTimers::default();
+        let mut at_last = None;
+        for lost in [0, 100, 200, 290] {
+            let deadlines = Deadlines {
+                restart: after(lost + 120),
+                stale: after(lost + 300),
+                long_lived: Duration::ZERO,
+                at_last: at_last.unwrap_or(after(lost + 300)),
+            };
+            timers.start(peer, family, deadlines);
+            timers.back(peer, Duration::from_secs(300), after(lost + 5));
+            assert_eq!(timers.of(peer), Some(after(300)), "lost after {lost} s");
+            at_last = timers.at_last(peer, family);
+            assert_eq!(timers.due(after(lost + 9)), []);
+        }
+        assert_eq!(timers.due(after(300)), [(peer, family, Due::Sweep)]);
     }
 }

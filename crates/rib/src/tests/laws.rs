@@ -29,7 +29,7 @@ pub(super) const HOPS_V6: [&str; 3] = ["2001:3200:3200::2", "2001:3200:3200::3",
 enum Op {
     Up(u32),
     Down(u32),
-    Restart(u32),
+    Restart { peer: u32, stale_stays: bool },
     EndOfRib(u32, usize),
     Announce { peer: u32, prefixes: u8, attributes: usize, hop: usize },
     Withdraw { peer: u32, prefixes: u8 },
@@ -48,7 +48,7 @@ fn op() -> impl Strategy<Value = Op> {
     prop_oneof![
         2 => peer().prop_map(Op::Up),
         1 => peer().prop_map(Op::Down),
-        1 => peer().prop_map(Op::Restart),
+        1 => (peer(), any::<bool>()).prop_map(|(peer, stale_stays)| Op::Restart { peer, stale_stays }),
         1 => (peer(), 0..2usize).prop_map(|(peer, family)| Op::EndOfRib(peer, family)),
         8 => (peer(), any::<u8>(), 0..8usize, 0..3usize)
             .prop_map(|(peer, prefixes, attributes, hop)| Op::Announce { peer, prefixes, attributes, hop }),
@@ -173,7 +173,10 @@ impl World {
                 self.rib.remove_peer(PeerId(peer));
                 self.up[peer as usize] = false;
             }
-            Op::Restart(peer) => {
+            Op::Restart { peer, stale_stays } => {
+                if !stale_stays {
+                    Family::ALL.iter().for_each(|family| self.rib.sweep_stale(PeerId(peer), *family));
+                }
                 self.rib.mark_stale(PeerId(peer));
                 self.up[peer as usize] = false;
             }

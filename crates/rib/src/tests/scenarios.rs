@@ -334,12 +334,22 @@ fn stale_routes_stay_in_use_until_they_are_announced_again_or_swept() {
     assert_eq!(kernel.hops(SERVICE), NODES);
     assert_eq!(rib.counters(PeerId(2)).unwrap().ipv6.stale, 0);
 
-    // Twice in a row: what was stale already does not survive.
-    rib.mark_stale(PeerId(2));
+    // Twice in a row, the second time after one of two was announced again.
+    rib.receive_update(PeerId(2), &announce(&path(&[64512]), NODES[0], &["2004::3/128"]));
+    for _ in 0..2 {
+        rib.mark_stale(PeerId(2));
+        rib.add_peer(PeerId(2), external(64512, NODES[0]));
+        rib.receive_update(PeerId(2), &announce(&path(&[64512]), NODES[0], &["2004::3/128"]));
+    }
+    settle(&mut rib);
+    kernel.pull(&mut rib);
+    assert_eq!((kernel.hops(SERVICE).len(), kernel.hops("2004::3/128").len()), (NODES.len(), 1), "both stay");
+    rib.sweep_stale(PeerId(2), Family::Ipv6Unicast);
     rib.mark_stale(PeerId(2));
     settle(&mut rib);
     kernel.pull(&mut rib);
-    assert_eq!(kernel.hops(SERVICE), NODES[1..]);
+    assert_eq!(kernel.hops(SERVICE), NODES[1..], "it was stale already");
+    assert_eq!(kernel.hops("2004::3/128").len(), 1);
     holders::check(&rib);
 }
 

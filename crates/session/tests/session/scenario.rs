@@ -220,18 +220,23 @@ fn restarting(notification: bool) -> Open {
     theirs
 }
 
-const KEPT: RouteRetention = RouteRetention::KeepStale {
-    long_lived: PerFamily { ipv4: Duration::ZERO, ipv6: Duration::ZERO },
-    time: Duration::from_secs(120),
-    families: PerFamily { ipv4: false, ipv6: true },
-};
+/// What is kept for a peer that has set N, or not.
+const fn kept(notification: bool) -> RouteRetention {
+    RouteRetention::KeepStale {
+        long_lived: PerFamily { ipv4: Duration::ZERO, ipv6: Duration::ZERO },
+        time: Duration::from_secs(120),
+        families: PerFamily { ipv4: false, ipv6: true },
+        stale_stays: notification,
+    }
+}
+const KEPT: RouteRetention = kept(true);
 
 /// RFC 4724 section 4.2: only a session that ended without a NOTIFICATION.
 #[test]
 fn graceful_restart_keeps_routes_when_the_connection_is_lost() {
     let (mut hand, id) = Hand::established(config(), &restarting(false));
     hand.close(id);
-    assert_eq!(hand.take_down().unwrap().retention, KEPT);
+    assert_eq!(hand.take_down().unwrap().retention, kept(false));
 
     let (mut hand, id) = Hand::established(config(), &restarting(false));
     hand.say(id, &Notification::cease(CeaseCode::AdministrativeReset, None).encode());
