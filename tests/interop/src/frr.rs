@@ -97,6 +97,11 @@ impl Frr {
         self.bgpd.pid()
     }
 
+    /// The process id of its zebra.
+    pub fn zebra_pid(&self) -> i32 {
+        self.zebra.pid()
+    }
+
     /// The state of a neighbour (`Established` …).
     pub fn neighbor_state(&self, address: &str) -> Result<String> {
         let all = self.json(&format!("show bgp neighbors {address}"))?;

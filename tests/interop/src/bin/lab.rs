@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
-use interop::bench::{Subject, run_bench};
+use interop::bench::{Subject, latency, services};
 use interop::clean::clean;
 use interop::demo::{AtTheEnd, Nodes, run_demo};
 use interop::faults::{Length, report::run_faults};
@@ -43,6 +43,15 @@ enum Command {
         /// Fail where p99 is above this many microseconds
         #[arg(long, requires = "max_p50_us")]
         max_p99_us: Option<u64>,
+    },
+    /// Measures what a start with many services costs
+    BenchServices {
+        /// How many, each announced by three nodes
+        #[arg(long, default_value_t = 10_000)]
+        services: u32,
+        /// Who runs on the host
+        #[arg(long, value_enum, default_values_t = [Subject::BgpdRs, Subject::Frr])]
+        host: Vec<Subject>,
     },
     /// Does harm to a running daemon under traffic and shows what it cost
     Faults {
@@ -84,8 +93,9 @@ fn main() -> Result<()> {
         Command::BenchLatency { rounds, host, max_p50_us, max_p99_us } => {
             let micros = Duration::from_micros;
             let bounds = max_p50_us.zip(max_p99_us).map(|(p50, p99)| (micros(p50), micros(p99)));
-            run_bench(&host, rounds, bounds)
+            latency::run(&host, rounds, bounds)
         }
+        Command::BenchServices { services, host } => services::run(&host, services),
         Command::Faults { only, scale, write } => run_faults(&only, Length(scale), write.as_deref()),
         Command::Soak { lasting, csv, seed } => run_soak(lasting, &csv, seed),
         Command::Clean { all } => clean(all),

@@ -1,8 +1,10 @@
 //! What a process holds: memory, descriptors, threads; from `/proc`.
 
 use std::fs;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
+use nix::unistd::{SysconfVar, sysconf};
 
 /// At one moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,6 +58,21 @@ pub fn threads(pid: i32) -> String {
         )
     };
     entries.map(|entry| one(entry.path())).collect()
+}
+
+/// The processor time that a process has used.
+pub fn processor_time(pid: i32) -> Result<Duration> {
+    let path = format!("/proc/{pid}/stat");
+    let stat = fs::read_to_string(&path).with_context(|| path.clone())?;
+    // Behind the name, which may hold anything.
+    let fields: Vec<_> = stat.rsplit(") ").next().unwrap_or_default().split(' ').collect();
+    let ticks = |at: usize| -> Result<u64> {
+        let field = fields.get(at).with_context(|| format!("{path} is too short"))?;
+        Ok(field.parse()?)
+    };
+    let per_second = sysconf(SysconfVar::CLK_TCK)?.context("no ticks a second")?;
+    let ticks = ticks(11)? + ticks(12)?;
+    Ok(Duration::from_millis(ticks * 1000 / u64::try_from(per_second)?))
 }
 
 /// How many descriptors a process has open.

@@ -2,7 +2,8 @@
 //!
 //! One process writes the UPDATE into a node's socket and reads the kernel's notification in the host's namespace, so
 //! that both moments come from one clock. Four changes make a round: a service's first leg, its second, the second
-//! withdrawn, the last withdrawn. The same is measured with FRR on the host, for comparison.
+//! withdrawn, the last withdrawn. Some rounds more have two legs and end the second node's session instead, by FIN as an
+//! agent that is killed, and by Cease. The same is measured with FRR on the host, for comparison.
 
 use std::collections::BTreeSet;
 use std::net::Ipv6Addr;
@@ -11,40 +12,28 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use bgp_wire::Prefix;
+use bgp_wire::notification::{CeaseCode, Notification};
 use bytes::Bytes;
 
-use crate::daemon::Daemon;
-use crate::frr::Frr;
-use crate::lab::{HOST_V6, Lab};
+use super::{Host, Subject};
+use crate::lab::{HOST_V6, Lab, Node};
 use crate::rtnl::{Watcher, v6};
 use crate::speaker::{Speaker, withdrawal};
 use crate::wait::seconds;
 
 const SERVICE: &str = "2004::1";
-const NAMES: [&str; 4] = ["route added", "leg added", "leg withdrawn", "route withdrawn"];
+const NAMES: [&str; 6] = [
+    "route added",
+    "leg added",
+    "leg withdrawn",
+    "route withdrawn",
+    "agent killed (FIN)",
+    "agent says Cease",
+];
+/// Rounds that end a session.
+const ENDS: usize = 20;
 /// Between two changes, so that each meets a daemon at rest, as single service changes do.
 const REST: Duration = Duration::from_millis(3);
-
-/// FRR as the lab's host.
-pub const FRR_HOST: &str = "router bgp 64513
- bgp router-id 172.50.0.1
- no bgp ebgp-requires-policy
- neighbor cilium peer-group
- neighbor cilium remote-as 64512
- bgp listen range 2001:3200:3200::/64 peer-group cilium
- address-family ipv6 unicast
-  neighbor cilium activate
- exit-address-family
-";
-
-/// Who runs on the host.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub enum Subject {
-    /// This project's daemon.
-    BgpdRs,
-    /// FRR.
-    Frr,
-}
 
 /// Times of one kind of change.
 #[derive(Clone, Debug, Default)]
@@ -61,19 +50,21 @@ impl Sample {
 }
 
 /// Measures and prints a table; with bounds, it fails where p50 or p99 of any change is above them.
-pub fn run_bench(subjects: &[Subject], rounds: usize, bounds: Option<(Duration, Duration)>) -> Result<()> {
+pub fn run(subjects: &[Subject], rounds: usize, bounds: Option<(Duration, Duration)>) -> Result<()> {
     println!("| host | change | rounds | p50 ms | p99 ms | max ms |");
     println!("|---|---|---:|---:|---:|---:|");
     for subject in subjects {
         let samples = measure(*subject, rounds)?;
-        let name = match subject {
-            Subject::BgpdRs => "bgpd-rs",
-            Subject::Frr => "FRR",
-        };
         for (change, sample) in NAMES.iter().zip(&samples) {
             let [p50, p99, max] = [50, 99, 100].map(|percent| sample.percentile(percent));
+            let rounds = sample.0.len();
             let ms = |time: Duration| time.as_secs_f64() * 1000.0;
-            println!("| {name} | {change} | {rounds} | {:.3} | {:.3} | {:.3} |", ms(p50), ms(p99), ms(max));
+            println!(
+                "| {subject} | {change} | {rounds} | {:.3} | {:.3} | {:.3} |",
+                ms(p50),
+                ms(p99),
+                ms(max)
+            );
             if let (Subject::BgpdRs, Some((most50, most99))) = (subject, bounds) {
                 ensure!(p50 <= most50, "{change}: p50 {p50:?} is over {most50:?}");
                 ensure!(p99 <= most99, "{change}: p99 {p99:?} is over {most99:?}");
@@ -84,47 +75,62 @@ pub fn run_bench(subjects: &[Subject], rounds: usize, bounds: Option<(Duration, 
 }
 
 /// Runs the rounds in a lab of its own.
-pub fn measure(subject: Subject, rounds: usize) -> Result<[Sample; 4]> {
+pub fn measure(subject: Subject, rounds: usize) -> Result<[Sample; 6]> {
     let lab = Lab::with_nodes(2)?;
-    let _host: (Option<Daemon>, Option<Frr>) = match subject {
-        Subject::BgpdRs => (Some(Daemon::start_k3d(&lab)?), None),
-        Subject::Frr => (None, Some(Frr::start(&lab, &lab.host, FRR_HOST)?)),
-    };
+    let _host = Host::start(subject, &lab)?;
     let watcher = Watcher::start(&lab.host, v6(SERVICE)?)?;
-    let mut speakers = Vec::new();
-    for node in &lab.nodes {
-        speakers.push(dial(&lab, node)?);
-    }
-    let [first, second] = speakers.as_slice() else { anyhow::bail!("two nodes") };
+    let [one, other] = lab.nodes.as_slice() else { anyhow::bail!("two nodes") };
+    let (first, mut second) = (dial(&lab, one)?, dial(&lab, other)?);
     let legs: Vec<Ipv6Addr> = lab.nodes.iter().map(|node| v6(&node.v6())).collect::<Result<_>>()?;
     let prefixes = [Prefix::host(v6(SERVICE)?.into())];
     let gone = withdrawal(&prefixes)?;
-    let steps: [(&Speaker, Bytes, usize); 4] = [
-        (first, first.announcement(&prefixes)?, 1),
-        (second, second.announcement(&prefixes)?, 2),
-        (second, gone.clone(), 1),
-        (first, gone, 0),
-    ];
-    let mut samples: [Sample; 4] = Default::default();
+    // From what is done until the kernel has so many legs.
+    let time = |count: usize, change: &mut dyn FnMut() -> Result<()>| -> Result<Duration> {
+        thread::sleep(REST);
+        let wanted: BTreeSet<_> = legs.iter().take(count).copied().collect();
+        watcher.forget();
+        let start = Instant::now();
+        change()?;
+        let done = watcher.wait_for(&wanted, seconds(5)).with_context(|| lab.explain())?;
+        Ok(done.duration_since(start))
+    };
+    let [mut added, mut leg, mut leg_gone, mut withdrawn, mut killed, mut ceased]: [Sample; 6] =
+        Default::default();
+    let announced: [Bytes; 2] = [first.announcement(&prefixes)?, second.announcement(&prefixes)?];
     for round in 0..rounds + 3 {
-        for (step, (speaker, octets, count)) in steps.iter().enumerate() {
-            thread::sleep(REST);
-            let wanted: BTreeSet<_> = legs.iter().take(*count).copied().collect();
-            watcher.forget();
-            let start = Instant::now();
-            speaker.write(octets)?;
-            let done = watcher.wait_for(&wanted, seconds(5)).with_context(|| lab.explain())?;
-            // The first rounds warm caches and the neighbour table.
-            if let (true, Some(sample)) = (round >= 3, samples.get_mut(step)) {
-                sample.0.push(done.duration_since(start));
+        let times = [
+            time(1, &mut || first.write(&announced[0]))?,
+            time(2, &mut || second.write(&announced[1]))?,
+            time(1, &mut || second.write(&gone))?,
+            time(0, &mut || first.write(&gone))?,
+        ];
+        // The first rounds warm caches and the neighbour table.
+        if round >= 3 {
+            for (sample, time) in [&mut added, &mut leg, &mut leg_gone, &mut withdrawn].into_iter().zip(times)
+            {
+                sample.0.push(time);
             }
         }
     }
-    Ok(samples)
+    let cease = Notification::cease(CeaseCode::AdministrativeShutdown, None).encode();
+    time(1, &mut || first.write(&announced[0]))?;
+    for (sample, says_so) in [(&mut killed, false), (&mut ceased, true)] {
+        for _ in 0..ENDS {
+            time(2, &mut || second.write(&announced[1]))?;
+            let mut ends = Some(second);
+            let ended = time(1, &mut || {
+                let speaker = ends.take().context("it ends once")?;
+                if says_so { speaker.write(&cease) } else { Ok(()) }
+            })?;
+            sample.0.push(ended);
+            second = dial(&lab, other)?;
+        }
+    }
+    Ok([added, leg, leg_gone, withdrawn, killed, ceased])
 }
 
 /// FRR does not let a peer in before it has seen a link-local address of its own.
-fn dial(lab: &Lab, node: &crate::lab::Node) -> Result<Speaker> {
+fn dial(lab: &Lab, node: &Node) -> Result<Speaker> {
     let mut speaker = None;
     lab.until(&format!("{} has its session", node.name), seconds(20), || {
         speaker = Some(Speaker::on(node, HOST_V6)?);
