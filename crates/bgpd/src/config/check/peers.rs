@@ -147,7 +147,9 @@ fn check_neighbor(
     let levels =
         Levels { own: &neighbor.peer, group: group.map(|(_, group)| &group.peer), place: typed.span() };
     let remote_asn = peer::remote_asn(&levels);
-    if remote_asn.is_none() {
+    // A group that is not there may have one; that is said already.
+    let group_unknown = neighbor.peer_group.is_some() && group.is_none();
+    if remote_asn.is_none() && !group_unknown {
         let fault =
             Fault::error(typed.span(), format!("the neighbor {:?} has no `remote-asn`", typed.get_ref()));
         let fault = fault.label("needs: remote-asn = NUMBER, \"external\" or \"internal\"");

@@ -107,6 +107,8 @@ fn neighbors_and_groups() {
         ),
         &["there is no peer group \"Cillium\"", "write \"cilium\""],
     );
+    // What that group would have given is not missing as well.
+    says(&format!("{group}[neighbor.\"192.0.2.1\"]\npeer-group = \"cilum\""), &["write \"cilium\""]);
     says("[peer-group.x]\nlisten-range = \"10.0.0.0/8\"", &["`listen-range` but no `remote-asn`"]);
     // One fault in a group is one fault, however many neighbours inherit it.
     says(
