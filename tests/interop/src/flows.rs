@@ -1,7 +1,8 @@
 //! Long-lived TCP connections to a service: which node each is on, and which of them live through an event.
 //!
 //! The backend says its node's name when a connection comes and then sends back what it gets. Every connection exchanges a
-//! line ten times a second, so all of them are in use; one that gets no answer for `PATIENCE`, or an error, is broken.
+//! line ten times a second, each at its own moment and whatever becomes of the others, so all of them are in use; one that
+//! gets no answer for `PATIENCE`, or an error, is broken.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{ErrorKind, Read, Write};
@@ -25,6 +26,10 @@ pub const PORT: u16 = 7;
 const PATIENCE: Duration = Duration::from_secs(3);
 /// Between two lines of one connection.
 const PACE: Duration = Duration::from_millis(100);
+/// Between two looks at those that wait for an answer.
+const LOOK: Duration = Duration::from_millis(2);
+/// Lines of a connection that show a break that has already happened.
+const LAST_LINES: usize = 5;
 
 /// Serves until the process ends: the name, then an echo.
 pub fn serve(bind: SocketAddr, name: &str) -> Result<()> {
@@ -72,6 +77,13 @@ struct Flow {
     node: String,
     is_broken: bool,
     is_ended: bool,
+    /// When the next line is due.
+    due: Instant,
+    /// A line whose answer has not come whole: since when, and how many octets are missing.
+    asked: Option<(Instant, usize)>,
+    longest_wait: Duration,
+    /// Lines that are still to be exchanged once it is told to stop.
+    left: usize,
 }
 
 /// Connections that exchange lines on a thread of their own until [`Flows::finish`].
@@ -93,6 +105,8 @@ pub struct Fate {
     pub alive: BTreeMap<String, usize>,
     /// Those that the client has ended, see [`Flows::end_on`].
     pub ended: BTreeMap<String, usize>,
+    /// The longest that one of those that live has waited for an answer.
+    pub longest_wait: BTreeMap<String, Duration>,
 }
 
 impl Fate {
@@ -105,8 +119,12 @@ impl Fate {
 impl Flows {
     /// Opens so many connections from a namespace.
     pub fn open(from: &Namespace, remote: SocketAddr, count: usize) -> Result<Self> {
-        let flows: Vec<Flow> =
+        let mut flows: Vec<Flow> =
             from.inside(|| (0..count).map(|_| Flow::open(remote)).collect::<Result<_>>())??;
+        // Not all at once: an event of some milliseconds meets a few of them.
+        for (number, flow) in (0..).zip(&mut flows) {
+            flow.due = Instant::now() + PACE * number / u32::try_from(count)?;
+        }
         let mut nodes = BTreeMap::new();
         for flow in &flows {
             *nodes.entry(flow.node.clone()).or_default() += 1;
@@ -137,7 +155,11 @@ impl Flows {
             let side = match (flow.is_broken, flow.is_ended) {
                 (true, _) => &mut fate.broken,
                 (false, true) => &mut fate.ended,
-                (false, false) => &mut fate.alive,
+                (false, false) => {
+                    let longest = fate.longest_wait.entry(flow.node.clone()).or_default();
+                    *longest = flow.longest_wait.max(*longest);
+                    &mut fate.alive
+                }
             };
             *side.entry(flow.node).or_default() += 1;
         }
@@ -156,65 +178,76 @@ impl Flow {
         }
         ensure!(!name.is_empty(), "{remote} closed a new connection");
         stream.set_nonblocking(true)?;
-        Ok(Self { stream, node: String::from_utf8(name)?, is_broken: false, is_ended: false })
+        Ok(Self {
+            stream,
+            node: String::from_utf8(name)?,
+            is_broken: false,
+            is_ended: false,
+            due: Instant::now(),
+            asked: None,
+            longest_wait: Duration::ZERO,
+            left: 0,
+        })
+    }
+
+    fn lives(&self) -> bool {
+        !self.is_broken && !self.is_ended
+    }
+
+    /// Sends a line when one is due, or looks for the answer to the last one.
+    fn turn(&mut self, now: Instant) {
+        match self.asked {
+            None if self.due <= now => self.ask(now),
+            None => {}
+            Some((since, missing)) => self.hear(since, missing, now),
+        }
+    }
+
+    fn ask(&mut self, now: Instant) {
+        const LINE: &[u8; 8] = b"are you\n";
+        self.due = now + PACE;
+        match self.stream.write(LINE) {
+            Ok(len) if len == LINE.len() => self.asked = Some((now, len)),
+            Ok(_) | Err(_) => self.is_broken = true,
+        }
+    }
+
+    fn hear(&mut self, since: Instant, missing: usize, now: Instant) {
+        let mut octets = [0; 8];
+        match self.stream.read(&mut octets[..missing]) {
+            Ok(len) if len == missing => {
+                self.asked = None;
+                self.longest_wait = self.longest_wait.max(since.elapsed());
+                self.left = self.left.saturating_sub(1);
+            }
+            Ok(len) if len > 0 => self.asked = Some((since, missing - len)),
+            Err(error) if error.kind() == ErrorKind::WouldBlock && now < since + PATIENCE => {}
+            Ok(_) | Err(_) => self.is_broken = true,
+        }
     }
 }
 
-/// Rounds until told to stop, and then as many more as show a break that has already happened.
+/// Goes on until told to stop, and then until each that lives has exchanged some lines more.
 fn exchange_until(mut flows: Vec<Flow>, stop: &AtomicBool, leave: &Mutex<BTreeSet<String>>) -> Vec<Flow> {
-    let mut left = 5;
-    while left > 0 {
-        if stop.load(Ordering::SeqCst) {
-            left -= 1;
+    let mut is_stopping = false;
+    while !is_stopping || flows.iter().any(|flow| flow.lives() && flow.left > 0) {
+        if !is_stopping && stop.load(Ordering::SeqCst) {
+            is_stopping = true;
+            flows.iter_mut().for_each(|flow| flow.left = LAST_LINES);
         }
-        let begun = Instant::now();
         end(&mut flows, &leave.lock().unwrap_or_else(PoisonError::into_inner));
-        exchange(&mut flows);
-        thread::sleep(PACE.saturating_sub(begun.elapsed()));
+        let now = Instant::now();
+        flows.iter_mut().filter(|flow| flow.lives()).for_each(|flow| flow.turn(now));
+        thread::sleep(LOOK);
     }
     flows
 }
 
 /// Ends the connections to these nodes.
 fn end(flows: &mut [Flow], nodes: &BTreeSet<String>) {
-    for flow in
-        flows.iter_mut().filter(|flow| !flow.is_broken && !flow.is_ended && nodes.contains(&flow.node))
-    {
+    for flow in flows.iter_mut().filter(|flow| flow.lives() && nodes.contains(&flow.node)) {
         // The node's end closes when it reads that ours has.
         flow.is_ended = true;
         flow.is_broken = flow.stream.shutdown(std::net::Shutdown::Both).is_err();
     }
-}
-
-/// One line there and back on each connection.
-fn exchange(flows: &mut [Flow]) {
-    const LINE: &[u8; 8] = b"are you\n";
-    let mut missing: Vec<(&mut Flow, usize)> = Vec::new();
-    for flow in flows.iter_mut().filter(|flow| !flow.is_broken && !flow.is_ended) {
-        match flow.stream.write(LINE) {
-            Ok(len) if len == LINE.len() => missing.push((flow, len)),
-            Ok(_) | Err(_) => flow.is_broken = true,
-        }
-    }
-    let deadline = Instant::now() + PATIENCE;
-    let mut octets = [0; 8];
-    while !missing.is_empty() && Instant::now() < deadline {
-        missing.retain_mut(|(flow, left)| match flow.stream.read(&mut octets[..*left]) {
-            Ok(0) => {
-                flow.is_broken = true;
-                false
-            }
-            Ok(len) => {
-                *left -= len;
-                *left > 0
-            }
-            Err(error) if error.kind() == ErrorKind::WouldBlock => true,
-            Err(_) => {
-                flow.is_broken = true;
-                false
-            }
-        });
-        thread::sleep(Duration::from_millis(2));
-    }
-    missing.into_iter().for_each(|(flow, _)| flow.is_broken = true);
 }

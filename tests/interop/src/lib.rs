@@ -14,6 +14,7 @@
 //! sockets                  a socket of another program, from outside
 //! service_manager           a stand-in for systemd that keeps descriptors over a restart
 //! kernel, rtnl             what the kernel holds, through `ip -j`; when it changes, through rtnetlink
+//! flows, traffic -> load   long-lived connections and short requests; both, and what an event cost them
 //! faults, soak             what is done to a running daemon under traffic, and what that cost
 //! demo, bench, clean       what `scripts/` calls
 //! ```
@@ -38,6 +39,7 @@ pub mod haproxy;
 pub mod http;
 pub mod kernel;
 pub mod lab;
+pub mod load;
 pub mod namespace;
 pub mod openbgpd;
 pub mod process;

@@ -23,6 +23,7 @@ const PAUSE: Duration = Duration::from_millis(5);
 /// Requests under way, until [`Traffic::stop`].
 #[derive(Debug)]
 pub struct Traffic {
+    started: Instant,
     over: Arc<AtomicBool>,
     workers: Vec<JoinHandle<Tally>>,
 }
@@ -57,12 +58,18 @@ impl Traffic {
     /// Starts so many threads in a namespace that ask this address and port.
     pub fn start(from: &Namespace, to: SocketAddr, threads: usize) -> Result<Self> {
         let over = Arc::new(AtomicBool::new(false));
+        let started = Instant::now();
         let start = || {
             let over = Arc::clone(&over);
-            from.inside(move || thread::spawn(move || work(to, &over)))
+            from.inside(move || thread::spawn(move || work(to, started, &over)))
         };
         let workers = std::iter::repeat_with(start).take(threads).collect::<Result<_>>()?;
-        Ok(Self { over, workers })
+        Ok(Self { started, over, workers })
+    }
+
+    /// A moment as [`Tally::lost`] tells it.
+    pub fn at(&self, moment: Instant) -> Duration {
+        moment.saturating_duration_since(self.started)
     }
 
     /// Ends it and tells what became of all requests.
@@ -83,10 +90,9 @@ impl Traffic {
 }
 
 /// A thread keeps the namespace of the one that made it.
-fn work(to: SocketAddr, over: &AtomicBool) -> Tally {
+fn work(to: SocketAddr, start: Instant, over: &AtomicBool) -> Tally {
     let mut tally = Tally::default();
-    let start = Instant::now();
-    let mut last = start;
+    let mut last = Instant::now();
     while !over.load(Ordering::Relaxed) {
         let begun = start.elapsed();
         match ask(to) {

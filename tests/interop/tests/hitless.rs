@@ -11,17 +11,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use anyhow::{Context, Result};
 use interop::bird::Bird;
 use interop::daemon::{Daemon, k3d};
-use interop::flows::{self, Flows};
+use interop::flows;
 use interop::frr::Frr;
 use interop::gobgp::{Gobgp, Settings, Transport};
 use interop::http::curl;
 use interop::kernel::{changes, routes_of_protocol, watch_forwarding};
 use interop::lab::{HOST_V4, HOST_V6, Lab, Node};
-use interop::traffic::Traffic;
+use interop::load::Load;
 use interop::wait::{seconds, until};
-
-/// Long-lived connections through an event.
-const FLOWS: usize = 200;
 
 /// Since when a node's session is up, and how often it went down, as gobgpd tells.
 fn age(node: &Gobgp, host: &str) -> Result<(String, String)> {
@@ -47,8 +44,7 @@ fn traffic(lab: &Lab, ends: &AtomicBool) -> Result<BTreeMap<String, usize>> {
 /// answered, no connection broken, and the kernel not touched.
 fn undisturbed(lab: &mut Lab, what: &str, restarts: impl FnOnce(&Lab) -> Result<()>) -> Result<()> {
     let _backends = flows::start_backends(lab)?;
-    let flows = Flows::open(lab.client()?, format!("[2004::1]:{}", flows::PORT).parse()?, FLOWS)?;
-    let requests = Traffic::start(lab.client()?, "[2004::1]:80".parse()?, 2)?;
+    let load = Load::start(lab, "2004::1")?;
     let lab = &*lab;
     let watch = watch_forwarding(lab, &lab.host)?;
     let ends = AtomicBool::new(false);
@@ -59,13 +55,9 @@ fn undisturbed(lab: &mut Lab, what: &str, restarts: impl FnOnce(&Lab) -> Result<
         let answers = asking.join().map_err(|_| anyhow::anyhow!("the client panicked"))?;
         outcome.and(answers)
     })?;
-    let (fate, tally) = (flows.finish()?, requests.stop()?);
-    let gap = tally.longest_gap;
-    eprintln!("{what}: {} requests from behind, longest gap {gap:?}; {fate:?}", tally.total());
+    load.finish(what)?.expect_none();
     assert_eq!(answers.get(""), None, "{answers:?}");
     assert!(answers.values().sum::<usize>() > 20, "{answers:?}");
-    assert_eq!(tally.lost, [], "of {} requests", tally.total());
-    assert_eq!((fate.broken.len(), fate.alive.values().sum::<usize>()), (0, FLOWS), "{fate:?}");
     assert_eq!(changes(&watch), [""; 0], "{}", lab.explain());
     Ok(())
 }
