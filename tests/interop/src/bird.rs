@@ -24,12 +24,13 @@ impl Bird {
     /// Starts it with a configuration and waits until `birdc` gets an answer.
     pub fn start(lab: &Lab, namespace: &Namespace, config: &str) -> Result<Self> {
         installed("bird", "bird2")?;
-        let file = lab.dir().join("bird.conf");
-        let socket = lab.dir().join("bird.ctl");
+        let name = format!("bird-{}", namespace.name().rsplit('-').next().unwrap_or_default());
+        let file = lab.dir().join(format!("{name}.conf"));
+        let socket = lab.dir().join(format!("{name}.ctl"));
         fs::write(&file, config).with_context(|| file.display().to_string())?;
         let mut command = namespace.command("bird");
         command.arg("-f").arg("-c").arg(&file).arg("-s").arg(&socket);
-        let process = Process::start("bird", &mut command, lab.dir())?;
+        let process = Process::start(&name, &mut command, lab.dir())?;
         let mut bird = Self { process, namespace: namespace.name().to_owned(), socket };
         until("BIRD takes commands", seconds(10), || {
             bird.process.must_run()?;

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result};
 use nix::sys::signal::Signal;
@@ -225,7 +225,7 @@ impl Daemon {
     }
 
     /// Waits for its own end.
-    pub fn wait(&mut self, limit: std::time::Duration) -> Result<std::process::ExitStatus> {
+    pub fn wait(&mut self, limit: Duration) -> Result<std::process::ExitStatus> {
         self.process.wait(limit)
     }
 
@@ -242,6 +242,26 @@ impl Daemon {
     /// Its log.
     pub fn log(&self) -> String {
         self.process.log()
+    }
+
+    /// When it wrote the last line of its log with these words.
+    pub fn logged_last(&self, words: &str) -> Result<Instant> {
+        let log = self.log();
+        let line = log.lines().rev().find(|line| line.contains(words)).with_context(|| words.to_owned())?;
+        // 2026-01-31T23:59:59.123456Z, of this day or the one before.
+        let clock = line.get(11..26).with_context(|| line.to_owned())?;
+        let digits = [clock.get(..2), clock.get(3..5), clock.get(6..8), clock.get(9..)];
+        let mut numbers = [0; 4];
+        for (number, text) in numbers.iter_mut().zip(digits) {
+            *number = text.unwrap_or_default().parse().with_context(|| line.to_owned())?;
+        }
+        let [hours, minutes, seconds, micros] = numbers;
+        let logged = Duration::from_micros(((hours * 60 + minutes) * 60 + seconds) * 1_000_000 + micros);
+        let (now, today) = (Instant::now(), SystemTime::now().duration_since(UNIX_EPOCH)?.as_micros());
+        let day = 24 * 3600 * 1_000_000;
+        let today = Duration::from_micros(u64::try_from(today % day)?);
+        let ago = today.checked_sub(logged).unwrap_or(today + Duration::from_secs(24 * 3600) - logged);
+        now.checked_sub(ago).context("before this machine started")
     }
 
     /// Fails if it has ended.

@@ -23,14 +23,19 @@ use crate::namespace::Namespace;
 const RTM_NEWLINK: u16 = 16;
 const RTM_NEWROUTE: u16 = 24;
 const RTM_DELROUTE: u16 = 25;
+const RTM_NEWNEIGH: u16 = 28;
 const RTM_NEWNEXTHOP: u16 = 104;
 const RTM_DELNEXTHOP: u16 = 105;
-/// Multicast groups of links (RTNLGRP 1), IPv6 routes (RTNLGRP 11) and nexthop objects (RTNLGRP 32).
-const GROUPS: u32 = 1 | (1 << 10) | (1 << 31);
+/// Multicast groups of links (RTNLGRP 1), neighbours (RTNLGRP 3), IPv6 routes (RTNLGRP 11) and nexthop objects (RTNLGRP 32).
+const GROUPS: u32 = 1 | (1 << 2) | (1 << 10) | (1 << 31);
 /// Octets of notifications that may wait.
 const RECEIVE_BUFFER: usize = 64 << 20;
 /// `IFF_LOWER_UP`: the link has carrier and is up.
 const LOWER_UP: u32 = 1 << 16;
+/// `NUD_FAILED`: the neighbour has not answered.
+const FAILED: u16 = 0x20;
+/// `AF_INET6`.
+const INET6: u8 = 10;
 const RTA_DST: u16 = 1;
 const RTA_GATEWAY: u16 = 5;
 const RTA_MULTIPATH: u16 = 9;
@@ -53,6 +58,7 @@ pub struct Change {
 pub struct Watcher {
     changes: Receiver<Change>,
     downs: Receiver<Instant>,
+    failures: Receiver<Instant>,
 }
 
 impl Watcher {
@@ -73,20 +79,21 @@ impl Watcher {
         })??;
         let (sender, changes) = channel();
         let (lost, downs) = channel();
+        let (failed, failures) = channel();
         thread::spawn(move || {
             let mut state = State { host, ..State::default() };
             let mut buffer = vec![0; 1 << 16];
             while let Ok(length) = recv(fd.as_raw_fd(), &mut buffer, MsgFlags::empty()) {
-                let at = Instant::now();
-                if has_lost_link(buffer.get(..length).unwrap_or_default()) && lost.send(at).is_err() {
-                    break;
-                }
-                if state.take(buffer.get(..length).unwrap_or_default(), at, &sender).is_none() {
+                let (at, octets) = (Instant::now(), buffer.get(..length).unwrap_or_default());
+                let reported =
+                    [(&lost, any(octets, is_lost_link)), (&failed, any(octets, is_failed_neighbor))];
+                let told = reported.iter().all(|(whom, so)| !so || whom.send(at).is_ok());
+                if !told || state.take(octets, at, &sender).is_none() {
                     break;
                 }
             }
         });
-        Ok(Self { changes, downs })
+        Ok(Self { changes, downs, failures })
     }
 
     /// When the first link was reported without carrier since the last [`Watcher::forget`].
@@ -94,10 +101,16 @@ impl Watcher {
         self.downs.try_recv().ok()
     }
 
+    /// When the first neighbour was reported not to answer (IPv6) since the last [`Watcher::forget`].
+    pub fn neighbor_failed(&self) -> Option<Instant> {
+        self.failures.try_recv().ok()
+    }
+
     /// Forgets what came until now.
     pub fn forget(&self) {
         while self.changes.try_recv().is_ok() {}
         while self.downs.try_recv().is_ok() {}
+        while self.failures.try_recv().is_ok() {}
     }
 
     /// Waits until exactly these gateways lead to the prefix, and returns when that was.
@@ -149,16 +162,27 @@ fn only_route_to(host: Ipv6Addr) -> [SockFilter; 9] {
     ]
 }
 
-/// Whether a datagram reports a link without carrier: in `struct ifinfomsg` the flags are at octet 8.
-fn has_lost_link(mut octets: &[u8]) -> bool {
+/// Whether a datagram has such a message.
+fn any(mut octets: &[u8], is_so: impl Fn(u16, &[u8]) -> bool) -> bool {
     while let Some((kind, body, rest)) = message(octets) {
-        let flags = body.get(8..12).and_then(number);
-        if kind == RTM_NEWLINK && flags.is_some_and(|flags| flags & LOWER_UP == 0) {
+        if is_so(kind, body) {
             return true;
         }
         octets = rest;
     }
     false
+}
+
+/// A link without carrier: in `struct ifinfomsg` the flags are at octet 8.
+fn is_lost_link(kind: u16, body: &[u8]) -> bool {
+    let flags = body.get(8..12).and_then(number);
+    kind == RTM_NEWLINK && flags.is_some_and(|flags| flags & LOWER_UP == 0)
+}
+
+/// A neighbour that does not answer: in `struct ndmsg` the family is at octet 0, the state at octet 8.
+fn is_failed_neighbor(kind: u16, body: &[u8]) -> bool {
+    let state = body.get(8..10).and_then(|two| two.try_into().ok()).map(u16::from_ne_bytes);
+    kind == RTM_NEWNEIGH && body.first() == Some(&INET6) && state.is_some_and(|state| state & FAILED != 0)
 }
 
 #[derive(Debug)]
@@ -360,6 +384,21 @@ mod tests {
         assert_eq!(tell(&[single(2, two), group(9, &[1, 2])].concat()), [BTreeSet::from([one, two])]);
         assert_eq!(tell(&netlink(RTM_NEWROUTE, &route(two, 1))), [], "another prefix");
         assert_eq!(tell(&netlink(RTM_DELROUTE, &route(host, 9))), [BTreeSet::new()]);
+    }
+
+    #[test]
+    fn what_is_lost_is_told_apart_from_what_is_there() {
+        let link = |flags: u32| netlink(RTM_NEWLINK, &[&[0; 8][..], &flags.to_ne_bytes(), &[0; 4]].concat());
+        let neighbor = |family: u8, state: u16| {
+            netlink(
+                RTM_NEWNEIGH,
+                &[&[family, 0, 0, 0, 4, 0, 0, 0][..], &state.to_ne_bytes(), &[0; 2]].concat(),
+            )
+        };
+        assert!(any(&[link(LOWER_UP), link(1)].concat(), is_lost_link));
+        assert!(!any(&link(LOWER_UP | 1), is_lost_link));
+        assert!(any(&neighbor(INET6, FAILED), is_failed_neighbor));
+        assert!(!any(&[neighbor(INET6, 2), neighbor(7, FAILED), link(0)].concat(), is_failed_neighbor));
     }
 
     #[test]

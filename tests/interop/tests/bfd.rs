@@ -9,8 +9,10 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 use interop::bird::Bird;
 use interop::daemon::{Daemon, Privileges};
+use interop::flows;
 use interop::frr::Frr;
 use interop::lab::{BRIDGE, HOST_V4, HOST_V6, Lab, Node};
+use interop::load::{self, Load};
 use interop::rtnl::{self, Watcher};
 use interop::wait::seconds;
 use nix::sys::signal::Signal;
@@ -161,6 +163,87 @@ fn a_peer_that_hangs_or_is_cut_off_loses_its_leg_within_the_detection_time() -> 
     expect_up(&lab, &daemon, &both(&lab.nodes[0]))?;
     let metrics = session(&daemon, &peer)?;
     assert_eq!(metrics["send_errors"], 0, "{metrics}");
+    Ok(())
+}
+
+/// A node of BIRD with BFD of three times 100 ms over its one session.
+fn bird(node: &Node) -> String {
+    format!(
+        r#"log stderr all;
+router id {v4};
+protocol device {{ scan time 1; }}
+protocol direct {{ ipv6; interface "eth0"; }}
+protocol bfd {{ interface "*" {{ min rx interval 100 ms; min tx interval 100 ms; idle tx interval 1 s; multiplier 3; }}; }}
+protocol static {{ ipv6; route {SERVICE} unreachable; }}
+filter own {{ if source = RTS_STATIC then accept; reject; }}
+protocol bgp host {{
+  local {v6} as 64512; neighbor {HOST_V6} as 64513;
+  error wait time 1, 2; connect delay time 1; connect retry time 1; bfd on;
+  ipv6 {{ import none; export filter own; }};
+}}
+"#,
+        v4 = node.v4(),
+        v6 = node.v6()
+    )
+}
+
+/// How a node is lost.
+#[derive(Clone, Copy, Debug)]
+enum Death {
+    /// Its process stands still; TCP stays, the link stays.
+    Hangs,
+    /// Its port stays up and forwards nothing any more.
+    CutOff,
+}
+
+/// A node that BFD finds dead, under requests and 200 long-lived connections: only its own break, and its leg is gone at once.
+#[test]
+fn a_peer_found_dead_takes_only_its_own_flows_along() -> Result<()> {
+    let mut lab = Lab::with_nodes(3)?;
+    lab.add_service("2004::1")?;
+    let watcher = Watcher::start(&lab.host, rtnl::v6("2004::1")?)?;
+    let daemon = Daemon::start(&lab, &host("100ms"))?;
+    let start = |node: &Node| Bird::start(&lab, &node.namespace, &bird(node));
+    let birds: Vec<Bird> = lab.nodes.iter().map(start).collect::<Result<_>>()?;
+    let _backends = flows::start_backends(&lab)?;
+    let peers: Vec<String> = lab.nodes.iter().map(Node::v6).collect();
+    for death in [Death::Hangs, Death::CutOff] {
+        expect_all_legs(&lab)?;
+        expect_up(&lab, &daemon, &peers)?;
+        let (node, name, port) = (&peers[0], lab.nodes[0].name.clone(), lab.nodes[0].port());
+        let load = Load::start(&mut lab, "2004::1")?;
+        let own = load.of(&name);
+        let kill = |lab: &Lab| -> Result<_> {
+            let words = format!("BFD session failed peer={node} ");
+            let failures = daemon.log().matches(&words).count();
+            let gone = leg_leaves(&lab.nodes[1..], &watcher, || match death {
+                Death::Hangs => birds[0].signal(Signal::SIGSTOP),
+                Death::CutOff => lab.host.run(&format!("bridge link set dev {port} state 0")).map(drop),
+            })?;
+            lab.until("the log has it", seconds(5), || Ok(daemon.log().matches(&words).count() > failures))?;
+            let failed = daemon.logged_last(&words)?;
+            Ok((failed, gone))
+        };
+        let revive = |lab: &Lab| match death {
+            Death::Hangs => birds[0].signal(Signal::SIGCONT),
+            Death::CutOff => lab.host.run(&format!("bridge link set dev {port} state 3")).map(drop),
+        };
+        let first = kill(&lab)?;
+        let gone = load.at(first.1);
+        lab.until("the session is ended", seconds(5), || Ok(daemon.state(node)? != "established"))?;
+        load.finish(&format!("a node with BFD: {death:?}"))?.expect_only_of(&name, own, gone);
+        load::expect_without(&mut lab, "2004::1", &name)?;
+        let mut first = Some(first);
+        load::expect_repaired(&format!("a node with BFD: {death:?}"), || {
+            if first.is_none() {
+                expect_all_legs(&lab)?;
+                expect_up(&lab, &daemon, &peers)?;
+            }
+            let (failed, gone) = first.take().map_or_else(|| kill(&lab), Ok)?;
+            revive(&lab)?;
+            Ok(gone.saturating_duration_since(failed))
+        })?;
+    }
     Ok(())
 }
 
