@@ -11,17 +11,14 @@ use bgp_wire::{Family, Prefix};
 use interop::bird::Bird;
 use interop::daemon::{Daemon, k3d};
 use interop::faults::inject::{Calls, Injector};
-use interop::flows::{self, Flows};
+use interop::flows;
 use interop::gobgp::{Gobgp, GracefulRestart, Settings};
 use interop::kernel::{changes, gateways, routes_of_protocol, watch_forwarding, watch_routes};
 use interop::lab::{HOST_V4, HOST_V6, Lab, Node};
+use interop::load::Load;
 use interop::speaker::{self, Speaker};
-use interop::traffic::Traffic;
 use interop::wait::seconds;
 use nix::errno::Errno;
-
-/// Long-lived connections through a crash.
-const FLOWS: usize = 200;
 
 fn graceful() -> Settings {
     Settings { graceful_restart: GracefulRestart::On, ..Settings::default() }
@@ -44,8 +41,7 @@ fn crash_under_traffic(
     let watch = watch_routes(&lab, &lab.host)?;
     // From behind the host: its own connections are hashed anew at any change of any route, whoever makes it.
     let _backends = flows::start_backends(&lab)?;
-    let flows = Flows::open(lab.client()?, format!("[2004::1]:{}", flows::PORT).parse()?, FLOWS)?;
-    let traffic = Traffic::start(lab.client()?, "[2004::1]:80".parse()?, 4)?;
+    let load = Load::start(&mut lab, "2004::1")?;
     crash(&lab, &mut daemon, &nodes)?;
     assert_eq!(gateways(&lab.host, "2004::1")?.len(), 3, "{}", lab.explain());
     // A service ends while nobody listens, and another one begins.
@@ -67,13 +63,10 @@ fn crash_under_traffic(
     }
     assert!(daemon.log().contains("all peers have announced their routes again"), "{}", daemon.log());
     assert_eq!(gateways(&lab.host, "2004::1")?.len(), 3);
-    let (fate, tally) = (flows.finish()?, traffic.stop()?);
+    let cost = load.finish(what)?;
     let changes = watch.log();
     assert!(!changes.lines().any(|line| line.contains("2004::1 ")), "2004::1 moved: {changes}");
-    let gap = tally.longest_gap;
-    eprintln!("{what}: {} requests, longest gap {gap:?}; {fate:?}", tally.total());
-    assert_eq!(tally.lost, [], "of {} requests", tally.total());
-    assert_eq!((fate.broken.len(), fate.alive.values().sum::<usize>()), (0, FLOWS), "{fate:?}");
+    cost.expect_none();
     Ok(())
 }
 
@@ -186,6 +179,10 @@ export = "all"
 restart = "graceful"
 "#;
 
+/// A second node with a service, for the host above.
+const SECOND: &str =
+    "\n[neighbor.\"2001:3200:3200::3\"]\nremote-asn = 64512\nimport = \"all\"\nexport = \"all\"\n";
+
 /// BIRD keeps routes of a peer that asks for it, unless told otherwise.
 const BIRD: &str = r#"log stderr all;
 router id 172.50.0.2;
@@ -248,9 +245,9 @@ fn a_restart_may_be_graceful_instead_of_hitless() -> Result<()> {
     Ok(())
 }
 
-/// A second peer, of which nothing is taken and much is kept.
+/// A further peer, of which nothing is taken and much is kept.
 const TALKATIVE: &str =
-    "\n[neighbor.\"2001:3200:3200::3\"]\nremote-asn = 64512\nmode = \"passive\"\nimport = \"none\"\n";
+    "\n[neighbor.\"2001:3200:3200::4\"]\nremote-asn = 64512\nmode = \"passive\"\nimport = \"none\"\n";
 
 /// A control group of its own with a limit of memory; goes with this value.
 struct Memory {
@@ -291,21 +288,30 @@ impl Drop for Memory {
 
 #[test]
 fn out_of_memory_is_a_crash_that_leaves_routes_and_comes_back() -> Result<()> {
-    let lab = Lab::with_nodes(2)?;
+    let mut lab = Lab::with_nodes(3)?;
+    lab.add_service("2004::1")?;
     let memory = Memory::new(&lab)?;
     let enter = format!("echo $$ > {}/cgroup.procs; exec \"$0\" \"$@\"", memory.dir.display());
-    let mut daemon = Daemon::spawn_prepared(&lab, &(GRACEFUL.to_owned() + TALKATIVE), |program| {
+    let mut daemon = Daemon::spawn_prepared(&lab, &(GRACEFUL.to_owned() + SECOND + TALKATIVE), |program| {
         let mut command = Command::new("sh");
         command.args(["-c", &enter]).arg(program.get_program()).args(program.get_args());
         Ok(command)
     })?;
     daemon.wait_until_ready(&lab)?;
-    let bird = Bird::start(&lab, &lab.nodes[0].namespace, BIRD)?;
-    let keeps_ours = || has_our_network(&bird);
-    lab.until("BIRD has our network", seconds(20), || Ok(keeps_ours()))?;
-    let in_kernel = || Ok(routes_of_protocol(&lab.host, "bgp")?.len() == 1);
-    lab.until("the kernel has BIRD's network", seconds(10), in_kernel)?;
-    let talkative = Speaker::on(&lab.nodes[1], HOST_V6)?;
+    let serving = BIRD.replace("unreachable; }", "unreachable; route 2004::1/128 unreachable; }");
+    let second = serving.replace("172.50.0.2", "172.50.0.3").replace("3200::2", "3200::3");
+    let bird = Bird::start(&lab, &lab.nodes[0].namespace, &serving)?;
+    let other = Bird::start(&lab, &lab.nodes[1].namespace, &second)?;
+    let keep_ours = || has_our_network(&bird) && has_our_network(&other);
+    lab.until("both have our network", seconds(20), || Ok(keep_ours()))?;
+    let in_kernel = |lab: &Lab| {
+        let legs = [gateways(&lab.host, "2001:db9::/64")?, gateways(&lab.host, "2004::1")?];
+        Ok(legs.iter().all(|legs| legs.len() == 2))
+    };
+    lab.until("the kernel has both networks by both", seconds(10), || in_kernel(&lab))?;
+    let _backends = flows::start_backends(&lab)?;
+    let load = Load::start(&mut lab, "2004::1")?;
+    let talkative = Speaker::on(&lab.nodes[2], HOST_V6)?;
     let watch = watch_forwarding(&lab, &lab.host)?;
 
     memory.limit(4 << 20)?;
@@ -319,11 +325,12 @@ fn out_of_memory_is_a_crash_that_leaves_routes_and_comes_back() -> Result<()> {
     }
     let ended = daemon.wait(seconds(10))?;
     assert_eq!(ended.signal(), Some(9), "{ended}: the kernel kills who has no memory: {}", daemon.log());
-    assert!(keeps_ours() && in_kernel()?);
-    daemon.write_config(GRACEFUL)?;
+    assert!(keep_ours() && in_kernel(&lab)?);
+    daemon.write_config(&(GRACEFUL.to_owned() + SECOND))?;
     daemon.start_again(&lab)?;
     expect_back(&lab, &daemon)?;
-    assert!(keeps_ours());
+    assert!(keep_ours());
+    load.finish("out of memory, and start")?.expect_none();
     assert_eq!(changes(&watch), [""; 0], "{}", lab.explain());
     Ok(())
 }

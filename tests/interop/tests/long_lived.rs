@@ -4,9 +4,11 @@
 use anyhow::Result;
 use interop::bird::Bird;
 use interop::daemon::Daemon;
+use interop::flows;
 use interop::gobgp::{Gobgp, GracefulRestart, Settings};
 use interop::kernel::gateways;
 use interop::lab::Lab;
+use interop::load::Load;
 use interop::wait::seconds;
 
 const HOST: &str = r#"[bgp]
@@ -43,7 +45,8 @@ fn advertised(daemon: &Daemon, address: &str) -> Result<u64> {
 
 #[test]
 fn an_agent_that_stays_away_is_the_last_choice_and_comes_back_as_it_was() -> Result<()> {
-    let lab = Lab::with_nodes(3)?;
+    let mut lab = Lab::with_nodes(3)?;
+    lab.add_service("2004::1")?;
     let daemon = Daemon::start(&lab, HOST)?;
     let bird = Bird::start(&lab, &lab.nodes[1].namespace, BIRD)?;
     let able = Settings {
@@ -62,6 +65,8 @@ fn an_agent_that_stays_away_is_the_last_choice_and_comes_back_as_it_was() -> Res
         Ok(shown.contains("64513 64512") && advertised(&daemon, &lab.nodes[2].v6())? == 1)
     })?;
     assert!(daemon.ctl("show neighbors")?.contains(&node));
+    let _backends = flows::start_backends(&lab)?;
+    let load = Load::start(&mut lab, "2004::1")?;
 
     agent.crash()?;
     lab.until("its route is long-lived stale", seconds(20), || {
@@ -83,6 +88,7 @@ fn an_agent_that_stays_away_is_the_last_choice_and_comes_back_as_it_was() -> Res
         let told = shown.contains("64513 64512") && !shown.contains("(65535,6)");
         Ok(fresh && told && advertised(&daemon, &lab.nodes[2].v6())? == 1)
     })?;
+    load.finish("an agent away for longer than its restart time, and back")?.expect_none();
     Ok(())
 }
 

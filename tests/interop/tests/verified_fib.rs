@@ -10,10 +10,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use interop::daemon::{Daemon, k3d};
+use interop::flows;
 use interop::frr::Frr;
 use interop::gobgp::{Families, Gobgp, Settings};
-use interop::kernel::routes_to;
+use interop::kernel::{nexthops, routes_to};
 use interop::lab::Lab;
+use interop::load::{Cost, Load};
 use interop::rtnl::Watcher;
 use interop::wait::{seconds, until};
 use nix::sys::signal::{Signal, kill};
@@ -81,35 +83,42 @@ fn what_was_done_while_nobody_could_hear_it_is_found_and_undone() -> Result<()> 
 
 #[test]
 fn what_somebody_undoes_is_back_at_once_and_he_is_named() -> Result<()> {
-    let lab = Lab::with_nodes(3)?;
+    let mut lab = Lab::with_nodes(3)?;
+    lab.add_service("2004::1")?;
+    lab.client()?;
     // It learns the objects as they are made.
     let watcher = Watcher::start(&lab.host, "2004::1".parse()?)?;
     let daemon = Daemon::start_k3d(&lab)?;
     let _nodes = nodes_with_services(&lab)?;
+    let _backends = flows::start_backends(&lab)?;
     assert_eq!(check(&daemon, "kernel-meddling")?["state"], "ok");
     let all = lab.nodes.iter().map(|node| node.v6().parse()).collect::<Result<BTreeSet<_>, _>>()?;
     let mut person = Person::start(&lab)?;
-    let group = routes_to(&lab.host, "2004::1")?[0].nexthop_id.unwrap_or_default();
-    let deeds = [
-        "route del 2004::1/128 proto bgp".to_owned(),
-        "route replace 2004::1/128 via 2001:3200:3200::2 proto bgp metric 20".to_owned(),
-        format!("nexthop del id {group}"),
-    ];
     let mut times = Vec::new();
-    for deed in &deeds {
+    for deed in Deed::ALL {
+        let command = deed.command(&lab)?;
+        let load = Load::start(&mut lab, "2004::1")?;
         watcher.forget();
         let before = Instant::now();
-        person.does(deed)?;
-        let back = watcher.wait_for(&all, seconds(10))?.saturating_duration_since(before);
-        println!("{deed}: back {back:?} after the command was given");
-        times.push(back);
+        person.does(&command)?;
+        let back = watcher.wait_for(&all, seconds(10))?;
+        let taken = back.saturating_duration_since(before);
+        println!("{command}: back {taken:?} after the command was given");
+        times.push(taken);
         lab.expect_all_nodes("2004::1", seconds(5))?;
+        let back = load.at(back);
+        deed.expect(&load.finish(&command)?, back);
     }
-    // By the kernel's own reports; a machine with too much to do may have us wait for a processor, not three times.
+    // By the kernel's own reports; a machine with too much to do may have us wait for a processor, not each time.
     assert!(times.iter().min() < Some(&Duration::from_millis(100)), "{times:?}");
     assert!(times.iter().max() < Some(&seconds(3)), "{times:?}");
     let name = format!("ip (process {})", person.pid());
-    for (what, deed) in [("removed", "2004::1/128"), ("changed", "2004::1/128"), ("removed", "nexthop id")] {
+    for (what, deed) in [
+        ("removed", "2004::1/128"),
+        ("changed", "2004::1/128"),
+        ("changed", "nexthop id"),
+        ("removed", "nexthop id"),
+    ] {
         lab.until(&format!("the log names who {what} {deed}"), seconds(10), || {
             let told = |line: &str| {
                 line.contains(&format!("somebody {what} ours")) && line.contains(&name) && line.contains(deed)
@@ -122,6 +131,47 @@ fn what_somebody_undoes_is_back_at_once_and_he_is_named() -> Result<()> {
     assert!(alarm.to_string().contains(&name) && alarm.to_string().contains("cron"), "{alarm}");
     assert!(daemon.ctl("show fib")?.contains(&name), "{}", daemon.ctl("show fib")?);
     Ok(())
+}
+
+/// What somebody does to a route of three legs.
+#[derive(Clone, Copy, Debug)]
+enum Deed {
+    RouteDeleted,
+    RouteReplaced,
+    LegsChanged,
+    GroupDeleted,
+}
+
+impl Deed {
+    const ALL: [Self; 4] = [Self::RouteDeleted, Self::RouteReplaced, Self::LegsChanged, Self::GroupDeleted];
+
+    fn command(self, lab: &Lab) -> Result<String> {
+        let id = routes_to(&lab.host, "2004::1")?[0].nexthop_id.context("it has a group")?;
+        let objects = nexthops(&lab.host)?;
+        let group = objects.iter().find(|object| object.id == id).context("the group")?;
+        let first = group.members.first().context("a leg")?;
+        Ok(match self {
+            Self::RouteDeleted => "route del 2004::1/128 proto bgp".to_owned(),
+            Self::RouteReplaced => {
+                "route replace 2004::1/128 via 2001:3200:3200::2 proto bgp metric 20".to_owned()
+            }
+            Self::LegsChanged => format!("nexthop replace id {id} group {first} type resilient"),
+            Self::GroupDeleted => format!("nexthop del id {id}"),
+        })
+    }
+
+    /// What that may cost. Once it is undone, nobody loses anything more.
+    fn expect(self, cost: &Cost, back: Duration) {
+        assert!(
+            cost.tally.lost.iter().all(|(begun, _)| *begun <= back),
+            "back at {back:?}: {:?}",
+            cost.tally
+        );
+        if matches!(self, Self::RouteDeleted) {
+            // TCP says again what was said meanwhile.
+            assert!(cost.fate.broken.is_empty(), "{:?}", cost.fate);
+        }
+    }
 }
 
 /// docker does not remove single routes, as far as is known: it takes its bridge, and routes go with that (`nodes_leave`).
