@@ -198,6 +198,11 @@ protocol bgp host {
 }
 "#;
 
+/// The same with the service.
+fn serving() -> String {
+    BIRD.replace("unreachable; }", "unreachable; route 2004::1/128 unreachable; }")
+}
+
 /// Whether BIRD has the network that we announce.
 fn has_our_network(bird: &Bird) -> bool {
     // Without one, birdc ends with an error.
@@ -215,14 +220,17 @@ fn expect_back(lab: &Lab, daemon: &Daemon) -> Result<()> {
 
 #[test]
 fn a_restart_may_be_graceful_instead_of_hitless() -> Result<()> {
-    let lab = Lab::with_nodes(1)?;
+    let mut lab = Lab::with_nodes(1)?;
+    lab.add_service("2004::1")?;
     let mut daemon = Daemon::start_managed(&lab, GRACEFUL)?;
-    let bird = Bird::start(&lab, &lab.nodes[0].namespace, BIRD)?;
+    let bird = Bird::start(&lab, &lab.nodes[0].namespace, &serving())?;
     let keeps_ours = || has_our_network(&bird);
     lab.until("BIRD has our network", seconds(20), || Ok(keeps_ours()))?;
-    lab.until("the kernel has BIRD's network", seconds(10), || {
-        Ok(routes_of_protocol(&lab.host, "bgp")?.len() == 1)
+    lab.until("the kernel has BIRD's networks", seconds(10), || {
+        Ok(routes_of_protocol(&lab.host, "bgp")?.len() == 2)
     })?;
+    let _backends = flows::start_backends(&lab)?;
+    let load = Load::start(&mut lab, "2004::1")?;
     let watch = watch_forwarding(&lab, &lab.host)?;
 
     daemon.hand_over()?;
@@ -237,6 +245,7 @@ fn a_restart_may_be_graceful_instead_of_hitless() -> Result<()> {
     assert!(log.contains("the kernel still forwards by routes of an earlier run"), "{log}");
     expect_back(&lab, &daemon)?;
     assert!(keeps_ours());
+    load.finish("a graceful restart")?.expect_none();
     assert_eq!(changes(&watch), [""; 0], "{}", lab.explain());
     // Without a word is for this restart alone: a stop takes the routes along and says good-bye.
     assert!(daemon.stop()?.success());
@@ -298,9 +307,8 @@ fn out_of_memory_is_a_crash_that_leaves_routes_and_comes_back() -> Result<()> {
         Ok(command)
     })?;
     daemon.wait_until_ready(&lab)?;
-    let serving = BIRD.replace("unreachable; }", "unreachable; route 2004::1/128 unreachable; }");
-    let second = serving.replace("172.50.0.2", "172.50.0.3").replace("3200::2", "3200::3");
-    let bird = Bird::start(&lab, &lab.nodes[0].namespace, &serving)?;
+    let second = serving().replace("172.50.0.2", "172.50.0.3").replace("3200::2", "3200::3");
+    let bird = Bird::start(&lab, &lab.nodes[0].namespace, &serving())?;
     let other = Bird::start(&lab, &lab.nodes[1].namespace, &second)?;
     let keep_ours = || has_our_network(&bird) && has_our_network(&other);
     lab.until("both have our network", seconds(20), || Ok(keep_ours()))?;
