@@ -105,8 +105,10 @@ impl Fib {
         if !route.may_carry() {
             route.born = stamp.coarse;
         }
-        let age = route.may_carry().then(|| self.clock.age(route.born, now).unwrap_or(Duration::MAX));
-        self.routes.forgive(slot);
+        let born = route.may_carry().then_some(route.born);
+        if route.is(Flag::Rare) {
+            self.routes.forgive(slot);
+        }
         if old != NONE {
             self.unlink(slot);
         }
@@ -117,6 +119,7 @@ impl Fib {
             self.put_away(slot);
         }
         if old != NONE && new != NONE {
+            let age = born.map(|born| self.clock.age(born, now).unwrap_or(Duration::MAX));
             self.sets.borrow(old, new, age, &mut self.objects, now);
         }
         if old != NONE && self.sets.get(old).is_some_and(|set| set.first == NONE) {

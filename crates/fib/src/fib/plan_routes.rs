@@ -101,7 +101,7 @@ impl Fib {
                 When::Now => self.routes.take_removal(family),
             };
             let Some(slot) = slot else { break };
-            if crowded || !self.plan_plain(slot, family, when, &mut ops) {
+            if !self.plan_plain((slot, family), when, crowded, &mut ops) {
                 self.plan_route(slot, when, &mut ops);
             }
             looked += 1;
@@ -130,12 +130,22 @@ impl Fib {
         self.may_write() && (plannable || self.has_untold() && self.has_room())
     }
 
-    /// Plans a route about which nothing is odd, where nobody else's can be in the way: nearly all of a table. `false` where
-    /// it must be looked at from all sides.
-    fn plan_plain(&mut self, slot: u32, family: Family, when: When, ops: &mut RouteOps) -> bool {
+    /// Plans a route that has just been taken, where nothing is odd about it and nobody else's can be in the way: nearly all
+    /// of a table. `false` where it must be looked at from all sides.
+    fn plan_plain(
+        &mut self,
+        (slot, family): (u32, Family),
+        when: When,
+        crowded: bool,
+        ops: &mut RouteOps,
+    ) -> bool {
         let Self { routes, sets, bodies, objects, flights, .. } = self;
-        let Some(route) = routes.get_mut(slot) else { return false };
-        if !route.is_plain() || route.is_flying() || self.stopping {
+        let from = match when {
+            When::MayWait => Flag::Queued,
+            When::Now => Flag::PutOff,
+        };
+        let Some(route) = routes.taken(slot, from) else { return false };
+        if crowded || !route.is_plain() || route.is_flying() || self.stopping {
             return false;
         }
         // A set that is ready says what its routes should be, and no other does.

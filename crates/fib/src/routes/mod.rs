@@ -133,10 +133,12 @@ impl Routes {
 
     /// Ends a slot. It must be neither queued nor in flight, and wanted no longer.
     pub(crate) fn remove(&mut self, slot: u32) {
-        if let Some(stage) = self.get(slot).map(|route| route.stage) {
+        if let Some((stage, has_rare)) = self.get(slot).map(|route| (route.stage, route.is(Flag::Rare))) {
             self.add(family_of(slot), stage, -1);
+            if has_rare {
+                self.rare.remove(&slot);
+            }
         }
-        self.rare.remove(&slot);
         match family_of(slot) {
             Family::Ipv4Unicast => self.v4.remove(slot),
             Family::Ipv6Unicast => self.v6.remove(slot & !IPV6),
@@ -172,16 +174,21 @@ impl Routes {
         self.shift(family_of(slot), Stage::Removing, stage);
     }
 
-    /// The next in the queue of a family.
+    /// The next in the queue of a family, which is to be told that it has been [`Routes::taken`].
+    #[inline]
     pub(crate) fn dequeue(&mut self, family: Family) -> Option<u32> {
-        let slot = match family {
+        match family {
             Family::Ipv4Unicast => self.v4.queue.pop_front(),
             Family::Ipv6Unicast => self.v6.queue.pop_front(),
-        }?;
-        if let Some(route) = self.get_mut(slot) {
-            route.take_flag(Flag::Queued);
         }
-        Some(slot)
+    }
+
+    /// The route of a slot that has been taken out of the queue or, with [`Flag::PutOff`], out of the removals.
+    #[inline]
+    pub(crate) fn taken(&mut self, slot: u32, from: Flag) -> Option<&mut Route> {
+        let route = self.get_mut(slot)?;
+        route.take_flag(from);
+        Some(route)
     }
 
     /// Has a route removed when there is nothing else to do, and in no order.
@@ -197,16 +204,13 @@ impl Routes {
         }
     }
 
-    /// A route of a family that was put off; it may be wanted again meanwhile.
+    /// A route of a family that was put off, which is to be told that it has been [`Routes::taken`]; it may be wanted again
+    /// meanwhile.
     pub(crate) fn take_removal(&mut self, family: Family) -> Option<u32> {
-        let slot = match family {
+        match family {
             Family::Ipv4Unicast => self.v4.take_removal(),
             Family::Ipv6Unicast => self.v6.take_removal(),
-        }?;
-        if let Some(route) = self.get_mut(slot) {
-            route.take_flag(Flag::PutOff);
         }
-        Some(slot)
     }
 
     /// Prefixes to be looked at.
