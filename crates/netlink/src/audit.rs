@@ -89,7 +89,7 @@ impl Reader {
     fn run(&mut self, ordered: &Receiver<OpId>, finished: &Sender<()>) {
         while let Ok(id) = ordered.recv() {
             let result = self.read();
-            self.reports.answers(Answers::one(id, result), false);
+            self.reports.answers(Answers::one(id, result));
             if finished.send(()).is_err() {
                 return;
             }

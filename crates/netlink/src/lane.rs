@@ -58,11 +58,8 @@ fn run(
     mut reports: Reports,
     batch_len: usize,
 ) {
-    let (mut batch, mut done) = (Batch::default(), 0);
-    let mut handed = handed_over.recv().ok();
-    while let Some((ops, mut next)) = handed {
-        handed = handed_over.try_recv().ok();
-        let mut told = handed.is_none();
+    let mut batch = Batch::default();
+    while let Ok((ops, mut next)) = handed_over.recv() {
         while next < ops.len() {
             requests.begin(&mut batch);
             let taken = batch.push_routes(&ops, next, batch_len);
@@ -71,42 +68,26 @@ fn run(
                 break;
             }
             next += taken;
-            told = execute(&mut requests, &mut batch, &mut reports, next < ops.len() || handed.is_some());
+            execute(&mut requests, &mut batch, &mut reports);
         }
-        done += 1;
-        // What is done has been reported: who settles reports what comes next.
-        if told || handed.is_none() {
-            reports.flush();
-            for _ in 0..std::mem::take(&mut done) {
-                if finished.send(()).is_err() {
-                    return;
-                }
-            }
-        }
-        if handed.is_none() {
-            handed = handed_over.recv().ok();
+        if finished.send(()).is_err() {
+            return;
         }
     }
 }
 
-/// Has the kernel work through a batch, and reports its answers; `false` where they are kept until `more_to_come` is done.
-pub(crate) fn execute(
-    requests: &mut Requests,
-    batch: &mut Batch,
-    reports: &mut Reports,
-    more_to_come: bool,
-) -> bool {
+/// Has the kernel work through a batch, and reports its answers.
+pub(crate) fn execute(requests: &mut Requests, batch: &mut Batch, reports: &mut Reports) {
     if batch.len() == 0 {
-        return true;
+        return;
     }
     match requests.execute(batch) {
-        Outcome::Complete(answers) => reports.answers(answers, more_to_come),
+        Outcome::Complete(answers) => reports.answers(answers),
         Outcome::Lost(answers) => {
             tracing::warn!(requests = answers.len(), "answers of the kernel were lost");
-            reports.answers(answers, false);
+            reports.answers(answers);
             reports.event(Event::Overrun);
             reports.flush();
-            true
         }
     }
 }

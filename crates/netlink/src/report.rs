@@ -14,9 +14,6 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 /// Events that travel together.
 const EVENT_BATCH: usize = 256;
-/// Answers that travel together while more are coming: each report may wake routing, which has four times as many operations
-/// of each family under way.
-const ANSWER_BATCH: usize = 1024;
 
 /// What the kernel said to one operation.
 pub type Answer = (OpId, Result<(), KernelError>);
@@ -60,15 +57,6 @@ impl Answers {
             Some((start, len)) if start.0.checked_add(u64::from(*len)) == Some(first.0) => *len += more,
             _ => self.runs.push((first, more)),
         }
-    }
-
-    /// Appends answers that came later.
-    fn append(&mut self, later: Self) {
-        let before = self.len;
-        for (first, count) in later.runs {
-            self.expect(first, usize::try_from(count).unwrap_or(usize::MAX));
-        }
-        self.refused.extend(later.refused.into_iter().map(|(place, error)| (before + place, error)));
     }
 
     /// How many there are.
@@ -225,9 +213,7 @@ impl Drop for KernelEvents {
 pub(crate) struct Reports {
     sender: UnboundedSender<Report>,
     gauge: Arc<Gauge>,
-    /// What has been gathered and not sent: answers, and events that came after them.
-    answers: Answers,
-    events: Vec<Event>,
+    gathered: Vec<Event>,
 }
 
 /// A channel that holds about `limit` events.
@@ -235,17 +221,13 @@ pub(crate) fn channel(limit: usize, bell: Arc<Bell>) -> (Reports, KernelEvents) 
     let (sender, reports) = unbounded_channel();
     let gauge = Arc::new(Gauge { waiting: AtomicUsize::new(0), limit, bell });
     let events = KernelEvents { reports, gauge: Arc::clone(&gauge) };
-    (Reports::new(sender, gauge), events)
+    (Reports { sender, gauge, gathered: Vec::new() }, events)
 }
 
 impl Reports {
-    fn new(sender: UnboundedSender<Report>, gauge: Arc<Gauge>) -> Self {
-        Self { sender, gauge, answers: Answers::default(), events: Vec::new() }
-    }
-
     /// Another end of the same channel, for another thread.
     pub(crate) fn another(&self) -> Self {
-        Self::new(self.sender.clone(), Arc::clone(&self.gauge))
+        Self { sender: self.sender.clone(), gauge: Arc::clone(&self.gauge), gathered: Vec::new() }
     }
 
     /// Whether more events may be read.
@@ -260,44 +242,25 @@ impl Reports {
 
     /// Adds an event; [`Reports::flush`] sends what is gathered.
     pub(crate) fn event(&mut self, event: Event) {
-        self.flush_answers();
-        self.events.push(event);
-        if self.events.len() >= EVENT_BATCH {
-            self.flush_events();
+        self.gathered.push(event);
+        if self.gathered.len() >= EVENT_BATCH {
+            self.flush();
         }
-    }
-
-    /// Adds answers, behind the events that came before them. They are sent now, or with those that come next where more
-    /// are on their way already; `true` when they have been sent.
-    pub(crate) fn answers(&mut self, answers: Answers, more_to_come: bool) -> bool {
-        self.flush_events();
-        self.answers.append(answers);
-        let enough = !more_to_come || self.answers.len() >= ANSWER_BATCH;
-        if enough {
-            self.flush_answers();
-        }
-        enough
     }
 
     /// Sends what is gathered.
     pub(crate) fn flush(&mut self) {
-        // One of them is empty: whatever comes has the other sent first.
-        self.flush_answers();
-        self.flush_events();
-    }
-
-    /// Sends the events that are gathered. Answers that are may go on waiting for those to come.
-    pub(crate) fn flush_events(&mut self) {
-        if !self.events.is_empty() {
-            let events = std::mem::take(&mut self.events);
+        if !self.gathered.is_empty() {
+            let events = std::mem::take(&mut self.gathered);
             self.gauge.waiting.fetch_add(events.len(), Ordering::SeqCst);
             self.send(Report::Events(events));
         }
     }
 
-    fn flush_answers(&mut self) {
-        if !self.answers.is_empty() {
-            let answers = std::mem::take(&mut self.answers);
+    /// Sends answers, behind the events that came before them.
+    pub(crate) fn answers(&mut self, answers: Answers) {
+        self.flush();
+        if !answers.is_empty() {
             self.send(Report::Answers(answers));
         }
     }
@@ -332,33 +295,5 @@ mod tests {
         assert_eq!(ids, [1, 2, 3, 4, 5, 10, 11, 12, 13, 14]);
         assert_eq!(answers.len(), ids.len());
         assert_eq!(answers.into_iter().filter(|(_, result)| result.is_err()).count(), 3);
-    }
-
-    #[test]
-    fn answers_wait_for_those_that_are_coming_and_for_nothing_else() {
-        let bell = Arc::new(Bell::new().unwrap());
-        let (mut reports, mut heard) = channel(8, bell);
-        let some = |first, count, refusals: &[usize]| {
-            let mut answers = Answers::default();
-            answers.expect(OpId(first), count);
-            answers.refused.extend(refusals.iter().map(|place| (*place, refused(1))));
-            answers
-        };
-        assert!(!reports.answers(some(1, 500, &[7]), true));
-        assert!(!reports.answers(some(501, 500, &[0]), true));
-        reports.flush_events();
-        assert_eq!(heard.try_next(), None);
-        assert!(reports.answers(some(1001, 100, &[]), true), "enough");
-        assert_eq!(heard.try_next(), Some(Report::Answers(some(1, 1100, &[7, 500]))));
-        assert!(reports.answers(some(1101, 1, &[]), false), "nothing more to come");
-        assert_eq!(heard.try_next(), Some(Report::Answers(some(1101, 1, &[]))));
-        // Whatever comes after them is told after them, and before what comes after that.
-        assert!(!reports.answers(some(1102, 1, &[]), true));
-        reports.event(Event::Overrun);
-        assert_eq!(heard.try_next(), Some(Report::Answers(some(1102, 1, &[]))));
-        assert!(!reports.answers(some(1103, 1, &[]), true));
-        assert_eq!(heard.try_next(), Some(Report::Events(vec![Event::Overrun])));
-        reports.flush();
-        assert_eq!(heard.try_next(), Some(Report::Answers(some(1103, 1, &[]))));
     }
 }

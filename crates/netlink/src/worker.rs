@@ -89,7 +89,7 @@ impl Worker {
                 self.ipv6.settle();
                 self.read_events(usize::MAX, datagram);
                 let result = self.dump(kind);
-                self.reports.answers(Answers::one(id, result), false);
+                self.reports.answers(Answers::one(id, result));
             }
             Some(Next::One(id, Op::Audit)) => {
                 self.queue.advance(1);
@@ -97,9 +97,7 @@ impl Worker {
             }
             Some(_) => {
                 self.fill(batch);
-                // Who waits for anything else than routes waits for this batch alone.
-                let more_to_come = matches!(self.queue.front(), Some(Next::Routes(..)));
-                execute(&mut self.requests, batch, &mut self.reports, more_to_come);
+                execute(&mut self.requests, batch, &mut self.reports);
             }
         }
     }
@@ -150,7 +148,7 @@ impl Worker {
             }
             read += 1;
         }
-        self.reports.flush_events();
+        self.reports.flush();
         read
     }
 

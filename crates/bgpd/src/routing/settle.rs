@@ -21,9 +21,9 @@ pub(super) const DECISIONS: usize = 1024;
 /// Forwarding changes handed to the FIB in one turn.
 const CHANGES: usize = 1024;
 /// Operations handed to the kernel at once.
-const OPS: usize = 512;
+const OPS: usize = 256;
 /// Times that this is done in one turn.
-const SUBMISSIONS: usize = 4;
+const SUBMISSIONS: usize = 8;
 /// Octets of UPDATEs made for one peer at a time: more than one turn takes in, or a peer never catches up with a table.
 const CHUNK: usize = 64 * 1024;
 /// Octets of UPDATEs made in one turn for peers that have nothing urgent to hear.
