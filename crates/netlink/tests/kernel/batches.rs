@@ -108,3 +108,21 @@ fn a_lost_member_leaves_its_groups_before_the_routes_that_wait() {
     let group = host.show("nexthop get id 100").pop().unwrap();
     assert_eq!(group["group"].as_array().map(Vec::len), Some(1), "{group}");
 }
+
+/// Who submits routes may wait for the answer of the group that they use before more comes: it has to come by itself.
+#[test]
+fn the_answer_of_a_group_does_not_wait_for_the_routes_behind_it() {
+    let mut host = Host::new();
+    let link = host.namespace.ifindex("eth0");
+    host.apply(vec![hop(1, "2001:db8::2", link), hop(2, "2001:db8::3", link)]);
+    host.sentinel();
+    // As many as the group's batch leaves room for, as one thread takes, and as go to a thread of their own.
+    let mut from = 0;
+    for (id, count) in (100..).zip([1, 254, 255, 256, 600, 3000, 600, 600]) {
+        let mut ops = vec![Op::GroupAdd(group(id, &[(1, 1), (2, 1)]))];
+        ops.extend((from..from + count).map(|index| by_id(&format!("2001:db8:1:{index:x}::/64"), id)));
+        host.apply(ops);
+        from += count;
+    }
+    assert_eq!(host.show("-6 route show proto bgp").len(), from);
+}
