@@ -291,16 +291,23 @@ proptest! {
         for text in PREFIXES {
             let views = |world: &World| {
                 let mut views = world.rib.routes(prefix(text));
-                views.iter_mut().for_each(|view| view.stale = false);
+                views.iter_mut().for_each(|view| (view.stale, view.backup) = (false, false));
                 views
             };
             prop_assert_eq!(views(&world), views(&fresh));
+            // Which one it is may depend on what was announced first, see `backup`; whether there is one does not.
+            let backups = |world: &World| -> Vec<_> {
+                let views = world.rib.routes(prefix(text)).into_iter();
+                views.filter(|view| view.backup).map(|view| view.next_hop.next_hop).collect()
+            };
+            prop_assert_eq!(backups(&world).is_empty(), backups(&fresh).is_empty());
             let mut used: Vec<_> = views(&world).into_iter()
                 .filter(|view| in_use(&view.verdict) && view.peer != PeerId::LOCAL)
                 .map(|view| view.next_hop.next_hop)
                 .collect();
             used.sort_unstable();
             used.dedup();
+            prop_assert!(!backups(&world).iter().any(|hop| used.contains(hop)), "it protects nothing");
             let own = views(&world).iter().any(|view| view.peer == PeerId::LOCAL);
             let told: Vec<NextHop> = world.kernel.hops(text).iter().map(|hop| next_hop(hop)).collect();
             prop_assert_eq!(told, if own { Vec::new() } else { used });
