@@ -241,18 +241,16 @@ fn a_peer_found_dead_takes_only_its_own_flows_along() -> Result<()> {
             Death::Hangs => birds[0].signal(Signal::SIGCONT),
             Death::CutOff => lab.host.run(&format!("bridge link set dev {port} state 3")).map(drop),
         };
-        let first = kill(&lab)?;
-        let gone = load.at(first.1);
+        let (delay, left) = kill(&lab)?;
+        let gone = load.at(left);
         lab.until("the session is ended", seconds(5), || Ok(daemon.state(node)? != "established"))?;
         load.finish(&format!("a node with BFD: {death:?}"))?.expect_only_of(&name, own, gone);
         load::expect_without(&mut lab, "2004::1", &name)?;
-        let mut first = Some(first);
-        load::expect_repaired(&format!("a node with BFD: {death:?}"), || {
-            if first.is_none() {
-                expect_all_legs(&lab)?;
-                expect_up(&lab, &daemon, &peers)?;
-            }
-            let (delay, _) = first.take().map_or_else(|| kill(&lab), Ok)?;
+        revive(&lab)?;
+        load::expect_repaired(&format!("a node with BFD: {death:?}"), delay, || {
+            expect_all_legs(&lab)?;
+            expect_up(&lab, &daemon, &peers)?;
+            let (delay, _) = kill(&lab)?;
             revive(&lab)?;
             Ok(delay)
         })?;

@@ -53,8 +53,8 @@ fn a_dead_port_takes_its_leg_at_once_and_the_session_soon_even_with_graceful_res
         let gone = watcher.wait_for(&others, seconds(5))?;
         Ok((watcher.link_lost().context("the kernel has not reported the port")?, gone))
     };
-    let mut first = Some(cut()?);
-    let gone = load.at(first.context("the first")?.1);
+    let (seen, left) = cut()?;
+    let gone = load.at(left);
     lab.until("the session with the node is ended", seconds(20), || {
         Ok(daemon.state(&node)? != "established")
     })?;
@@ -64,16 +64,11 @@ fn a_dead_port_takes_its_leg_at_once_and_the_session_soon_even_with_graceful_res
     assert!(node_of(&daemon, &node)?.contains("its session was ended and its paths removed"), "{down}");
     assert_eq!(daemon.path("2004::1/128", &node)?, serde_json::Value::Null, "nothing is kept of it");
     assert!(daemon.ctl("show neighbors")?.contains("node is gone"));
-    load::expect_repaired("a port that goes down", || {
-        let (seen, gone) = match first.take() {
-            Some(first) => first,
-            None => {
-                lab.host.ip(&format!("link set {port} up"))?;
-                lab.expect_all_nodes("2004::1", seconds(90))?;
-                cut()?
-            }
-        };
-        Ok(gone.saturating_duration_since(seen))
+    load::expect_repaired("a port that goes down", left.saturating_duration_since(seen), || {
+        lab.host.ip(&format!("link set {port} up"))?;
+        lab.expect_all_nodes("2004::1", seconds(90))?;
+        let (seen, left) = cut()?;
+        Ok(left.saturating_duration_since(seen))
     })?;
     load.finish("a port goes down")?.expect_only_of(&name, own, gone);
     load::expect_without(&mut lab, "2004::1", &name)?;
@@ -160,22 +155,17 @@ fn a_node_that_is_silent_on_a_working_port_is_found_by_asking() -> Result<()> {
         eprintln!("silent node: leg gone after {:?} (asked every 2 s)", gone - begun);
         Ok((watcher.neighbor_failed().context("the kernel has not reported the neighbour")?, gone))
     };
-    let mut first = Some(silence()?);
-    let gone = load.at(first.context("the first")?.1);
+    let (seen, left) = silence()?;
+    let gone = load.at(left);
     lab.until("the session with the node is ended", seconds(20), || {
         Ok(daemon.state(&node)? != "established")
     })?;
     assert!(node_of(&daemon, &node)?.contains("does not answer"), "{}", node_of(&daemon, &node)?);
-    load::expect_repaired("a node that is silent", || {
-        let (seen, gone) = match first.take() {
-            Some(first) => first,
-            None => {
-                lab.host.run(&format!("bridge link set dev {port} state 3"))?;
-                lab.expect_all_nodes("2004::1", seconds(90))?;
-                silence()?
-            }
-        };
-        Ok(gone.saturating_duration_since(seen))
+    load::expect_repaired("a node that is silent", left.saturating_duration_since(seen), || {
+        lab.host.run(&format!("bridge link set dev {port} state 3"))?;
+        lab.expect_all_nodes("2004::1", seconds(90))?;
+        let (seen, left) = silence()?;
+        Ok(left.saturating_duration_since(seen))
     })?;
     load.finish("a node is silent behind a working port")?.expect_only_of(&name, own, gone);
     load::expect_without(&mut lab, "2004::1", &name)?;

@@ -52,6 +52,7 @@ fn graceful_restart_keeps_the_leg_until_the_agent_is_back() -> Result<()> {
     lab.until("the daemon sees the session end", seconds(5), || Ok(daemon.state(&node)? != "established"))?;
     assert_eq!(daemon.path("2004::1/128", &node)?["stale"], true);
     assert_eq!(gateways(&lab.host, "2004::1")?.len(), 3);
+    assert!(curl(&lab.host, "http://[2004::1]/", 60)?.contains_key("node2"));
 
     // It comes back with one of its two services: End-of-RIB sweeps the other long before 120 s are over.
     nodes[0].start_again(&lab.nodes[0])?;

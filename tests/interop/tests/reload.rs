@@ -229,7 +229,6 @@ fn a_reload_that_nobody_confirms_is_taken_back() -> Result<()> {
         foretold.contains("no session is reset") && foretold.contains("nothing was changed"),
         "{foretold}"
     );
-    daemon.write_config(&importing("services")?)?;
     let said = daemon.ctl("reload --confirm 4s")?;
     assert!(said.contains("bgpctl confirm"), "{said}");
     lab.expect_gateways("2005::1", &[], seconds(3))?;

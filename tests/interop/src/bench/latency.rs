@@ -15,10 +15,10 @@ use bgp_wire::Prefix;
 use bgp_wire::notification::{CeaseCode, Notification};
 use bytes::Bytes;
 
-use super::{Host, Subject};
-use crate::lab::{HOST_V6, Lab, Node};
+use super::{Host, Subject, dial};
+use crate::lab::Lab;
 use crate::rtnl::{Watcher, v6};
-use crate::speaker::{Speaker, withdrawal};
+use crate::speaker::withdrawal;
 use crate::wait::seconds;
 
 const SERVICE: &str = "2004::1";
@@ -127,16 +127,6 @@ pub fn measure(subject: Subject, rounds: usize) -> Result<[Sample; 6]> {
         }
     }
     Ok([added, leg, leg_gone, withdrawn, killed, ceased])
-}
-
-/// FRR does not let a peer in before it has seen a link-local address of its own.
-fn dial(lab: &Lab, node: &Node) -> Result<Speaker> {
-    let mut speaker = None;
-    lab.until(&format!("{} has its session", node.name), seconds(20), || {
-        speaker = Some(Speaker::on(node, HOST_V6)?);
-        Ok(true)
-    })?;
-    speaker.context("no session")
 }
 
 #[cfg(test)]

@@ -3,11 +3,13 @@
 
 use std::fmt;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
 use crate::daemon::Daemon;
 use crate::frr::Frr;
-use crate::lab::Lab;
+use crate::lab::{HOST_V6, Lab, Node};
+use crate::speaker::Speaker;
+use crate::wait::seconds;
 
 pub mod latency;
 pub mod services;
@@ -64,4 +66,14 @@ impl Host {
             Self::Frr(frr) => vec![frr.bgpd_pid(), frr.zebra_pid()],
         }
     }
+}
+
+/// A node's session with the host, which may not listen yet; and FRR does not let a peer in before it has seen a link-local address of its own.
+fn dial(lab: &Lab, node: &Node) -> Result<Speaker> {
+    let mut speaker = None;
+    lab.until(&format!("{} has its session", node.name), seconds(20), || {
+        speaker = Some(Speaker::on(node, HOST_V6)?);
+        Ok(true)
+    })?;
+    speaker.context("no session")
 }

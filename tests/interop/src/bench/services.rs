@@ -7,12 +7,12 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use bgp_wire::{Family, Prefix};
 
-use super::{Host, Subject};
+use super::{Host, Subject, dial};
 use crate::faults::usage::{Usage, processor_time};
 use crate::kernel::routes_of_protocol;
-use crate::lab::{HOST_V6, Lab};
+use crate::lab::Lab;
 use crate::speaker::Speaker;
-use crate::wait::{seconds, until};
+use crate::wait::seconds;
 
 const NODES: usize = 3;
 
@@ -57,12 +57,7 @@ pub fn measure(subject: Subject, services: u32) -> Result<Cost> {
             .iter()
             .map(|node| {
                 scope.spawn(move || -> Result<Speaker> {
-                    let mut speaker = None;
-                    until("the host lets it in", seconds(30), || {
-                        speaker = Speaker::on(node, HOST_V6).ok();
-                        Ok(speaker.is_some())
-                    })?;
-                    let speaker = speaker.context("no session")?;
+                    let speaker = dial(lab, node)?;
                     speaker.announce(prefixes)?;
                     speaker.end_of_rib(Family::Ipv6Unicast)?;
                     Ok(speaker)

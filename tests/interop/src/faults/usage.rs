@@ -45,8 +45,7 @@ pub fn threads(pid: i32) -> String {
     let one = |path: std::path::PathBuf| {
         let read = |name: &str| fs::read_to_string(path.join(name)).unwrap_or_default();
         let stat = read("stat");
-        // Behind the name, which may hold anything.
-        let fields: Vec<_> = stat.rsplit(") ").next().unwrap_or_default().split(' ').collect();
+        let fields = behind_the_name(&stat);
         let field = |at: usize| fields.get(at).copied().unwrap_or("?").to_owned();
         format!(
             "{:<16} {} in {:<24} user {} system {}\n",
@@ -60,12 +59,16 @@ pub fn threads(pid: i32) -> String {
     entries.map(|entry| one(entry.path())).collect()
 }
 
+/// The fields of a `stat` behind the name, which may hold anything.
+fn behind_the_name(stat: &str) -> Vec<&str> {
+    stat.rsplit(") ").next().unwrap_or_default().split(' ').collect()
+}
+
 /// The processor time that a process has used.
 pub fn processor_time(pid: i32) -> Result<Duration> {
     let path = format!("/proc/{pid}/stat");
     let stat = fs::read_to_string(&path).with_context(|| path.clone())?;
-    // Behind the name, which may hold anything.
-    let fields: Vec<_> = stat.rsplit(") ").next().unwrap_or_default().split(' ').collect();
+    let fields = behind_the_name(&stat);
     let ticks = |at: usize| -> Result<u64> {
         let field = fields.get(at).with_context(|| format!("{path} is too short"))?;
         Ok(field.parse()?)
