@@ -229,16 +229,20 @@ fn path(mut value: &[u8], octets: usize, as4: bool) -> bool {
     true
 }
 
-/// RFC 7311 section 3: TLVs of at least three octets, of which those of type 1 have eleven; RFC 7606 section 4: not
-/// nothing.
+/// RFC 7311 section 3: TLVs of at least three octets, of which those of type 1 have eleven; section 3.2: the first of these
+/// is not the largest number; RFC 7606 section 4: not nothing.
 fn aigp(mut value: &[u8]) -> bool {
     if value.is_empty() {
         return false;
     }
+    let mut first = true;
     while !value.is_empty() {
         let [kind, high, low, ..] = value else { return false };
         let length = usize::from(u16::from_be_bytes([*high, *low]));
         if length < 3 || length > value.len() || *kind == 1 && length != 11 {
+            return false;
+        }
+        if *kind == 1 && std::mem::take(&mut first) && value[3..length] == [0xff; 8] {
             return false;
         }
         value = &value[length..];

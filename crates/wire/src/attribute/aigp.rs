@@ -37,7 +37,12 @@ pub(super) fn check(value: &[u8], _cx: &DecodeContext) -> Result<(), &'static st
         }
         rest = after;
     }
-    Ok(())
+    // "If an AIGP attribute is received and its first AIGP TLV contains the maximum value 0xffffffffffffffff, the attribute
+    // SHOULD be considered to be malformed and SHOULD be discarded". RFC 7311 section 3.2.
+    match decode(value) {
+        Some(u64::MAX) => Err("AIGP has the largest metric, which stands for none"),
+        Some(_) | None => Ok(()),
+    }
 }
 
 /// The metric, if there is one.
@@ -69,6 +74,9 @@ mod tests {
         assert!(check(&behind_another));
         assert_eq!(decode(&behind_another), Some(258), "the first one counts");
         assert_eq!(decode(&[7, 0, 4, 9]), None);
+        let largest = [&[1, 0, 11][..], &[0xff; 8]].concat();
+        assert!(!check(&largest) && !check(&[&[7, 0, 4, 9][..], &largest].concat()));
+        assert!(check(&[&metric[..], &largest].concat()), "the second one does not count");
         for bad in [
             &[][..],
             &[1],
