@@ -91,7 +91,7 @@ impl Reader {
         }
         self.attributes(attributes, cx)?;
         let (reach, agreed, octets) = self.reach.take().unwrap_or_default();
-        self.missing(nlri, &reach);
+        self.missing(nlri, octets);
         if !reach.is_empty() && !agreed {
             // The next hop has a length that RFC 8950 knows and the session does not: the prefixes are certain.
             self.faults.insert((14, true));
@@ -112,11 +112,11 @@ impl Reader {
     }
 
     /// Section 3 (d). NEXT_HOP belongs to the classic field alone, RFC 4760 section 3.
-    fn missing(&mut self, nlri: &[u8], reach: &[Entry]) {
-        let mandatory: &[u8] = match (nlri.is_empty(), reach.is_empty()) {
+    fn missing(&mut self, nlri: &[u8], reach: bool) {
+        let mandatory: &[u8] = match (nlri.is_empty(), reach) {
             (false, _) => &[1, 2, 3],
-            (true, false) => &[1, 2],
-            (true, true) => &[],
+            (true, true) => &[1, 2],
+            (true, false) => &[],
         };
         for code in mandatory.iter().filter(|code| !self.seen.contains(*code)) {
             self.faults.insert((*code, true));
@@ -157,8 +157,12 @@ impl Reader {
             // RFC 4271 section 6.3, which RFC 7606 leaves as it is: a well-known attribute that is not recognized.
             _ => return optional.then_some(()),
         };
-        // RFC 4760 section 7, RFC 7606 sections 5.3, 7.11, 7.12. Flags that are wrong leave the prefixes readable, so that
-        // section 3 (c) counts for them and not (j).
+        // RFC 4760 section 7, RFC 7606 sections 5.3, 7.11, 7.12; the flags are among what 5.3 lists. A family that is ignored
+        // is one that section 2 calls disabled: there section 3 (c) counts for the flags.
+        let afi_safi = value.get(..3).unwrap_or_default();
+        if matches!(code, 14 | 15) && !flags_fit && spoken(afi_safi, cx).is_some() {
+            return None;
+        }
         match code {
             14 => self.reach = Some(reach(value, cx)?),
             15 => self.unreach = unreach(value, cx)?,

@@ -161,7 +161,7 @@ impl<'a> Scan<'a> {
             Ok(kept) => Ok(kept && self.take(attribute, cx)),
             Err((remedy, reason)) => {
                 self.fault(code, remedy, reason, share(body, octets));
-                // What is malformed otherwise may still name the prefixes that go.
+                // Wrong flags cost the session where the family is carried, which is for `update::mp` to say.
                 if matches!(code, code::MP_REACH_NLRI | code::MP_UNREACH_NLRI) {
                     self.take(attribute, cx);
                 }

@@ -140,7 +140,7 @@ fn announce(update: &mut Update, nlri: Option<Nlri>, next_hop: Option<NextHop>) 
 /// "treat-as-withdraw" MUST be used."
 fn look_for_missing(scan: &mut Scan<'_>, sections: &Sections<'_>, reach: Option<&Reach>) {
     let classic = !sections.nlri.is_empty();
-    let mp = reach.filter(|reach| reach.nlri.as_ref().is_some_and(|nlri| !nlri.is_empty()));
+    let mp = reach.filter(|reach| reach.reachable);
     if !classic && mp.is_none() {
         return;
     }
@@ -150,7 +150,7 @@ fn look_for_missing(scan: &mut Scan<'_>, sections: &Sections<'_>, reach: Option<
             scan.fault(code, Remedy::TreatAsWithdraw, "a mandatory attribute is missing", Bytes::new());
         }
     }
-    if mp.is_some_and(|reach| reach.next_hop.is_none()) {
+    if mp.is_some_and(|reach| reach.nlri.is_some() && reach.next_hop.is_none()) {
         // Ours: the length is a known one, so the NLRI are certain and no reset is needed.
         let reason = "the next hop is of an AFI that was not negotiated (RFC 8950)";
         scan.fault(code::MP_REACH_NLRI, Remedy::TreatAsWithdraw, reason, Bytes::new());
@@ -218,9 +218,9 @@ fn read_mp<T>(
     attribute: RawAttribute<'_>,
     body: &Bytes,
     cx: &DecodeContext,
-    read: fn(&[u8], &Bytes, &DecodeContext) -> Result<T, &'static str>,
+    read: fn(RawAttribute<'_>, &Bytes, &DecodeContext) -> Result<T, &'static str>,
 ) -> Result<T, UpdateFault> {
-    read(attribute.value, body, cx).map_err(|reason| UpdateFault {
+    read(attribute, body, cx).map_err(|reason| UpdateFault {
         kind: UpdateFaultKind::OptionalAttribute,
         reason,
         octets: share(body, attribute.octets),

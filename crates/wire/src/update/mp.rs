@@ -12,6 +12,7 @@ use nom::multi::length_data;
 use nom::number::complete::{be_u8, be_u16};
 
 use super::nlri::Nlri;
+use crate::attribute::{RawAttribute, rule};
 use crate::context::DecodeContext;
 use crate::family::{Family, FamilyCode};
 use crate::next_hop::NextHop;
@@ -47,14 +48,19 @@ fn reach_head(input: &[u8]) -> Parsed<'_, (FamilyCode, &[u8])> {
 }
 
 /// Reads MP_REACH_NLRI, RFC 7606 section 7.11. A fault leaves no destination known, so that the session cannot stay.
-pub(super) fn reach(value: &[u8], body: &Bytes, cx: &DecodeContext) -> Result<Reach, &'static str> {
-    let Ok((octets, (code, next_hop))) = reach_head(value) else {
+pub(super) fn reach(
+    attribute: RawAttribute<'_>,
+    body: &Bytes,
+    cx: &DecodeContext,
+) -> Result<Reach, &'static str> {
+    let Ok((octets, (code, next_hop))) = reach_head(attribute.value) else {
         return Err("MP_REACH_NLRI ends before its NLRI");
     };
     let reachable = !octets.is_empty();
     let Some(family) = carried(code, cx) else {
         return Ok(Reach { nlri: None, next_hop: None, reachable });
     };
+    check_flags(attribute)?;
     let next_hop = read_next_hop(next_hop)
         .filter(|next_hop| family == Family::Ipv4Unicast || !matches!(next_hop, NextHop::V4(_)))
         .ok_or("MP_REACH_NLRI has a next hop of a length that its family does not know")?;
@@ -67,16 +73,32 @@ pub(super) fn reach(value: &[u8], body: &Bytes, cx: &DecodeContext) -> Result<Re
 }
 
 /// Reads MP_UNREACH_NLRI, RFC 7606 section 7.12; a fault as for [`reach`].
-pub(super) fn unreach(value: &[u8], body: &Bytes, cx: &DecodeContext) -> Result<Unreach, &'static str> {
-    let Ok((octets, code)) = family_code(value) else {
+pub(super) fn unreach(
+    attribute: RawAttribute<'_>,
+    body: &Bytes,
+    cx: &DecodeContext,
+) -> Result<Unreach, &'static str> {
+    let Ok((octets, code)) = family_code(attribute.value) else {
         return Err("MP_UNREACH_NLRI ends before its NLRI");
     };
     let Some(family) = carried(code, cx) else {
         return Ok(Unreach { nlri: None });
     };
+    check_flags(attribute)?;
     let nlri = Nlri::check(family, cx.add_path[family], share(body, octets))
         .ok_or("MP_UNREACH_NLRI has a prefix that cannot be read")?;
     Ok(Unreach { nlri: Some(nlri) })
+}
+
+/// RFC 7606 section 5.3: such an attribute is incorrect, too, where "the attribute flags of the attribute are inconsistent
+/// with those specified in [RFC4760]"; its section 3 (j) then leaves no weaker remedy than for NLRI that cannot be read.
+fn check_flags(attribute: RawAttribute<'_>) -> Result<(), &'static str> {
+    match rule(attribute.code) {
+        Some(rule) if !rule.takes_flags(attribute.flags) => {
+            Err("the flags of an attribute with NLRI are not optional and non-transitive")
+        }
+        Some(_) | None => Ok(()),
+    }
 }
 
 fn carried(code: FamilyCode, cx: &DecodeContext) -> Option<Family> {

@@ -119,6 +119,10 @@ fn what_is_mandatory_is_missed() {
         (1, 0),
         "NEXT_HOP belongs to the classic field"
     );
+    let foreign = &[0x80, 14, 8, 0, 1, 128, 2, 9, 9, 0, 255][..];
+    let update = external(&[], &[foreign], &[]).unwrap();
+    let missed: Vec<u8> = update.faults.iter().map(|fault| fault.code).collect();
+    assert_eq!(missed, [1, 2], "whichever family it is that is announced");
     assert!(external(&[8, 10], &[], &[]).unwrap().faults.is_empty(), "who withdraws needs no attributes");
     let idle = external(&[], &[ORIGIN, AS_PATH, NEXT_HOP], &[]).unwrap();
     assert_eq!((idle.announced.len(), idle.faults.len()), (0, 0), "attributes without NLRI are no fault");
@@ -154,9 +158,25 @@ fn without_reachable_nlri_a_fault_resets() {
     let bad = &[0x40, 1, 1, 9][..];
     assert!(external(&[8, 10], &[bad, AS_PATH], &[]).is_err(), "RFC 7606 section 5.2");
     assert!(external(&[8, 10], &[ORIGIN, &[0x40, 6, 1, 0]], &[]).is_ok(), "a discard does not");
-    let flags = &[0x40, 15, 5, 0, 2, 1, 8, 0x30][..];
-    let update = external(&[], &[flags], &[]).unwrap();
-    assert_eq!((update.withdrawn.len(), update.faults.len()), (1, 1), "only MP_UNREACH_NLRI");
+}
+
+/// RFC 7606 section 5.3: flags other than those of RFC 4760 make the attribute one of which no prefix is certain.
+#[test]
+fn flags_of_attributes_with_nlri_cost_the_session() {
+    for flags in [0, 0x40, 0xc0] {
+        for (attribute, others) in [(UNREACH, &[][..]), (REACH, &[ORIGIN, AS_PATH])] {
+            let mut attribute = attribute.to_vec();
+            attribute[0] = flags;
+            let fault = external(&[], &[&[&attribute[..]][..], others].concat(), &[]).unwrap_err();
+            assert_eq!((fault.kind, &fault.octets[..]), (UpdateFaultKind::OptionalAttribute, &attribute[..]));
+            // Of a family that is ignored anyway, the flags are an attribute's like any other.
+            attribute[5] = 128;
+            let update = external(&[], &[&attribute, ORIGIN, AS_PATH, NEXT_HOP], NLRI).unwrap();
+            assert_eq!((update.withdrawn.len(), update.faults[0].remedy), (1, Remedy::TreatAsWithdraw));
+        }
+    }
+    let partial = external(&[], &[&[0xa0, 15, 5, 0, 2, 1, 8, 0x30]], &[]).unwrap();
+    assert_eq!((partial.withdrawn.len(), partial.faults.len()), (1, 0), "Partial says nothing");
 }
 
 #[test]
