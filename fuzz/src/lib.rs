@@ -23,6 +23,7 @@ pub fn context(octet: u8) -> DecodeContext {
         peer: if bit(2) { PeerKind::Internal } else { PeerKind::External },
         families: PerFamily { ipv4: !bit(3), ipv6: true },
         extended_next_hop: PerFamily { ipv4: !bit(4), ipv6: true },
+        ..DecodeContext::default()
     }
 }
 

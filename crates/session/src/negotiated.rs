@@ -68,6 +68,7 @@ impl Negotiated {
             peer: self.kind,
             families: self.families,
             extended_next_hop: self.extended_next_hop,
+            enhanced_route_refresh: self.enhanced_route_refresh,
         }
     }
 

@@ -1,4 +1,5 @@
-//! What a session has negotiated, as far as octets mean something else by it: RFC 6793, RFC 7911, RFC 8950, RFC 4760.
+//! What a session has negotiated, as far as octets mean something else by it: RFC 6793, RFC 7911, RFC 8950, RFC 4760,
+//! RFC 7313.
 //!
 //! Owns the values that decoder and encoder are handed; who negotiates them is the session.
 
@@ -26,6 +27,8 @@ pub struct DecodeContext {
     pub families: PerFamily<bool>,
     /// Next hops of the other AFI may come, RFC 8950.
     pub extended_next_hop: PerFamily<bool>,
+    /// The peer has the capability of RFC 7313: without it, what is a subtype there is the reserved octet of RFC 2918.
+    pub enhanced_route_refresh: bool,
 }
 
 impl Default for DecodeContext {
@@ -37,6 +40,7 @@ impl Default for DecodeContext {
             peer: PeerKind::External,
             families: PerFamily { ipv4: true, ipv6: true },
             extended_next_hop: PerFamily { ipv4: true, ipv6: true },
+            enhanced_route_refresh: true,
         }
     }
 }

@@ -101,7 +101,8 @@ impl Framer {
             message::UPDATE => (23, self.max_len),
             message::NOTIFICATION => (21, self.max_len),
             message::KEEPALIVE => (HEADER_LEN, HEADER_LEN),
-            message::ROUTE_REFRESH => (23, self.max_len),
+            // RFC 7313 section 5 answers some that are too short by another error: `route_refresh` says which.
+            message::ROUTE_REFRESH => (HEADER_LEN, self.max_len),
             unknown => return Err(HeaderFault::Type(unknown)),
         };
         if len < min || len > max { Err(HeaderFault::Length(length)) } else { Ok(()) }

@@ -66,7 +66,9 @@ pub fn decode(frame: &Frame, cx: &DecodeContext) -> Result<Message, MessageFault
         },
         kind::KEEPALIVE if frame.body.is_empty() => Ok(Message::Keepalive),
         kind::KEEPALIVE => Err(bad_length(frame)),
-        kind::ROUTE_REFRESH => Ok(Message::RouteRefresh(RouteRefresh::decode(&frame.body)?)),
+        kind::ROUTE_REFRESH => {
+            Ok(Message::RouteRefresh(RouteRefresh::decode(&frame.body, cx.enhanced_route_refresh)?))
+        }
         unknown => Err(HeaderFault::Type(unknown).into()),
     }
 }
@@ -100,6 +102,7 @@ mod tests {
         assert_eq!(decoded(1, &[]), Err((2, 0)));
         assert_eq!(decoded(2, &[0]), Err((3, 1)));
         assert_eq!(decoded(5, &[0, 1]), Err((1, 2)));
+        assert_eq!(decoded(5, &[0, 1, 2]), Err((7, 1)));
         assert!(matches!(decoded(3, &[6, 2]), Ok(Message::Notification(_))));
     }
 }

@@ -36,26 +36,29 @@ pub enum RouteRefreshFault {
     /// Shorter than AFI, subtype and SAFI; the message length.
     #[error("the message length {0} is out of bounds")]
     Short(u16),
-    /// BoRR or EoRR with a body that has not 4 octets; the whole message.
+    /// BoRR or EoRR with a body that has not 4 octets, more or less; the whole message.
     #[error("begin or end of refresh with a body of other than 4 octets")]
     Length(Bytes),
 }
 
 impl RouteRefresh {
-    /// Decodes a body.
-    pub fn decode(body: &Bytes) -> Result<Self, RouteRefreshFault> {
-        let Some(([high, low, subtype, safi], rest)) = body.split_first_chunk::<4>() else {
-            let length = body.len().saturating_add(HEADER_LEN);
-            return Err(RouteRefreshFault::Short(u16::try_from(length).unwrap_or(u16::MAX)));
-        };
-        let subtype = Subtype::from(*subtype);
+    /// Decodes a body. Subtypes are those of a peer with the capability, `enhanced`: "The error handling specified in this
+    /// section is applicable only when a BGP speaker has received the "Enhanced Route Refresh Capability" from a peer"
+    /// (RFC 7313 section 5), and from another one the octet is reserved and ignored (RFC 2918 section 3).
+    pub fn decode(body: &Bytes, enhanced: bool) -> Result<Self, RouteRefreshFault> {
+        let subtype =
+            body.get(2).filter(|_| enhanced).map_or(Subtype::Request, |octet| Subtype::from(*octet));
         // "If the length, excluding the fixed-size message header, of the received ROUTE-REFRESH message with Message
         // Subtype 1 and 2 is not 4, then the BGP speaker MUST send a NOTIFICATION message". RFC 7313 section 5.
-        if matches!(subtype, Subtype::Begin | Subtype::End) && !rest.is_empty() {
+        if matches!(subtype, Subtype::Begin | Subtype::End) && body.len() != 4 {
             return Err(RouteRefreshFault::Length(framer::whole(message::ROUTE_REFRESH, |out| {
                 out.put_slice(body);
             })));
         }
+        let Some(([high, low, _subtype, safi], _entries)) = body.split_first_chunk::<4>() else {
+            let length = body.len().saturating_add(HEADER_LEN);
+            return Err(RouteRefreshFault::Short(u16::try_from(length).unwrap_or(u16::MAX)));
+        };
         let family = FamilyCode { afi: u16::from_be_bytes([*high, *low]), safi: *safi };
         Ok(Self { family, subtype })
     }
@@ -98,14 +101,14 @@ mod tests {
     use crate::notification::Notification;
 
     fn decode(body: &'static [u8]) -> Result<RouteRefresh, RouteRefreshFault> {
-        RouteRefresh::decode(&Bytes::from_static(body))
+        RouteRefresh::decode(&Bytes::from_static(body), true)
     }
 
     #[test]
     fn every_subtype_survives() {
         for octet in 0..=u8::MAX {
             let refresh = RouteRefresh { family: FamilyCode { afi: 2, safi: 1 }, subtype: octet.into() };
-            assert_eq!(RouteRefresh::decode(&refresh.encode().slice(19..)), Ok(refresh));
+            assert_eq!(RouteRefresh::decode(&refresh.encode().slice(19..), true), Ok(refresh));
         }
     }
 
@@ -117,5 +120,18 @@ mod tests {
         assert_eq!((notification.code, notification.subcode), (7, 1));
         assert_eq!(&notification.data[16..], [0, 24, 5, 0, 1, 1, 1, 9], "the whole message");
         assert_eq!(decode(&[0, 1, 0]), Err(RouteRefreshFault::Short(22)));
+        let notification = Notification::from(decode(&[0, 1, 2]).unwrap_err());
+        assert_eq!((notification.code, &notification.data[16..]), (7, &[0, 22, 5, 0, 1, 2][..]));
+        assert_eq!(decode(&[]), Err(RouteRefreshFault::Short(19)));
+    }
+
+    #[test]
+    fn without_the_capability_the_octet_between_is_reserved() {
+        let plain = |body: &'static [u8]| RouteRefresh::decode(&Bytes::from_static(body), false);
+        for body in [&[0, 2, 1, 1][..], &[0, 2, 7, 1], &[0, 2, 2, 1, 9]] {
+            let request = RouteRefresh { family: FamilyCode { afi: 2, safi: 1 }, subtype: Subtype::Request };
+            assert_eq!(plain(body), Ok(request), "{body:?}");
+        }
+        assert_eq!(plain(&[0, 2, 1]), Err(RouteRefreshFault::Short(22)));
     }
 }

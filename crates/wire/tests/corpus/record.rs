@@ -92,6 +92,7 @@ pub(crate) fn contexts() -> Vec<DecodeContext> {
         peer: if flag(bits, 2) { PeerKind::Internal } else { PeerKind::External },
         families: PerFamily { ipv4: !flag(bits, 3), ipv6: true },
         extended_next_hop: PerFamily { ipv4: flag(bits, 4), ipv6: flag(bits, 4) },
+        enhanced_route_refresh: flag(bits, 0),
     };
     (0..32).map(context).collect()
 }
