@@ -9,6 +9,7 @@ use bgp_wire::context::DecodeContext;
 use bgp_wire::framer::{Frame, HEADER_LEN, Next};
 use bgp_wire::iana::message as kind;
 use bgp_wire::message::{self, Message, MessageFault};
+use bgp_wire::notification::Notification;
 use bgp_wire::update::{self, Update};
 use bytes::{Bytes, BytesMut};
 
@@ -196,7 +197,7 @@ impl Peer {
                         Err(fault) => fault_event(fault),
                     }
                 }
-                Next::Message(frame) => self.event(slot, &frame, out),
+                Next::Message(frame) => self.event(slot, &frame),
                 Next::Fault(fault) => fault_event(fault.into()),
             };
             self.handle(slot, event, now, out);
@@ -265,20 +266,20 @@ impl Peer {
     }
 
     /// A message as an event.
-    fn event(&mut self, slot: Slot, frame: &Frame, out: &mut Vec<Output>) -> Event {
+    fn event(&mut self, slot: Slot, frame: &Frame) -> Event {
         let negotiated = self.at(slot).and_then(State::negotiated);
         let cx = negotiated.map_or_else(DecodeContext::default, Negotiated::decode);
-        let decoded = match frame.kind {
-            kind::UPDATE => self.decode_update(frame, &cx, out).map(Message::Update),
-            _ => message::decode(frame, &cx),
-        };
-        let (kind, event) = match decoded {
+        let (kind, event) = match message::decode(frame, &cx) {
             Ok(Message::Open(open)) => (MessageKind::Open, Event::Open(open)),
             Ok(Message::Update(update)) => (MessageKind::Update, Event::Update(update)),
             Ok(Message::Notification(n)) => (MessageKind::Notification, Event::Notification(n)),
             Ok(Message::Keepalive) => (MessageKind::Keepalive, Event::Keepalive),
             Ok(Message::RouteRefresh(refresh)) => (MessageKind::RouteRefresh, Event::RouteRefresh(refresh)),
-            Err(fault) => return fault_event(fault),
+            Err(fault) => {
+                let state = self.at(slot);
+                let unexpected = state.and_then(|state| out_of_place(state, frame.kind));
+                return unexpected.unwrap_or_else(|| fault_event(fault));
+            }
         };
         self.count(kind, frame);
         event
@@ -348,6 +349,20 @@ impl Peer {
         self.handle(slot, event, now, out);
         self.settle(now, out);
     }
+}
+
+/// What a message costs that cannot be read and has no place in `state` either: RFC 4271 section 8.2.2 answers event 28 in
+/// OpenSent and OpenConfirm, and event 22 in Established, by Finite State Machine Error, with the subcodes of RFC 6608.
+fn out_of_place(state: &State, kind: u8) -> Option<Event> {
+    let of_a_session = matches!(kind, kind::UPDATE | kind::ROUTE_REFRESH);
+    let unexpected = match state {
+        State::OpenSent(_) => of_a_session.then(|| Notification::unexpected_in_open_sent(kind)),
+        State::OpenConfirm(_) => of_a_session.then(|| Notification::unexpected_in_open_confirm(kind)),
+        State::Established(_) => (kind == kind::OPEN).then(|| Notification::unexpected_in_established(kind)),
+        State::Idle(_) | State::Connect(_) | State::Active(_) => None,
+    };
+    unexpected
+        .map(|notification| Event::Fault(notification, "the message has no place in this state".to_owned()))
 }
 
 fn fault_event(fault: MessageFault) -> Event {

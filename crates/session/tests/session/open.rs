@@ -336,6 +336,52 @@ fn messages_out_of_place() {
     assert_eq!(hand.take_down().map(|down| down.reason), Some(DownReason::Sent(expected)));
 }
 
+/// RFC 4271 section 8.2.2: what is in it does not matter.
+#[test]
+fn messages_out_of_place_that_cannot_be_read() {
+    let message = |kind: u8, body: &[u8]| {
+        let length = u8::try_from(19 + body.len()).unwrap();
+        [&[0xff; 16][..], &[0, length, kind], body].concat()
+    };
+    let (update, refresh) = (message(2, &[0, 9, 0, 0]), message(5, &[0, 1, 1]));
+    let malformed = Capability::EnhancedRouteRefresh;
+    let theirs = Open { capabilities: [open().capabilities, vec![malformed]].concat(), ..open() };
+    for (octets, kind) in [(&update, 2), (&refresh, 5)] {
+        let mut hand = Hand::new(config());
+        let id = hand.connect(Direction::Incoming);
+        hand.take();
+        hand.say(id, octets);
+        assert_eq!(hand.take_notification(), Some(Notification::unexpected_in_open_sent(kind)));
+        let id = hand.connect(Direction::Incoming);
+        hand.say(id, &theirs.encode());
+        hand.take();
+        hand.say(id, octets);
+        assert_eq!(hand.take_notification(), Some(Notification::unexpected_in_open_confirm(kind)));
+    }
+    let (mut hand, id) = Hand::established(config(), &theirs);
+    hand.say(id, &message(1, &[4, 0, 0, 0, 90, 1, 2, 3, 4, 0]));
+    assert_eq!(hand.take_notification(), Some(Notification::unexpected_in_established(1)));
+    let (mut hand, id) = Hand::established(config(), &theirs);
+    hand.say(id, &refresh);
+    assert_eq!(hand.take_notification().map(|n| (n.code, n.subcode)), Some((7, 1)), "here it has its place");
+}
+
+/// RFC 7313 section 5: who has not sent the capability knows no subtypes.
+#[test]
+fn a_refresh_of_a_peer_without_subtypes_is_a_plain_one() {
+    let family = Family::Ipv6Unicast.code();
+    let begin = RouteRefresh { family, subtype: Subtype::Begin };
+    for enhanced in [false, true] {
+        let mut theirs = open();
+        theirs.capabilities.extend(enhanced.then_some(Capability::EnhancedRouteRefresh));
+        let (mut hand, id) = Hand::established(config(), &theirs);
+        hand.take();
+        hand.say(id, &begin.encode());
+        let subtype = if enhanced { Subtype::Begin } else { Subtype::Request };
+        assert_eq!(hand.take(), [Output::Refresh(RouteRefresh { family, subtype })]);
+    }
+}
+
 /// RFC 8654 section 4: we always offer long messages, so they may come whatever the peer's OPEN says, but not before it.
 #[test]
 fn extended_messages() {
