@@ -59,6 +59,7 @@ const HAS_BANDWIDTH: u16 = 1 << 6;
 const LONG_STALE: u16 = 1 << 7;
 const NOT_FOR_LONG: u16 = 1 << 8;
 const HAS_MED: u16 = 1 << 9;
+const CONFEDERATION: u16 = 1 << 10;
 
 impl Summary {
     fn new(set: AttributeSlice<'_>, us: Asn) -> Self {
@@ -104,7 +105,10 @@ impl Summary {
             match kind {
                 SegmentKind::Set => length += 1,
                 SegmentKind::Sequence => length += asns.len(),
-                SegmentKind::Confederation => continue,
+                SegmentKind::Confederation => {
+                    self.flags |= CONFEDERATION;
+                    continue;
+                }
             }
             if let (SegmentKind::Sequence, true, Some(asn)) = (kind, first_outside, asns.first()) {
                 self.neighbor_as = u32::from_be_bytes(*asn);
@@ -122,6 +126,11 @@ impl Summary {
 
     pub(crate) fn neighbor_as(&self) -> Option<Asn> {
         self.has(HAS_NEIGHBOR).then_some(Asn(self.neighbor_as))
+    }
+
+    /// Whether the AS_PATH has segments that do not leave a confederation, RFC 5065.
+    pub(crate) fn has_confederation(&self) -> bool {
+        self.has(CONFEDERATION)
     }
 
     pub(crate) fn path_len(&self) -> u32 {

@@ -1,5 +1,5 @@
 //! What makes a path unusable whatever the others are: loops (RFC 4271 section 9.1.2, RFC 4456 section 8), the first AS
-//! and the next hop (RFC 4271 section 6.3), and policy, with RFC 8212 before it.
+//! and the next hop (RFC 4271 section 6.3), segments of a confederation (RFC 5065), and policy, with RFC 8212 before it.
 //!
 //! The result depends on peer, attribute set and prefix alone, so it is worked out when a path arrives or a setting
 //! changes, and one bit of it is kept; the reason is worked out again when somebody asks.
@@ -32,6 +32,12 @@ pub(crate) fn refusal_of_set(
         && summary.neighbor_as() != Some(settings.asn)
     {
         return Some(Refusal::FirstAs { found: summary.neighbor_as(), expected: settings.asn });
+    }
+    // "It is an error for a BGP speaker to receive an UPDATE message with an AS_PATH attribute that contains
+    // AS_CONFED_SEQUENCE or AS_CONFED_SET segments from a neighbor that is not located in the same confederation." RFC 5065
+    // section 5. Ours: an internal peer may be in one, of which we know nothing.
+    if settings.kind == PeerKind::External && summary.has_confederation() {
+        return Some(Refusal::Confederation);
     }
     let reflection = set.reflection(us);
     if settings.kind == PeerKind::Internal && reflection.originator == Some(us.bits()) {

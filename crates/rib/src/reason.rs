@@ -52,6 +52,8 @@ pub enum Refusal {
         /// The peer's AS.
         expected: Asn,
     },
+    /// The AS_PATH of an external peer has segments of its confederation, RFC 5065 section 5.
+    Confederation,
     /// ORIGINATOR_ID is our BGP Identifier, RFC 4456 section 8.
     OriginatorLoop,
     /// Our identifier is in CLUSTER_LIST, RFC 4456 section 8.
@@ -114,6 +116,7 @@ impl fmt::Display for Refusal {
             Self::FirstAs { found: None, expected } => {
                 write!(f, "the AS path does not begin with the peer's AS {expected}")
             }
+            Self::Confederation => f.write_str("the AS path has segments of a confederation (RFC 5065)"),
             Self::OriginatorLoop => f.write_str("we originated it (ORIGINATOR_ID is ours)"),
             Self::ClusterLoop => f.write_str("our cluster is in CLUSTER_LIST"),
             Self::NextHop(fault) => fault.fmt(f),

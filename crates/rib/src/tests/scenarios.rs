@@ -126,6 +126,7 @@ fn each_check_refuses_with_its_reason() {
         (1, path(&[64512, 64513]), "172.50.0.2", "our own AS is in the AS path (1 times)"),
         (1, path(&[64999]), "172.50.0.2", "the AS path begins with 64999, not with the peer's AS 64512"),
         (1, path(&[]), "172.50.0.2", "the AS path does not begin with the peer's AS 64512"),
+        (1, confederated(), "172.50.0.2", "the AS path has segments of a confederation (RFC 5065)"),
         (1, path(&[64512]), "172.50.0.1", "next hop is an address of ours"),
         (1, path(&[64512]), "127.0.0.1", "next hop is a loopback address"),
         (1, path(&[64512]), "0.0.0.0", "next hop is the unspecified address"),
@@ -140,6 +141,21 @@ fn each_check_refuses_with_its_reason() {
         assert_eq!(rib.counters(PeerId(peer)).unwrap().ipv4.accepted, 0);
         rib.receive_update(PeerId(peer), &withdraw(&["192.0.2.0/24"]));
     }
+}
+
+/// A path through the peer's AS with a segment that does not leave a confederation before it.
+fn confederated() -> PathAttributes {
+    let mut attributes = path(&[64512]);
+    attributes.as_path.segments.insert(0, Segment::ConfedSequence(vec![Asn(64900)]));
+    attributes
+}
+
+#[test]
+fn an_internal_peer_may_be_in_a_confederation() {
+    let mut rib = Rib::new(config());
+    rib.add_peer(PeerId(2), internal("172.50.0.9"));
+    let update = announce(&confederated(), "172.50.0.9", &["192.0.2.0/24"]);
+    assert_eq!(rib.receive_update(PeerId(2), &update).refused, 0);
 }
 
 #[test]
