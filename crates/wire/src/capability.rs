@@ -6,7 +6,7 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 use nom::Parser;
-use nom::combinator::all_consuming;
+use nom::combinator::{all_consuming, map_opt};
 use nom::multi::{length_data, many0};
 use nom::number::complete::{be_u8, be_u16, be_u24, be_u32};
 use nom::sequence::preceded;
@@ -225,9 +225,12 @@ fn short_family(input: &[u8]) -> Parsed<'_, FamilyCode> {
     (be_u16, be_u8).map(|(afi, safi)| FamilyCode { afi, safi }).parse(input)
 }
 
-/// AFI, SAFI of two octets, AFI of the next hop: RFC 8950 section 4.
+/// AFI, SAFI of two octets, AFI of the next hop: RFC 8950 section 4. No SAFI needs the first of the two.
 fn extended_next_hop(input: &[u8]) -> Parsed<'_, ExtendedNextHop> {
-    (family, be_u16).map(|(family, next_hop_afi)| ExtendedNextHop { family, next_hop_afi }).parse(input)
+    let safi = map_opt(be_u16, |safi| u8::try_from(safi).ok());
+    (be_u16, safi, be_u16)
+        .map(|(afi, safi, next_hop_afi)| ExtendedNextHop { family: FamilyCode { afi, safi }, next_hop_afi })
+        .parse(input)
 }
 
 fn add_path(input: &[u8]) -> Parsed<'_, AddPath> {

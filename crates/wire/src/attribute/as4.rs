@@ -60,7 +60,9 @@ fn merge_paths(mut path: AsPath, mut four: AsPath) -> AsPath {
     path
 }
 
-/// Keeps as many leading segments and numbers as count `surplus`, and the confederation segments before and among them.
+/// Keeps as many leading segments and numbers as count `surplus`, and the confederation segments before and among them: "a
+/// valid AS_CONFED_SEQUENCE or AS_CONFED_SET path segment SHALL be prepended if it is either the leading path segment or is
+/// adjacent to a path segment that is prepended." RFC 6793 section 4.2.3.
 fn keep_leading(segments: &mut Vec<Segment>, mut surplus: usize) {
     let mut kept = 0;
     for segment in segments.iter_mut() {
@@ -68,10 +70,13 @@ fn keep_leading(segments: &mut Vec<Segment>, mut surplus: usize) {
             Segment::ConfedSequence(_) | Segment::ConfedSet(_) => {}
             Segment::Set(_) | Segment::Sequence(_) if surplus == 0 => break,
             Segment::Set(_) => surplus = surplus.saturating_sub(1),
-            Segment::Sequence(asns) => {
+            Segment::Sequence(asns) if asns.len() > surplus => {
                 asns.truncate(surplus);
-                surplus = surplus.saturating_sub(asns.len());
+                kept += 1;
+                // What follows stands beside the part of it that AS4_PATH replaces.
+                break;
             }
+            Segment::Sequence(asns) => surplus = surplus.saturating_sub(asns.len()),
         }
         kept += 1;
     }
@@ -135,7 +140,11 @@ mod tests {
         let two = path(&[confed.clone(), seq(&[7]), set]);
         let four = path(&[Segment::Set(vec![Asn(1), Asn(70000)])]);
         assert_eq!(merged(&two, &four), "(64900) 7 {1,70000}");
-        assert_eq!(merged(&path(&[seq(&[7, 23456])]), &path(&[confed, seq(&[70000])])), "7 70000");
+        assert_eq!(merged(&path(&[seq(&[7, 23456])]), &path(&[confed.clone(), seq(&[70000])])), "7 70000");
+        let (whole, cut) = (seq(&[7]), seq(&[7, 23456]));
+        let behind = |front| path(&[front, confed.clone(), seq(&[23456])]);
+        assert_eq!(merged(&behind(whole), &path(&[seq(&[70000])])), "7 (64900) 70000");
+        assert_eq!(merged(&behind(cut), &path(&[seq(&[70000, 80000])])), "7 70000 80000", "not beside the 7");
     }
 
     #[test]
