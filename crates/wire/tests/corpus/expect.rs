@@ -131,14 +131,22 @@ fn compare_open(expect: &Value, open: &Open, found: &mut Differences) {
     found.same("capabilities", &wanted, &seen::capabilities(open));
 }
 
-/// Graceful Restart without the bits that its section has a receiver ignore: all but R, N and time, all but F.
+/// A capability without the bits that its section has a receiver ignore: of Graceful Restart all but R, N, time and F, of
+/// its long-lived kind all but F and time, of Multiprotocol the octet between.
 fn without_reserved_bits(capability: &mut Value) {
     let mut value = unhex(capability[1].as_str().unwrap_or_default());
-    if capability[0] == 64 && value.len() % 4 == 2 {
-        value[0] &= 0xcf;
-        value.iter_mut().skip(5).step_by(4).for_each(|flags| *flags &= 0x80);
-        capability[1] = json!(hex(&value));
+    match (capability[0].as_u64(), value.len()) {
+        (Some(64), length) if length % 4 == 2 => {
+            value[0] &= 0xcf;
+            value.iter_mut().skip(5).step_by(4).for_each(|flags| *flags &= 0x80);
+        }
+        (Some(71), length) if length % 7 == 0 => {
+            value.iter_mut().skip(3).step_by(7).for_each(|flags| *flags &= 0x80);
+        }
+        (Some(1), 4) => value[2] = 0,
+        _ => return,
     }
+    capability[1] = json!(hex(&value));
 }
 
 fn compare_notification(expect: &Value, notification: &Notification, found: &mut Differences) {
@@ -180,7 +188,7 @@ fn treat_as_withdraw(record: &Record, outcome: Outcome, found: &mut Differences)
             }
             compare_fault(&record.expect, &update, found);
             let mut got = seen::prefixes(update.withdrawn.iter());
-            let mut wanted = texts(&record.expect["withdrawn"]);
+            let mut wanted = prefixes(&record.expect["withdrawn"]);
             found.rule(FAMILY_NOT_CARRIED, take_out(&mut wanted, &raw.foreign.0));
             found.rule(FAMILY_NOT_CARRIED, take_out(&mut wanted, &raw.foreign.1));
             got.sort();
@@ -202,7 +210,7 @@ fn compare_update(record: &Record, update: &Update, found: &mut Differences) {
         ("announced", &raw.foreign.0, seen::prefixes(update.announced.iter().map(|a| &a.nlri))),
         ("withdrawn", &raw.foreign.1, seen::prefixes(update.withdrawn.iter())),
     ] {
-        let mut wanted = texts(&expect[field]);
+        let mut wanted = prefixes(&expect[field]);
         found.rule(FAMILY_NOT_CARRIED, take_out(&mut wanted, foreign));
         found.same(field, &json!(wanted), &json!(got));
     }
@@ -342,6 +350,17 @@ fn hops(path: &str) -> Vec<String> {
 
 fn texts(value: &Value) -> Vec<String> {
     value.as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
+}
+
+/// Prefixes as this crate writes them: `::ffff:192.0.2.0/120` is `::ffff:c000:200/120` to other readers.
+fn prefixes(value: &Value) -> Vec<String> {
+    let written = |text: String| {
+        let (prefix, id) =
+            text.split_once('#').map_or((text.as_str(), None), |(prefix, id)| (prefix, Some(id)));
+        let Ok(prefix) = prefix.parse::<bgp_wire::Prefix>() else { return text };
+        id.map_or_else(|| prefix.to_string(), |id| format!("{prefix}#{id}"))
+    };
+    texts(value).into_iter().map(written).collect()
 }
 
 /// Takes each of `foreign` out of `list` once, from behind: what an MP attribute holds is written last.

@@ -192,6 +192,8 @@ fn what_was_decoded_survives_encoding() {
         let differences = match message {
             Message::Update(update) => seen::round_trip(&update),
             Message::Open(open) => again(&open.encode(), &Message::Open(open)),
+            // What of ours says more is cut, RFC 8654 section 5.
+            Message::Notification(n) if n.data.len() > bgp_wire::context::MAX_MESSAGE - 21 => return None,
             Message::Notification(n) => again(&n.encode(), &Message::Notification(n)),
             Message::RouteRefresh(r) => again(&r.encode(), &Message::RouteRefresh(r)),
             Message::Keepalive => again(&bgp_wire::message::keepalive(), &Message::Keepalive),

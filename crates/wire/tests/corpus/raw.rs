@@ -11,7 +11,7 @@ pub(crate) struct Raw {
     pub(crate) mp_unreach_only: bool,
     /// Prefixes of families that are not carried: announced, withdrawn.
     pub(crate) foreign: (Vec<String>, Vec<String>),
-    /// Whether prefixes of such a family cannot be read.
+    /// Whether prefixes of such a family cannot be read, or its next hop has a length that its RFC does not know.
     pub(crate) foreign_broken: bool,
     /// AFI and SAFI of MP_REACH_NLRI.
     pub(crate) reach_family: Option<(u16, u8)>,
@@ -34,6 +34,9 @@ impl Raw {
                     (raw.foreign.1, broken) = prefixes(value[1] == 2, &value[3..]);
                     raw.foreign_broken |= broken;
                 }
+                15 if value.len() >= 3 && value[2] != 1 => {
+                    raw.foreign_broken |= overruns(value[2], &value[3..])
+                }
                 _ => {}
             }
             rest = after;
@@ -52,7 +55,25 @@ impl Raw {
             (self.foreign.0, broken) = prefixes(value[1] == 2, nlri);
             self.foreign_broken |= broken;
         }
+        let known: &[usize] = match (value[0], value[1], value[2]) {
+            (0, 1, 2 | 4) => &[4, 16, 32],
+            (0, 2, 2 | 4) => &[16, 32],
+            (0, 1, 128 | 129) => &[12, 24, 48],
+            (0, 2, 128 | 129) => &[24, 48],
+            (0, 25, 65 | 70) => &[4, 16],
+            _ => return,
+        };
+        self.foreign_broken |= !known.contains(&next_hop) || overruns(value[2], nlri);
     }
+}
+
+/// Whether NLRI that begin with a length in bits go beyond their end: labelled ones and those of VPNs.
+fn overruns(safi: u8, mut nlri: &[u8]) -> bool {
+    while let (4 | 128, [length, rest @ ..]) = (safi, nlri) {
+        let Some(after) = rest.get(usize::from(length.div_ceil(8))..) else { return true };
+        nlri = after;
+    }
+    false
 }
 
 fn counted(octets: &[u8]) -> Option<(&[u8], &[u8])> {
