@@ -6,7 +6,8 @@
 
 use std::net::IpAddr;
 
-use bgp_wire::attribute::{AttributeBuffer, AttributeSlice, LargeCommunity};
+use bgp_wire::attribute::as_path::{self, SegmentKind};
+use bgp_wire::attribute::{AttributeBuffer, AttributeSlice, LargeCommunity, Segment};
 use bgp_wire::iana::attribute as code;
 use bgp_wire::{Asn, Family, NextHop, PathAttributes, PeerKind, Prefix};
 
@@ -199,6 +200,9 @@ fn is_plain(set: AttributeSlice<'_>, external: bool) -> bool {
     set.iter().all(|attribute| {
         let stays = |kind: Option<&u8>| kind.is_some_and(|kind| kind & COMMUNITY_NON_TRANSITIVE == 0);
         match attribute.code {
+            code::AS_PATH if external => {
+                as_path::segments(attribute.value).all(|(kind, _)| kind != SegmentKind::Confederation)
+            }
             code::EXTENDED_COMMUNITIES if external => {
                 attribute.value.chunks(8).all(|community| stays(community.first()))
             }
@@ -216,8 +220,11 @@ fn is_plain(set: AttributeSlice<'_>, external: bool) -> bool {
     })
 }
 
-/// RFC 4271 section 5.1.2 to 5.1.5, RFC 4456 section 8, RFC 7311 section 3, RFC 4360 section 6.
+/// RFC 4271 section 5.1.2 to 5.1.5, RFC 4456 section 8, RFC 7311 section 3, RFC 4360 section 6, RFC 5065 section 5.
 fn leave_the_as(attributes: &mut PathAttributes, local_asn: Asn) {
+    // Of an internal peer's confederation: outside of it they make a path malformed.
+    let inside = |segment: &Segment| matches!(segment, Segment::ConfedSequence(_) | Segment::ConfedSet(_));
+    attributes.as_path.segments.retain(|segment| !inside(segment));
     attributes.as_path.prepend(local_asn);
     // "The MULTI_EXIT_DISC attribute received from a neighboring AS MUST NOT be propagated to other neighboring ASes."
     attributes.med = None;
@@ -244,7 +251,7 @@ fn passed_on(next_hop: NextHop, profile: &Profile) -> Option<NextHop> {
 #[cfg(test)]
 mod tests {
     use bgp_policy::Policy;
-    use bgp_wire::attribute::{AsPath, Origin, Segment, UnknownAttribute};
+    use bgp_wire::attribute::{AsPath, Origin, UnknownAttribute};
     use proptest::collection::vec;
     use proptest::prelude::*;
 
@@ -301,6 +308,16 @@ mod tests {
     }
 
     #[test]
+    fn segments_of_a_confederation_stay_inside() {
+        let mut attributes = received();
+        attributes.as_path.segments.insert(0, Segment::ConfedSequence(vec![Asn(64900)]));
+        attributes.as_path.segments.push(Segment::ConfedSet(vec![Asn(64901)]));
+        let path = |local_pref| rewrite(attributes.clone(), local_pref, Asn(64513)).as_path.to_string();
+        assert_eq!(path(None), "64513 64512");
+        assert_eq!(path(Some(100)), "(64900) 64512 [64901]");
+    }
+
+    #[test]
     fn an_internal_peer_gets_the_path_as_it_is_with_a_preference() {
         let attributes = rewrite(received(), Some(100), Asn(64513));
         assert_eq!(attributes.as_path.segments, [Segment::Sequence(vec![Asn(64512)])]);
@@ -345,7 +362,7 @@ mod tests {
     proptest! {
         #[test]
         fn octets_become_what_their_values_become(
-            path in vec(vec(any::<u32>(), 1..4), 0..3),
+            path in vec((0u8..4, vec(any::<u32>(), 1..4)), 0..3),
             numbers in vec(proptest::option::of(any::<u32>()), 4),
             communities in vec(any::<u32>(), 0..3),
             extended in vec(prop_oneof![Just([0u8; 8]), Just([0x40; 8])], 0..3),
@@ -354,9 +371,12 @@ mod tests {
             local_pref: Option<u32>,
         ) {
             let number = |at: usize| numbers.get(at).copied().flatten();
-            let sequence = |asns: &Vec<u32>| Segment::Sequence(asns.iter().copied().map(Asn).collect());
+            let segment = |(kind, asns): &(u8, Vec<u32>)| {
+                let asns = asns.iter().copied().map(Asn).collect();
+                if *kind == 0 { Segment::ConfedSequence(asns) } else { Segment::Sequence(asns) }
+            };
             let attributes = PathAttributes {
-                as_path: AsPath { segments: path.iter().map(sequence).collect() },
+                as_path: AsPath { segments: path.iter().map(segment).collect() },
                 med: number(0),
                 local_pref: number(1),
                 originator_id: number(2).map(Into::into),
