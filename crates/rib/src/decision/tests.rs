@@ -159,11 +159,7 @@ fn recorded(value: &Value, number: u32) -> Option<Candidate> {
 #[test]
 fn recorded_facts_of_other_implementations_hold() {
     let ours = include_str!("../../../../tests/corpus/decision.jsonl");
-    let shared = std::env::var_os("BGPD_RS_SHARED")
-        .map_or_else(|| "../../../shared".into(), std::path::PathBuf::from)
-        .join("corpus/decision.jsonl");
-    // What only that directory has, as for the messages: see the README of the corpus.
-    let theirs = if shared.is_file() { std::fs::read_to_string(shared).unwrap() } else { String::new() };
+    let theirs = crate::tests::shared_corpus("decision.jsonl");
     let mut cases = 0;
     for line in ours.lines().chain(theirs.lines()).filter(|line| !line.is_empty()) {
         let case: Value = serde_json::from_str(line).unwrap();

@@ -29,6 +29,15 @@ use smallvec::smallvec;
 
 use crate::{PeerId, PeerSettings, Reachability, Rib, RibConfig, Verdict};
 
+/// What the directory beside the repository has of a file of the corpus; nothing without it. See the README of the corpus.
+pub(crate) fn shared_corpus(file: &str) -> String {
+    let shared = std::env::var_os("BGPD_RS_SHARED")
+        .map_or_else(|| "../../../shared".into(), std::path::PathBuf::from)
+        .join("corpus")
+        .join(file);
+    if shared.is_file() { std::fs::read_to_string(shared).unwrap() } else { String::new() }
+}
+
 const US: Asn = Asn(64513);
 
 fn config() -> RibConfig {
