@@ -147,6 +147,26 @@ fn withdrawals_in_order_do_not_reach_the_kernel_in_order() {
 }
 
 #[test]
+fn new_routes_go_by_what_their_prefixes_mean_to_the_kernels_tree() {
+    let mut host = loaded(10, &NODES[..1]);
+    let wanted = ["198.18.1.0/24", "198.18.1.128/25", "198.18.1.7/32", "198.18.0.0/15", "198.18.0.0/23"];
+    for prefix in wanted {
+        host.fib.want(prefix.parse().unwrap(), Some(&hops(&NODES[..1])), host.now);
+    }
+    host.pass(Duration::from_millis(1));
+    let added: Vec<String> = host
+        .take_log()
+        .iter()
+        .filter_map(|op| match op {
+            Op::RouteAdd(route) => Some(route.prefix.to_string()),
+            _ => None,
+        })
+        .collect();
+    let order = ["198.18.1.7/32", "198.18.0.0/15", "198.18.0.0/23", "198.18.1.0/24", "198.18.1.128/25"];
+    assert_eq!(added, order);
+}
+
+#[test]
 fn withdrawn_prefixes_leave_nothing_behind() {
     let mut host = loaded(3000, &NODES);
     for number in 0..3000 {

@@ -6,6 +6,7 @@
 mod body;
 mod route;
 mod table;
+mod waiting;
 
 use std::collections::HashMap;
 
@@ -151,15 +152,10 @@ impl Routes {
             && !route.is(Flag::Queued)
         {
             route.set_flag(Flag::Queued);
-            self.push(slot);
-        }
-    }
-
-    #[inline]
-    fn push(&mut self, slot: u32) {
-        match family_of(slot) {
-            Family::Ipv4Unicast => self.v4.queue.push_back(slot),
-            Family::Ipv6Unicast => self.v6.queue.push_back(slot),
+            match family_of(slot) {
+                Family::Ipv4Unicast => self.v4.waiting.push(slot, false),
+                Family::Ipv6Unicast => self.v6.waiting.push(slot, false),
+            }
         }
     }
 
@@ -170,7 +166,10 @@ impl Routes {
         fill(route);
         route.stage = stage;
         route.set_flag(Flag::Queued);
-        self.push(slot);
+        match family_of(slot) {
+            Family::Ipv4Unicast => self.v4.waiting.push(slot, self.v4.gives_way(slot)),
+            Family::Ipv6Unicast => self.v6.waiting.push(slot, false),
+        }
         self.shift(family_of(slot), Stage::Removing, stage);
     }
 
@@ -178,8 +177,8 @@ impl Routes {
     #[inline]
     pub(crate) fn dequeue(&mut self, family: Family) -> Option<u32> {
         match family {
-            Family::Ipv4Unicast => self.v4.queue.pop_front(),
-            Family::Ipv6Unicast => self.v6.queue.pop_front(),
+            Family::Ipv4Unicast => self.v4.waiting.pop(),
+            Family::Ipv6Unicast => self.v6.waiting.pop(),
         }
     }
 
@@ -215,7 +214,7 @@ impl Routes {
 
     /// Prefixes to be looked at.
     pub(crate) fn queued(&self) -> PerFamily<usize> {
-        PerFamily { ipv4: self.v4.queue.len(), ipv6: self.v6.queue.len() }
+        PerFamily { ipv4: self.v4.waiting.len(), ipv6: self.v6.waiting.len() }
     }
 
     /// Removals that wait.
