@@ -30,7 +30,7 @@ impl Raw {
             raw.mp_unreach_only &= code == 15;
             match code {
                 14 => raw.reach(value),
-                15 if value.len() >= 3 && value[2] == 2 => {
+                15 if matches!(value, [0, 1 | 2, 2, ..]) => {
                     (raw.foreign.1, broken) = prefixes(value[1] == 2, &value[3..]);
                     raw.foreign_broken |= broken;
                 }
@@ -50,7 +50,7 @@ impl Raw {
         let nlri = value.get(5 + next_hop..).unwrap_or_default();
         self.mp_reachable = !nlri.is_empty();
         self.reach_family = Some((u16::from_be_bytes([value[0], value[1]]), value[2]));
-        if value[2] == 2 {
+        if let [0, 1 | 2, 2, ..] = value {
             let broken;
             (self.foreign.0, broken) = prefixes(value[1] == 2, nlri);
             self.foreign_broken |= broken;
