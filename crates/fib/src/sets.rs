@@ -9,6 +9,8 @@
 //! kernel can tell which of its buckets are in use: that takes the idle timer, but no longer than its routes have been in
 //! the kernel, for who has been silent since has been silent for longer than he had been there.
 
+mod loan;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
@@ -19,15 +21,9 @@ use crate::numbered::Numbered;
 use crate::objects::Objects;
 use crate::op::RouteTarget;
 use crate::routes::{BodyId, NONE};
+use crate::sets::loan::Loan;
 use crate::view::Via;
 
-/// How long routes of one burst may be apart.
-const BURST: Duration = Duration::from_millis(200);
-/// How long a burst may take.
-const LONGEST_BURST: Duration = Duration::from_secs(5);
-/// The same two where the routes go by the right legs already, and lack a backup at most.
-const EASY_BURST: Duration = Duration::from_secs(2);
-const LONGEST_EASY_BURST: Duration = Duration::from_secs(60);
 /// How long until the next look whether others' routes have left a group that is to have a backup.
 const SHARED: Duration = Duration::from_secs(1);
 
@@ -58,27 +54,6 @@ pub(crate) struct Legs {
     pub(crate) vias: Vec<(Via, u16)>,
     /// The gateway that takes over when the only one of these is lost.
     pub(crate) spare: Option<Via>,
-}
-
-/// Another set's group, used for a while.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Loan {
-    group: u32,
-    since: Instant,
-    /// When the last route has moved.
-    last: Instant,
-    /// It leads where the routes are to go, and nowhere else.
-    easy: bool,
-    /// No flow by the routes that have moved is older; none at all where the kernel had none of them yet.
-    oldest: Option<Duration>,
-}
-
-impl Loan {
-    fn until(&self) -> Instant {
-        let (pause, longest) =
-            if self.easy { (EASY_BURST, LONGEST_EASY_BURST) } else { (BURST, LONGEST_BURST) };
-        (self.last + pause).min(self.since + longest)
-    }
 }
 
 /// Members that a new group does without until a time.
@@ -211,30 +186,6 @@ impl Sets {
         self.by_wanted.insert(wanted, id);
         self.dirty.insert(id);
         (id, true)
-    }
-
-    /// A prefix moves from the set `old` to the set `new`: one that has no group yet borrows that of `old`. `age` is that of
-    /// the oldest flow there may be; `None` where there is none.
-    pub(crate) fn borrow(
-        &mut self,
-        old: u32,
-        new: u32,
-        age: Option<Duration>,
-        objects: &mut Objects,
-        now: Instant,
-    ) {
-        let from = self.sets.get(old).and_then(Set::group_id);
-        let (Some(group), Some(set)) = (from, self.sets.get_mut(new)) else { return };
-        if let Some(loan) = &mut set.loan {
-            loan.oldest = loan.oldest.max(age);
-            loan.last = loan.last.max(now);
-        } else if let (Some(patience), Some(age)) = (&mut set.patience, age) {
-            patience.extend(age.min(objects.kind.blind()), now);
-        } else if set.group.is_none() && set.hops.is_empty() {
-            objects.lend(group);
-            set.loan = Some(Loan { group, since: now, last: now, easy: false, oldest: age });
-            self.timers.insert((now + BURST, new));
-        }
     }
 
     /// The group of a set waits on where routes may not have reached it yet.
@@ -421,22 +372,6 @@ impl Set {
     /// Its group, where others' routes may still point to it.
     pub(crate) fn shared_group(&self, objects: &Objects) -> Option<u32> {
         self.group.filter(|_| self.awaits_others(objects))
-    }
-
-    /// A group of our own, as like the borrowed one as can be.
-    fn split(&mut self, loan: Loan, objects: &mut Objects, now: Instant) -> u32 {
-        let first = objects.legs_of(loan.group);
-        if let Some(age) = loan.oldest
-            && self.hops.len() > 1
-            && keeps_all(&first, &self.hops)
-        {
-            let blind = objects.kind.blind();
-            let wait = blind.min(age.saturating_add(now.saturating_duration_since(loan.since)));
-            self.patience = Some(Patience { until: now + wait, at_most: now + blind, wait, first });
-        }
-        let id = objects.claim_group(&self.members_at(now), Some(loan.group));
-        objects.end_loan(loan.group);
-        id
     }
 
     /// Whom the group is still without; `None` where nobody waits.
