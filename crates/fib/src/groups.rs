@@ -3,7 +3,7 @@
 //! A route keeps its group for as long as its set keeps its routes: members come and go under the same id, and of a
 //! resilient group the kernel then moves only the buckets of a member that left, and to one that came only buckets that
 //! are idle. So a set owns its group and nobody shares it. A set into which routes move from another one may borrow that
-//! one's group ([`Objects::lend`]) until it is clear whether all of them move, and then inherits it.
+//! one's group ([`Objects::lend`]) until it is clear whether all of them move, and then inherits it (`sets::loan`).
 //!
 //! Where only some of the routes move, they get a group of their own, which is sown: made with the members of the group
 //! they come from, then changed. The kernel hands out the buckets of a new group in one order, so both groups agree
@@ -12,7 +12,7 @@
 use bgp_wire::ScopedNextHop;
 
 use crate::config::{GROUP_IDS, GroupKind};
-use crate::objects::{Held, Object, Objects, free_id};
+use crate::objects::{Flight, Held, Object, Objects, free_id};
 
 /// Ids and weights of hops, by ascending id, each once.
 pub(crate) type Members = Vec<(u32, u16)>;
@@ -91,11 +91,16 @@ impl Objects {
                 self.groups.contains_key(&id) || self.taken.contains(&id)
             })
         });
+        let users = self.users(id);
         let group = self.groups.entry(id).or_insert_with(|| Object::new(wanted.clone()));
         group.claims += 1;
+        group.shared |= users > 0;
         group.leftover = false;
         if found.is_none() && matches!(self.kind, GroupKind::Resilient(_)) {
-            group.seed = seed.filter(|seed| seed.members != wanted.members && seed.can_become(&wanted));
+            // Without a member in common no bucket could agree.
+            let is_like = |seed: &Group| seed.members.iter().any(|(id, _)| wanted.contains(*id));
+            group.seed = seed
+                .filter(|seed| seed.members != wanted.members && seed.can_become(&wanted) && is_like(seed));
         }
         self.rename_group(id, wanted);
         id
@@ -148,9 +153,33 @@ impl Objects {
         kind.buckets().is_some_and(has_none).then_some(members)
     }
 
-    /// Whether nobody's routes but its owner's may point to a group: only then is its backup theirs alone.
+    /// Whether nobody's routes but its owner's may point to a group: only then what comes in is theirs alone.
     pub(crate) fn is_unshared(&self, id: u32) -> bool {
         self.groups.get(&id).is_none_or(|group| group.lent == 0 && !group.shared)
+    }
+
+    /// Whether a group may have this member now: no new one while others use it, for it may be nothing to them.
+    pub(crate) fn may_have(&self, id: u32, hop: u32) -> bool {
+        self.is_unshared(id) || self.groups.get(&id).is_some_and(|group| group.wanted.contains(hop))
+    }
+
+    /// Whether a group will have a member for a while that it is not to have any more: the change has to wait, for an answer or
+    /// for another member.
+    pub(crate) fn is_behind(&self, id: u32) -> bool {
+        let Some(group) = self.groups.get(&id) else { return false };
+        let (body, waits) = match (&group.flight, &group.held) {
+            (Some(Flight::Put(body)), _) => (body, true),
+            (None, Held::Present(body)) => {
+                (body, group.trouble.is_some() || !self.is_complete(&group.wanted))
+            }
+            (Some(Flight::Del), _) | (None, Held::Absent | Held::Doubt) => return false,
+        };
+        waits && !keeps_all(&body.members, &group.wanted.members)
+    }
+
+    /// Whether the kernel will have all members when the next operation arrives there.
+    fn is_complete(&self, body: &Group) -> bool {
+        body.members.iter().all(|(member, _)| self.hops.get(member).is_some_and(Object::available))
     }
 
     /// All routes of others have left a group.
@@ -165,14 +194,18 @@ impl Objects {
         self.groups.get(&id).map(|group| group.wanted.without(group.backup).members).unwrap_or_default()
     }
 
-    /// Whether routes that are to have these hops, and perhaps this backup, may keep a group until it is clear what becomes
-    /// of it: it leads nowhere else, or to hops that everybody is leaving.
-    pub(crate) fn serves(&self, id: u32, hops: &[(u32, u16)], backup: Option<u32>) -> bool {
-        let Some(group) = self.groups.get(&id) else { return false };
-        let mut staying = group.wanted.members.iter().filter(|(hop, _)| !self.leaving.contains(hop));
-        staying.all(|(id, _)| {
-            hops.iter().any(|(hop, _)| hop == id) || Some(*id) == group.backup && Some(*id) == backup
-        })
+    /// The members of a group that are neither among these hops nor, as its backup, this one.
+    pub(crate) fn strangers(&self, id: u32, hops: &[(u32, u16)], backup: Option<u32>) -> Members {
+        let Some(group) = self.groups.get(&id) else { return Members::new() };
+        let is_known = |id: u32| {
+            hops.iter().any(|(hop, _)| *hop == id) || Some(id) == group.backup && Some(id) == backup
+        };
+        group.wanted.members.iter().filter(|(id, _)| !is_known(*id)).copied().collect()
+    }
+
+    /// Whether everybody is leaving these hops.
+    pub(crate) fn are_leaving(&self, hops: &[(u32, u16)]) -> bool {
+        hops.iter().all(|(id, _)| self.leaving.contains(id))
     }
 
     /// Another set points its routes to a group for a while.
@@ -192,14 +225,21 @@ impl Objects {
         self.release(id);
     }
 
-    /// The borrower becomes the owner, where there is none any more.
-    pub(crate) fn inherit(&mut self, id: u32) -> bool {
-        match self.groups.get_mut(&id) {
-            Some(group) if group.claims == group.lent && group.lent > 0 => {
-                group.lent -= 1;
-                true
-            }
-            Some(_) | None => false,
+    /// How many sets borrow a group.
+    pub(crate) fn lent(&self, id: u32) -> u32 {
+        self.groups.get(&id).map_or(0, |group| group.lent)
+    }
+
+    /// Whether those who borrow a group are all that need it.
+    pub(crate) fn is_ownerless(&self, id: u32) -> bool {
+        self.groups.get(&id).is_some_and(|group| group.claims == group.lent)
+    }
+
+    /// The only borrower becomes the owner.
+    pub(crate) fn inherit(&mut self, id: u32) {
+        if let Some(group) = self.groups.get_mut(&id) {
+            group.lent = group.lent.saturating_sub(1);
+            group.shared = false;
         }
     }
 
@@ -225,9 +265,6 @@ impl Objects {
     /// as it should be, or a member is missing.
     pub(crate) fn next_group(&mut self, id: u32) -> Option<(Group, bool)> {
         let group = self.groups.get(&id)?;
-        let is_complete = |body: &Group| {
-            body.members.iter().all(|(member, _)| self.hops.get(member).is_some_and(Object::available))
-        };
         let exclusive = matches!(group.held, Held::Absent);
         let known = group.held.is(&group.wanted);
         // What is to be a backup and has carried flows gives them up by leaving, and comes back without.
@@ -237,8 +274,8 @@ impl Objects {
             Held::Present(held) => held.leads_to(backup),
         };
         let wanted = group.wanted.without(group.backup.filter(|backup| !known && carries(*backup)));
-        let seed = group.seed.clone().filter(|seed| exclusive && *seed != wanted && is_complete(seed));
-        if seed.is_none() && !known && !is_complete(&wanted) {
+        let seed = group.seed.clone().filter(|seed| exclusive && *seed != wanted && self.is_complete(seed));
+        if seed.is_none() && !known && !self.is_complete(&wanted) {
             return None;
         }
         let group = self.groups.get_mut(&id)?;

@@ -5,7 +5,7 @@
 //!
 //! When a node joins, its routes come one after another: prefix by prefix moves from the set without it to the set with it.
 //! The new set borrows the old one's group meanwhile, which lacks nothing but the new member, and inherits it when the
-//! last prefix has moved. So it is with those of a peer that is lost. Where some stay behind, the new set gets a group of its own, with the old members only until the
+//! last prefix has moved (`loan`). So it is with those of a peer that is lost. Where some stay behind, the new set gets a group of its own, with the old members only until the
 //! kernel can tell which of its buckets are in use: that takes the idle timer, but no longer than its routes have been in
 //! the kernel, for who has been silent since has been silent for longer than he had been there.
 
@@ -16,16 +16,13 @@ use std::time::{Duration, Instant};
 
 use bgp_wire::{Family, PerFamily, ScopedNextHop};
 
-use crate::groups::{Members, Share, keeps_all};
+use crate::groups::{Members, Share};
 use crate::numbered::Numbered;
 use crate::objects::Objects;
 use crate::op::RouteTarget;
 use crate::routes::{BodyId, NONE};
-use crate::sets::loan::Loan;
+use crate::sets::loan::{Claim, Loan};
 use crate::view::Via;
-
-/// How long until the next look whether others' routes have left a group that is to have a backup.
-const SHARED: Duration = Duration::from_secs(1);
 
 /// Where the routes of a set should point.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,6 +31,8 @@ pub(crate) enum Target {
     Unresolved,
     /// The object for it is not there yet: leave the route as it is.
     Waiting,
+    /// Those that point to this group stay, for its legs are or were theirs; others are left as they are.
+    Kept(u32),
     /// There.
     Ready(RouteTarget),
 }
@@ -91,8 +90,9 @@ pub(crate) struct Joining {
 #[derive(Debug)]
 pub(crate) struct Set {
     pub(crate) wanted: Wanted,
-    /// How many routes it has.
+    /// How many routes it has, and how many of them are where its target is.
     pub(crate) count: u32,
+    pub(crate) installed: u32,
     /// The first of them; each knows the next.
     pub(crate) first: u32,
     /// The routes from here on have not heard of the present target.
@@ -123,6 +123,8 @@ pub(crate) struct Sets {
     pub(crate) dirty: BTreeSet<u32>,
     /// Sets whose routes are to be looked at again.
     pub(crate) unswept: BTreeSet<u32>,
+    /// Sets to be looked at again when others' routes have left their group.
+    awaiting: BTreeSet<u32>,
     /// Sets to be looked at again at a time.
     timers: BTreeSet<(Instant, u32)>,
 }
@@ -167,6 +169,7 @@ impl Sets {
         let set = Set {
             wanted: wanted.clone(),
             count: 0,
+            installed: 0,
             first: NONE,
             unswept: NONE,
             legs: Legs::default(),
@@ -206,13 +209,16 @@ impl Sets {
 
     /// Works out where the routes of a set that comes to this should point.
     pub(crate) fn claim(&mut self, id: u32, legs: Legs, objects: &mut Objects, now: Instant) -> Target {
+        self.end_sharing(id, objects);
+        let claim = self.claim_on(id, objects);
         let Some(set) = self.sets.get_mut(id) else { return Target::Waiting };
-        let target = set.claim(legs, objects, now);
-        let waits = [
-            set.patience.as_ref().map(|patience| patience.until),
-            set.loan.map(|loan| loan.until()),
-            set.awaits_others(objects).then_some(now + SHARED),
-        ];
+        let target = set.claim(legs, claim, objects, now);
+        let waits = [set.patience.as_ref().map(|patience| patience.until), set.loan.map(|loan| loan.until())];
+        if self.awaits_others(id, objects) {
+            self.awaiting.insert(id);
+        } else {
+            self.awaiting.remove(&id);
+        }
         let again = waits.into_iter().flatten().filter(|until| *until > now);
         self.timers.extend(again.map(|until| (until, id)));
         target
@@ -248,6 +254,7 @@ impl Sets {
         }
         self.dirty.remove(&id);
         self.unswept.remove(&id);
+        self.awaiting.remove(&id);
         for last in [&mut self.last.ipv4, &mut self.last.ipv6] {
             last.take_if(|(_, last)| *last == id);
         }
@@ -320,7 +327,7 @@ impl Set {
     }
 
     /// Claims what these gateways need, and says where routes should point.
-    fn claim(&mut self, legs: Legs, objects: &mut Objects, now: Instant) -> Target {
+    fn claim(&mut self, legs: Legs, claim: Claim, objects: &mut Objects, now: Instant) -> Target {
         if legs != self.legs {
             let (old, spare) = (std::mem::take(&mut self.hops), self.spare);
             self.hops = legs.vias.iter().map(|(via, weight)| (objects.claim_hop(*via), *weight)).collect();
@@ -333,45 +340,29 @@ impl Set {
             self.release_groups(objects);
             return Target::Unresolved;
         }
-        let id = match self.group {
-            Some(group) => group,
-            None => match self.loan.take() {
-                Some(loan) if objects.inherit(loan.group) => loan.group,
-                Some(mut loan) => {
-                    let serves = objects.serves(loan.group, &self.hops, self.spare);
-                    loan.easy = serves && keeps_all(&self.hops, &objects.legs_of(loan.group));
-                    if serves && now < loan.until() {
-                        self.loan = Some(loan);
-                        return target_of(loan.group, objects);
-                    }
-                    self.split(loan, objects, now)
-                }
-                None => {
-                    let protected = self.spare.and_then(|spare| objects.protected(&self.hops, spare, None));
-                    let is_best =
-                        |members: &Members| objects.is_left(members) || !objects.is_left(&self.hops);
-                    let members = protected.filter(is_best).unwrap_or_else(|| self.hops.clone());
-                    objects.claim_group(&members, None)
-                }
+        let id = match (self.group, self.loan.take()) {
+            (Some(group), _) => group,
+            (None, Some(loan)) => match self.use_loan(loan, claim, objects, now) {
+                Ok(group) => group,
+                Err(target) => return target,
             },
+            (None, None) => {
+                let protected = self.spare.and_then(|spare| objects.protected(&self.hops, spare, None));
+                let is_best = |members: &Members| objects.is_left(members) || !objects.is_left(&self.hops);
+                let members = protected.filter(is_best).unwrap_or_else(|| self.hops.clone());
+                objects.claim_group(&members, None)
+            }
         };
         self.group = Some(id);
-        let legs = self.members_at(now);
-        let protected = self.spare.filter(|_| objects.is_unshared(id));
+        let mut legs = self.members_at(now);
+        if legs.iter().any(|(hop, _)| objects.may_have(id, *hop)) {
+            legs.retain(|(hop, _)| objects.may_have(id, *hop));
+        }
+        let protected = self.spare.filter(|spare| objects.may_have(id, *spare));
         let protected = protected.and_then(|spare| Some((objects.protected(&legs, spare, Some(id))?, spare)));
         let (members, backup) = protected.map_or((legs, None), |(members, spare)| (members, Some(spare)));
         objects.change_group(id, &members, backup, self.draining != Draining::Nothing);
         target_of(id, objects)
-    }
-
-    /// Whether its backup is kept out of its group while routes of others may point to that.
-    fn awaits_others(&self, objects: &Objects) -> bool {
-        self.spare.is_some() && self.group.is_some_and(|group| !objects.is_unshared(group))
-    }
-
-    /// Its group, where others' routes may still point to it.
-    pub(crate) fn shared_group(&self, objects: &Objects) -> Option<u32> {
-        self.group.filter(|_| self.awaits_others(objects))
     }
 
     /// Whom the group is still without; `None` where nobody waits.
@@ -439,5 +430,11 @@ impl Patience {
 }
 
 fn target_of(group: u32, objects: &Objects) -> Target {
-    if objects.available(group) { Target::Ready(RouteTarget::Nexthop(group)) } else { Target::Waiting }
+    if !objects.available(group) {
+        Target::Waiting
+    } else if objects.is_behind(group) {
+        Target::Kept(group)
+    } else {
+        Target::Ready(RouteTarget::Nexthop(group))
+    }
 }

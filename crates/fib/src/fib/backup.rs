@@ -4,14 +4,13 @@
 //! leg's object goes, with its link or by our word. Where groups have no buckets, or cannot hold such a member, it waits
 //! here, with its object in the kernel, and the loss costs a change of the group.
 //!
-//! No packet may go by a backup whose peer has not announced the route. So it stays out of a group that routes of another
-//! set point to, as those of a borrower do, until they have left.
+//! No packet may go by a backup whose peer has not announced the route. So it does not come into a group that routes of another
+//! set point to, as those of a borrower do, until they have left (`sets::loan`).
 
 use bgp_wire::ScopedNextHop;
 
 use crate::fib::Fib;
 use crate::groups::Share;
-use crate::routes::Stage;
 use crate::sets::{Draining, Wanted};
 use crate::view::Via;
 
@@ -42,19 +41,5 @@ impl Fib {
         let spare = self.tracker.via(&backup)?;
         let takes_flows = draining != Draining::SomeLegs && self.takes_flows(&backup, &spare);
         (spare != *leg && takes_flows).then_some(spare)
-    }
-
-    /// Looks whether routes of others have left the group of a set whose backup waits for that.
-    pub(super) fn end_sharing(&mut self, id: u32) {
-        let Some(set) = self.sets.get(id) else { return };
-        let Some(group) = set.shared_group(&self.objects) else { return };
-        let on_their_way = [Stage::Pending, Stage::Failed, Stage::Paused];
-        let some = |stage: Stage| {
-            bgp_wire::Family::ALL.iter().any(|family| self.routes.in_stage(*family, stage) > 0)
-        };
-        let all_told = !self.has_untold() && !on_their_way.into_iter().any(some);
-        if all_told && self.objects.users(group) <= set.count {
-            self.objects.end_sharing(group);
-        }
     }
 }

@@ -31,8 +31,10 @@ impl Fib {
         let wanted_at = route.wanted_at;
         let before = route.set_held(&Held::Present(body));
         let family = family_of(slot);
-        if self.sets.get(route.set).is_some_and(|set| set.bodies[family] == Some(body)) {
+        let set = self.sets.get_mut(route.set).filter(|set| set.bodies[family] == Some(body));
+        if let Some(set) = set {
             let stage = std::mem::replace(&mut route.stage, Stage::Installed);
+            set.installed += u32::from(stage != Stage::Installed);
             self.routes.shift(family, stage, Stage::Installed);
             self.arrived(wanted_at, |fib| fib.routes.prefix(slot), arrivals);
         } else {

@@ -114,13 +114,16 @@ impl Fib {
         }
         if new != NONE {
             self.link(slot, new);
-            self.enqueue(slot);
-        } else {
-            self.put_away(slot);
         }
         if old != NONE && new != NONE {
             let age = born.map(|born| self.clock.age(born, now).unwrap_or(Duration::MAX));
             self.sets.borrow(old, new, age, &mut self.objects, now);
+        }
+        if new != NONE {
+            self.routes.enqueue(slot);
+            self.count_in(slot, new);
+        } else {
+            self.put_away(slot);
         }
         if old != NONE && self.sets.get(old).is_some_and(|set| set.first == NONE) {
             self.end_set(old);
@@ -174,6 +177,7 @@ impl Fib {
     fn unlink(&mut self, slot: u32) {
         let Some(route) = self.routes.get_mut(slot) else { return };
         let (id, before, after) = (route.set, route.before, route.after);
+        let was_installed = route.stage == Stage::Installed;
         (route.set, route.before, route.after) = (NONE, NONE, NONE);
         if let Some(after) = self.routes.get_mut(after) {
             after.before = before;
@@ -183,6 +187,7 @@ impl Fib {
         }
         if let Some(set) = self.sets.get_mut(id) {
             set.count = set.count.saturating_sub(1);
+            set.installed = set.installed.saturating_sub(u32::from(was_installed));
             if set.first == slot {
                 set.first = after;
             }
@@ -263,10 +268,24 @@ impl Fib {
         self.recount(slot);
     }
 
+    /// Counts a prefix that has just come to a set.
+    fn count_in(&mut self, slot: u32, set: u32) {
+        let stage = self.stage_of(slot);
+        if stage == Stage::Installed
+            && let Some(set) = self.sets.get_mut(set)
+        {
+            set.installed += 1;
+        }
+        if self.routes.get(slot).is_some_and(|route| route.stage != stage) {
+            self.routes.count(slot, stage);
+        }
+    }
+
     /// Counts a prefix where it now belongs.
     pub(super) fn recount(&mut self, slot: u32) {
         let stage = self.stage_of(slot);
-        if self.routes.get(slot).is_some_and(|route| route.stage != stage) {
+        if let Some(route) = self.routes.get(slot).filter(|route| route.stage != stage) {
+            self.sets.shift(route.set, route.stage, stage);
             self.routes.count(slot, stage);
         }
     }

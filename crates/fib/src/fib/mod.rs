@@ -247,7 +247,7 @@ impl Fib {
         let dumps = free.filter_map(|dump| dump.due).map(|due| congested.map_or(due, |until| due.max(until)));
         refusals
             .chain(congested)
-            .chain(self.has_route_work().then_some(self.now))
+            .chain((self.has_route_work() || self.sets.has_leavers(&self.objects)).then_some(self.now))
             .chain(dumps)
             .chain(self.startup_until)
             .chain(self.audit_deadline())
@@ -339,6 +339,7 @@ impl Fib {
                 self.say(next_hop, first);
             }
         }
+        self.sets.mark_left(&self.objects);
         // Ids are drawn when it is known which are in use.
         while self.is_ready()
             && let Some(id) = self.sets.dirty.pop_first()
@@ -369,7 +370,6 @@ impl Fib {
             plan::inline_target(&set.legs.vias)
         } else {
             self.sets.wait_on(id, self.queued() > BACKLOG, self.now);
-            self.end_sharing(id);
             self.sets.claim(id, legs, &mut self.objects, self.now)
         };
         let Some(set) = self.sets.get_mut(id) else { return };
@@ -378,10 +378,12 @@ impl Fib {
         }
         set.bodies = match &target {
             Target::Ready(target) => PerFamily::from_fn(|family| Some(self.bodies.wanted(family, target))),
-            Target::Waiting | Target::Unresolved => PerFamily::default(),
+            Target::Kept(_) | Target::Waiting | Target::Unresolved => PerFamily::default(),
         };
+        let same_group = target.group().is_some_and(|group| set.target.group() == Some(group));
+        let none_waits = matches!(target, Target::Kept(_)) || set.installed == set.count;
         set.target = target;
-        if set.target != Target::Waiting {
+        if set.target != Target::Waiting && !(same_group && none_waits) {
             self.sweep(id);
         }
     }

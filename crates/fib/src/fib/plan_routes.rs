@@ -163,7 +163,10 @@ impl Fib {
         if let Some(body) = body {
             route.set_flight(&Flight::Put(body));
             let before = std::mem::replace(&mut route.stage, Stage::Pending);
-            routes.shift(family, before, Stage::Pending);
+            if before != Stage::Pending {
+                sets.shift(route.set, before, Stage::Pending);
+                routes.shift(family, before, Stage::Pending);
+            }
             bodies.nexthop_id(body).into_iter().for_each(|id| objects.use_by_route(id, true));
         } else {
             route.set_flight(&Flight::Del);
@@ -303,6 +306,7 @@ impl Fib {
             None | Some((Target::Unresolved, _)) if left_alone => Desired::AsIs,
             None | Some((Target::Unresolved, _)) => Desired::Nothing,
             Some((Target::Ready(_), Some(body))) => Desired::Put(body),
+            Some((Target::Kept(group), _)) => self.held_in(route, *group).map_or(Desired::AsIs, Desired::Put),
             Some((Target::Waiting | Target::Ready(_), _)) => Desired::AsIs,
         }
     }
@@ -337,7 +341,18 @@ impl Fib {
         match (&set.target, set.bodies[family_of(slot)]) {
             (Target::Unresolved, _) => Stage::Unresolved,
             (Target::Ready(_), Some(body)) if route.holds(body) && !route.is_flying() => Stage::Installed,
-            (Target::Ready(_) | Target::Waiting, _) => Stage::Pending,
+            (Target::Kept(group), _) if self.held_in(route, *group).is_some() && !route.is_flying() => {
+                Stage::Installed
+            }
+            (Target::Ready(_) | Target::Kept(_) | Target::Waiting, _) => Stage::Pending,
+        }
+    }
+
+    /// What the kernel holds of a route that points to a group.
+    fn held_in(&self, route: &Route, group: u32) -> Option<BodyId> {
+        match route.held() {
+            Held::Present(body) => Some(body).filter(|body| self.bodies.nexthop_id(*body) == Some(group)),
+            Held::Absent | Held::Doubt => None,
         }
     }
 }

@@ -181,8 +181,8 @@ impl Fib {
         }
         Some(match (&set.target, self.stage_of(slot)) {
             (Target::Unresolved, _) => RouteState::Unresolved(self.why_unresolved(set.next_hops())),
-            (Target::Ready(_), Stage::Installed) => RouteState::Installed,
-            (Target::Ready(_) | Target::Waiting, _) => RouteState::Pending,
+            (Target::Ready(_) | Target::Kept(_), Stage::Installed) => RouteState::Installed,
+            (Target::Ready(_) | Target::Kept(_) | Target::Waiting, _) => RouteState::Pending,
         })
     }
 

@@ -99,6 +99,8 @@ pub struct Kernel {
     pub routes: BTreeMap<Prefix, Vec<KernelRoute>>,
     pub events: VecDeque<Event>,
     pub no_objects: bool,
+    /// Prefixes whose routes it does not let change.
+    pub refuses: BTreeSet<Prefix>,
     /// Another protocol's routes that our operations have destroyed.
     pub stolen: Vec<KernelRoute>,
     /// What an audit under way has not shown yet.
@@ -406,6 +408,9 @@ impl Kernel {
     }
 
     fn put_route(&mut self, spec: &RouteSpec, exclusive: bool) -> Result<(), KernelError> {
+        if self.refuses.contains(&spec.prefix) {
+            return refuse(EINVAL);
+        }
         let (nexthop_id, hops) = match &spec.target {
             RouteTarget::Nexthop(id) => (Some(*id), Vec::new()),
             RouteTarget::Hops(hops) => (None, hops.clone()),
