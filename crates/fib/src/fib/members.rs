@@ -121,7 +121,8 @@ impl Fib {
         }
         if new != NONE {
             self.routes.enqueue(slot);
-            self.count_in(slot, new);
+            // Its new set has not counted it yet.
+            self.count_as_now(slot, Stage::Pending);
         } else {
             self.put_away(slot);
         }
@@ -268,24 +269,21 @@ impl Fib {
         self.recount(slot);
     }
 
-    /// Counts a prefix that has just come to a set.
-    fn count_in(&mut self, slot: u32, set: u32) {
-        let stage = self.stage_of(slot);
-        if stage == Stage::Installed
-            && let Some(set) = self.sets.get_mut(set)
-        {
-            set.installed += 1;
-        }
-        if self.routes.get(slot).is_some_and(|route| route.stage != stage) {
-            self.routes.count(slot, stage);
-        }
-    }
-
     /// Counts a prefix where it now belongs.
     pub(super) fn recount(&mut self, slot: u32) {
+        let before = self.routes.get(slot).map_or(Stage::Removing, |route| route.stage);
+        self.count_as_now(slot, before);
+    }
+
+    /// Counts a prefix where it now belongs; its set has counted it under `before`.
+    fn count_as_now(&mut self, slot: u32, before: Stage) {
         let stage = self.stage_of(slot);
-        if let Some(route) = self.routes.get(slot).filter(|route| route.stage != stage) {
-            self.sets.shift(route.set, route.stage, stage);
+        let Some(route) = self.routes.get(slot) else { return };
+        let (set, counted) = (route.set, route.stage);
+        if (before == Stage::Installed) != (stage == Stage::Installed) {
+            self.sets.shift(set, before, stage);
+        }
+        if counted != stage {
             self.routes.count(slot, stage);
         }
     }
