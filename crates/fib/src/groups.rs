@@ -9,10 +9,15 @@
 //! they come from, then changed. The kernel hands out the buckets of a new group in one order, so both groups agree
 //! on the buckets of the members that stay.
 
+use std::collections::VecDeque;
+
 use bgp_wire::ScopedNextHop;
 
 use crate::config::{GROUP_IDS, GroupKind};
 use crate::objects::{Flight, Held, Object, Objects, free_id};
+
+/// A group that was more than this has no history that could be gone through again while flows wait.
+const LONGEST_HISTORY: usize = 8;
 
 /// Ids and weights of hops, by ascending id, each once.
 pub(crate) type Members = Vec<(u32, u16)>;
@@ -53,10 +58,35 @@ impl Group {
         Self { members, ..*self }
     }
 
+    /// The same with its first member alone, who is dealt what is left when the others have been served.
+    fn first_alone(&self) -> Self {
+        Self { members: self.members.iter().take(1).copied().collect(), ..*self }
+    }
+
     /// Whether the kernel can make `other` of it in place.
     pub(crate) fn can_become(&self, other: &Self) -> bool {
         self.kind.buckets() == other.kind.buckets()
     }
+}
+
+/// Enters what a group has become.
+pub(crate) fn remember(history: &mut Option<Vec<Group>>, body: &Group) {
+    let is_same = |last: &Group| last.members == body.members;
+    match history {
+        Some(bodies) if bodies.last().is_some_and(is_same) => {}
+        Some(bodies) if bodies.len() < LONGEST_HISTORY => bodies.push(body.clone()),
+        Some(_) | None => *history = None,
+    }
+}
+
+/// What to make of a group before it is made the last of what it was: what it began with, dealt by way of the member who got
+/// what was left, and so on.
+fn replay(history: &[Group]) -> VecDeque<Group> {
+    let Some((last, before)) = history.split_last() else { return VecDeque::new() };
+    let start = before.first().unwrap_or(last).first_alone();
+    let is_start = |group: &&Group| group.members == start.members;
+    let rest = before.iter().skip_while(is_start).cloned();
+    std::iter::once(start.clone()).chain(rest).collect()
 }
 
 /// How many of so many buckets the kernel means each member to have (`nh_res_group_rebalance` in its `nexthop.c`).
@@ -99,8 +129,9 @@ impl Objects {
         if found.is_none() && matches!(self.kind, GroupKind::Resilient(_)) {
             // Without a member in common no bucket could agree.
             let is_like = |seed: &Group| seed.members.iter().any(|(id, _)| wanted.contains(*id));
-            group.seed = seed
+            let seed = seed
                 .filter(|seed| seed.members != wanted.members && seed.can_become(&wanted) && is_like(seed));
+            group.seeds = seed.into_iter().collect();
         }
         self.rename_group(id, wanted);
         id
@@ -243,6 +274,55 @@ impl Objects {
         }
     }
 
+    /// The kernel has made a group what it was told, or has made it anew.
+    pub(crate) fn has_become(&mut self, id: u32, body: Group, anew: bool) {
+        let Some(group) = self.groups.get_mut(&id) else { return };
+        if anew {
+            group.history = Some(Vec::new());
+        } else if matches!(group.held, Held::Doubt) {
+            group.history = None;
+        }
+        remember(&mut group.history, &body);
+        group.held = Held::Present(body);
+    }
+
+    /// Somebody has made a group another. Where more than one leg is missing, the kernel cannot tell from the buckets which of
+    /// them had which; so it is led through all that it was once more, which deals them as they were, but for those that
+    /// flows kept from one who joined. If one leg is missing, its buckets are those that nobody has used since.
+    pub(crate) fn was_changed(&mut self, id: u32) {
+        let Some(group) = self.groups.get(&id) else { return };
+        let Held::Present(held) = &group.held else { return };
+        let missing = group.wanted.members.iter().filter(|(hop, _)| !held.contains(*hop)).count();
+        let history = self.history_of(group).filter(|_| missing > 1);
+        let is_known = history.is_some();
+        let mut seeds = history.map(replay).unwrap_or_default();
+        let begun: Vec<Group> = seeds.iter().take(1).cloned().collect();
+        // Whoever has all buckets need not get them.
+        if begun.first().is_some_and(|start| start.members == held.members) {
+            seeds.pop_front();
+        }
+        let Some(group) = self.groups.get_mut(&id) else { return };
+        (group.sown, group.seeds) = (!seeds.is_empty(), seeds);
+        group.history = is_known.then_some(begun);
+    }
+
+    /// A group that the kernel has lost is made as it was made first, and so on.
+    fn was_lost(&mut self, id: u32) {
+        let lost = self.groups.get(&id).filter(|group| matches!(group.held, Held::Absent));
+        let Some((_, before)) = lost.and_then(|group| self.history_of(group)?.split_last()) else { return };
+        let seeds = before.iter().cloned().collect();
+        if let Some(group) = self.groups.get_mut(&id) {
+            (group.seeds, group.history) = (seeds, None);
+        }
+    }
+
+    /// What a group has been, where it can be that again and has ended as what is wanted.
+    fn history_of<'a>(&self, group: &'a Object<Group>) -> Option<&'a [Group]> {
+        let history = group.history.as_deref()?;
+        let is_last = history.last().is_some_and(|last| last.members == group.wanted.members);
+        (is_last && history.iter().all(|body| self.is_complete(body))).then_some(history)
+    }
+
     /// The group with this id; entered where the kernel holds it and we did not know.
     pub(crate) fn found_group(&mut self, id: u32, group: Group) -> &mut Object<Group> {
         if !self.groups.contains_key(&id) {
@@ -264,6 +344,7 @@ impl Objects {
     /// What the kernel is to be told about a group next, and whether it holds nothing under that id; `None` where it is
     /// as it should be, or a member is missing.
     pub(crate) fn next_group(&mut self, id: u32) -> Option<(Group, bool)> {
+        self.was_lost(id);
         let group = self.groups.get(&id)?;
         let exclusive = matches!(group.held, Held::Absent);
         let known = group.held.is(&group.wanted);
@@ -274,12 +355,20 @@ impl Objects {
             Held::Present(held) => held.leads_to(backup),
         };
         let wanted = group.wanted.without(group.backup.filter(|backup| !known && carries(*backup)));
-        let seed = group.seed.clone().filter(|seed| exclusive && *seed != wanted && self.is_complete(seed));
+        let seed = group
+            .seeds
+            .front()
+            .filter(|seed| (exclusive || group.sown) && **seed != wanted && self.is_complete(seed));
+        let seed = seed.cloned();
         if seed.is_none() && !known && !self.is_complete(&wanted) {
             return None;
         }
         let group = self.groups.get_mut(&id)?;
-        group.seed = None;
+        if seed.is_some() {
+            group.seeds.pop_front();
+        } else {
+            group.seeds.clear();
+        }
         group.sown = seed.is_some();
         if known { None } else { Some((seed.unwrap_or(wanted), exclusive)) }
     }

@@ -4,13 +4,13 @@
 //! ids stay for as long as anybody needs them. What the kernel does by itself when a hop goes (groups shrink, empty groups
 //! and the routes of both vanish) happens here too, or the next plan would build on sand.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::ops::Range;
 
 use foldhash::fast::FixedState;
 
 use crate::config::{FibConfig, GROUP_IDS, GroupKind, HOP_IDS};
-use crate::groups::{Group, Key};
+use crate::groups::{Group, Key, remember};
 use crate::guard::{Guard, Trouble};
 use crate::view::Via;
 
@@ -46,10 +46,12 @@ pub(crate) struct Object<T> {
     pub(crate) claims: u32,
     /// Of them: how many only borrow it. Groups only, as the next two.
     pub(crate) lent: u32,
-    /// What it is made as, before it becomes what is wanted.
-    pub(crate) seed: Option<T>,
-    /// The kernel has got the seed and not yet what is wanted: no route may point to it.
+    /// What it is made first, one after the other, before it becomes what is wanted. Groups only, as the next two.
+    pub(crate) seeds: VecDeque<T>,
+    /// The kernel has got a seed and not yet what is wanted: no route may come to it.
     pub(crate) sown: bool,
+    /// What it has been in the kernel, one after the other; `None` where that is not known, or too much.
+    pub(crate) history: Option<Vec<T>>,
     /// The member that is to carry no flow while there is another. Groups only, as the next.
     pub(crate) backup: Option<u32>,
     /// Routes that had borrowed it may still point to it.
@@ -74,8 +76,9 @@ impl<T> Object<T> {
             doubt: false,
             claims: 0,
             lent: 0,
-            seed: None,
+            seeds: VecDeque::new(),
             sown: false,
+            history: None,
             backup: None,
             shared: false,
             leftover: false,
@@ -93,7 +96,7 @@ impl<T> Object<T> {
 }
 
 impl<T: PartialEq> Object<T> {
-    /// Whether the kernel will hold it, and not its seed, when the next operation arrives there.
+    /// Whether the kernel will hold it, and not a seed of it, when the next operation arrives there.
     pub(crate) fn available(&self) -> bool {
         let grown = |body: &T| !self.sown || *body == self.wanted;
         match (&self.flight, &self.held) {
@@ -277,10 +280,12 @@ impl Objects {
             if matches!(&group.flight, Some(Flight::Put(put)) if put.contains(id)) {
                 group.doubt = true;
             }
-            let Held::Present(Group { members, .. }) = &mut group.held else { continue };
-            let before = members.len();
-            members.retain(|(member, _)| *member != id);
-            if members.len() != before {
+            let Held::Present(held) = &mut group.held else { continue };
+            let before = held.members.len();
+            held.members.retain(|(member, _)| *member != id);
+            if held.members.len() != before {
+                remember(&mut group.history, held);
+                let members = &held.members;
                 group.touched = touch;
                 self.work.insert(*group_id);
                 if members.is_empty() && group.flight.is_some() {

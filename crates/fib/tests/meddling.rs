@@ -4,7 +4,7 @@ mod support;
 
 use std::time::Duration;
 
-use bgp_fib::{Deed, Event, Meddling, Notice, Requester, RouteState, Seen, Subject};
+use bgp_fib::{Deed, Event, Meddling, Notice, Op, Requester, RouteState, Seen, Subject};
 
 use support::{BRIDGE, Host, STATIC, address, prefix, route};
 
@@ -144,4 +144,60 @@ fn another_protocols_route_in_the_place_of_ours_is_told_and_left() {
     let deeds: Vec<_> = told(&mut host).into_iter().map(|it| (it.deed, it.count)).collect();
     assert_eq!(deeds, [(Deed::Replaced { protocol: STATIC }, 1)]);
     assert_eq!(host.fib.stats().repairs, 0, "nothing was put back");
+}
+
+const NODES: [&str; 3] = [NODE, "2001:3200:3200::3", "2001:3200:3200::4"];
+
+/// A group that has grown while no flow used it, as most do, or was made at once; and who has its buckets.
+fn with_group(grown: bool) -> (Host, Vec<Option<u32>>) {
+    let mut host = Host::lab();
+    let first = if grown { 1 } else { 3 };
+    for count in first..=3 {
+        host.want(SERVICE, &NODES[..count]);
+        host.run();
+    }
+    let group = host.kernel.group_mut(prefix(SERVICE));
+    group.buckets.busy.fill(true);
+    let owners = group.buckets.owners.clone();
+    (host, owners)
+}
+
+#[test]
+fn when_somebody_has_taken_several_legs_out_of_a_group_each_gets_its_own_buckets_again() {
+    for grown in [false, true] {
+        for left in [vec![0], vec![1], vec![2]] {
+            let (mut host, owners) = with_group(grown);
+            let group = host.kernel.nhid(prefix(SERVICE)).unwrap();
+            let members = host.kernel.group_of(prefix(SERVICE)).members.clone();
+            host.take_log();
+            let kept = left.iter().map(|at: &usize| members[*at]).collect();
+            host.kernel.change_group(group, kept);
+            host.run();
+            assert_eq!(host.gateways(SERVICE), NODES);
+            assert_eq!(host.kernel.group_of(prefix(SERVICE)).buckets.owners, owners, "{grown} {left:?}");
+            let log = host.take_log();
+            assert!(log.iter().all(|op| matches!(op, Op::GroupReplace(_))) && log.len() <= 3, "{log:?}");
+            // The group is deleted, with its routes: it is made anew as it was made.
+            host.kernel.delete_object(group);
+            host.run();
+            assert_eq!(host.kernel.group_of(prefix(SERVICE)).buckets.owners, owners, "{grown} {left:?}");
+            // And once more: what it has been is known still.
+            host.kernel.group_mut(prefix(SERVICE)).buckets.busy.fill(true);
+            host.kernel.change_group(group, vec![members[0]]);
+            host.run();
+            assert_eq!(host.kernel.group_of(prefix(SERVICE)).buckets.owners, owners, "{grown} {left:?}");
+        }
+    }
+}
+
+#[test]
+fn one_leg_that_somebody_has_taken_out_gets_what_nobody_has_used_since() {
+    let (mut host, owners) = with_group(true);
+    let group = host.kernel.nhid(prefix(SERVICE)).unwrap();
+    let members = host.kernel.group_of(prefix(SERVICE)).members.clone();
+    host.take_log();
+    host.kernel.change_group(group, members[..2].to_vec());
+    host.run();
+    assert_eq!(host.kernel.group_of(prefix(SERVICE)).buckets.owners, owners);
+    assert!(matches!(host.take_log().as_slice(), [Op::GroupReplace(_)]));
 }

@@ -133,7 +133,7 @@ impl Fib {
             }
             Ok(()) => {
                 group.trouble = None;
-                group.held = Held::Present(put);
+                self.objects.has_become(id, put, exclusive);
                 self.host_has_changed();
             }
             Err(error) if is_congestion(&error) => group.held = Held::Doubt,

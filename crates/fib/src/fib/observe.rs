@@ -422,6 +422,7 @@ impl Fib {
         let difference = unlike(&group.held, &seen_as, is_new && !startup);
         group.held = Held::Present(seen_as);
         if !known {
+            self.objects.was_changed(id);
             self.object_differs(id, difference, seen);
             self.objects.work.insert(id);
             self.sets.mark_object(id);

@@ -280,6 +280,14 @@ impl Kernel {
         self.objects.insert(id, row);
     }
 
+    /// Somebody changes the members of a group.
+    pub fn change_group(&mut self, id: u32, members: Vec<(u32, u16)>) {
+        let Some((protocol, Object::Group(old))) = self.objects.get(&id) else { panic!("no group {id}") };
+        let row = (*protocol, Object::Group(Group::put(old.kind, members, Some(old)).unwrap()));
+        self.events.push_back(Event::Nexthop(nexthop(id, &row), Seen::Replace));
+        self.objects.insert(id, row);
+    }
+
     fn remove_object(&mut self, id: u32) {
         self.objects.remove(&id);
         let mut gone = vec![id];

@@ -80,6 +80,31 @@ fn a_hop_that_is_deleted_gives_up_its_buckets_and_no_other_moves() {
     assert_eq!(after, model.owners);
 }
 
+/// What `bgp-fib` does when somebody has taken several legs out.
+#[test]
+fn a_group_that_becomes_once_more_what_it_was_has_the_same_buckets_again() {
+    let histories: [&[&[(u32, u16)]]; 4] = [
+        &[&[(1, 1), (2, 1), (3, 1)]],
+        &[&[(1, 1)], &[(1, 1), (2, 1)], &[(1, 1), (2, 1), (3, 1)]],
+        &[&[(2, 1), (3, 1)], &[(1, 1), (2, 1), (3, 1)]],
+        &[&[(1, 1), (2, 1), (3, 1)], &[(1, 1), (3, 1)], &[(1, 2), (3, 1), (4, 1)]],
+    ];
+    for history in histories {
+        for left in 1..=4 {
+            let mut host = host();
+            let replace = |members: &[(u32, u16)]| Op::GroupReplace(resilient(128, members));
+            host.apply(vec![Op::GroupAdd(resilient(128, history[0]))]);
+            host.apply(history[1..].iter().map(|members| replace(members)).collect());
+            let before = owners(&host);
+            host.namespace.ip(&format!("nexthop replace id {GROUP} group {left} type resilient"));
+            assert_ne!(owners(&host), before);
+            host.apply(vec![replace(&history[0][..1])]);
+            host.apply(history.iter().map(|members| replace(members)).collect());
+            assert_eq!(owners(&host), before, "{history:?}, {left} was left");
+        }
+    }
+}
+
 #[test]
 fn neither_its_type_nor_its_buckets_are_changed_in_place_but_its_timers_are() {
     let mut host = host();
