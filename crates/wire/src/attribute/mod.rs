@@ -116,7 +116,7 @@ impl Rule {
 
     /// Whether the flags are those of the class. Partial is judged for well-known attributes only: "For well-known
     /// attributes ... the Partial bit MUST be set to 0." RFC 4271 section 4.3.
-    pub(crate) fn takes_flags(&self, flags: u8) -> bool {
+    fn takes_flags(&self, flags: u8) -> bool {
         let judged = flags::OPTIONAL | flags::TRANSITIVE;
         match self.class {
             Class::WellKnown => flags & (judged | flags::PARTIAL) == flags::TRANSITIVE,

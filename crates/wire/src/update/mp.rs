@@ -12,7 +12,7 @@ use nom::multi::length_data;
 use nom::number::complete::{be_u8, be_u16};
 
 use super::nlri::Nlri;
-use crate::attribute::{RawAttribute, rule};
+use crate::attribute::{RawAttribute, flags};
 use crate::context::DecodeContext;
 use crate::family::{Family, FamilyCode};
 use crate::next_hop::NextHop;
@@ -93,11 +93,9 @@ pub(super) fn unreach(
 /// RFC 7606 section 5.3: such an attribute is incorrect, too, where "the attribute flags of the attribute are inconsistent
 /// with those specified in [RFC4760]"; its section 3 (j) then leaves no weaker remedy than for NLRI that cannot be read.
 fn check_flags(attribute: RawAttribute<'_>) -> Result<(), &'static str> {
-    match rule(attribute.code) {
-        Some(rule) if !rule.takes_flags(attribute.flags) => {
-            Err("the flags of an attribute with NLRI are not optional and non-transitive")
-        }
-        Some(_) | None => Ok(()),
+    match attribute.flags & (flags::OPTIONAL | flags::TRANSITIVE) {
+        flags::OPTIONAL => Ok(()),
+        _ => Err("the flags of an attribute with NLRI are not optional and non-transitive"),
     }
 }
 
