@@ -7,7 +7,7 @@
 use std::net::IpAddr;
 
 use bgp_wire::attribute::as_path::{self, SegmentKind};
-use bgp_wire::attribute::{AttributeBuffer, AttributeSlice, LargeCommunity, Segment};
+use bgp_wire::attribute::{AttributeBuffer, AttributeSlice, LargeCommunity};
 use bgp_wire::iana::attribute as code;
 use bgp_wire::{Asn, Family, NextHop, PathAttributes, PeerKind, Prefix};
 
@@ -223,8 +223,7 @@ fn is_plain(set: AttributeSlice<'_>, external: bool) -> bool {
 /// RFC 4271 section 5.1.2 to 5.1.5, RFC 4456 section 8, RFC 7311 section 3, RFC 4360 section 6, RFC 5065 section 5.
 fn leave_the_as(attributes: &mut PathAttributes, local_asn: Asn) {
     // Of an internal peer's confederation: outside of it they make a path malformed.
-    let inside = |segment: &Segment| matches!(segment, Segment::ConfedSequence(_) | Segment::ConfedSet(_));
-    attributes.as_path.segments.retain(|segment| !inside(segment));
+    attributes.as_path.segments.retain(|segment| !segment.is_confederation());
     attributes.as_path.prepend(local_asn);
     // "The MULTI_EXIT_DISC attribute received from a neighboring AS MUST NOT be propagated to other neighboring ASes."
     attributes.med = None;
@@ -251,7 +250,7 @@ fn passed_on(next_hop: NextHop, profile: &Profile) -> Option<NextHop> {
 #[cfg(test)]
 mod tests {
     use bgp_policy::Policy;
-    use bgp_wire::attribute::{AsPath, Origin, UnknownAttribute};
+    use bgp_wire::attribute::{AsPath, Origin, Segment, UnknownAttribute};
     use proptest::collection::vec;
     use proptest::prelude::*;
 

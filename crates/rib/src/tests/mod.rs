@@ -15,6 +15,7 @@ mod topology;
 mod weights;
 
 use std::collections::BTreeMap;
+use std::io::Write as _;
 use std::net::IpAddr;
 
 use bgp_wire::attribute::{AsPath, Segment};
@@ -29,13 +30,20 @@ use smallvec::smallvec;
 
 use crate::{PeerId, PeerSettings, Reachability, Rib, RibConfig, Verdict};
 
-/// What the directory beside the repository has of a file of the corpus; nothing without it. See the README of the corpus.
+/// What the directory beside the repository has of a file of the corpus; nothing, and that is said, where it is absent. See the
+/// README of the corpus.
 pub(crate) fn shared_corpus(file: &str) -> String {
-    let shared = std::env::var_os("BGPD_RS_SHARED")
+    let directory = std::env::var_os("BGPD_RS_SHARED")
         .map_or_else(|| "../../../shared".into(), std::path::PathBuf::from)
-        .join("corpus")
-        .join(file);
-    if shared.is_file() { std::fs::read_to_string(shared).unwrap() } else { String::new() }
+        .join("corpus");
+    if !directory.is_dir() {
+        // Past the harness, which shows the words of a test only where it fails.
+        let said =
+            writeln!(std::io::stderr(), "corpus: NOT RUN, what {} holds of {file}", directory.display());
+        said.expect("stderr takes a line");
+    }
+    let file = directory.join(file);
+    if file.is_file() { std::fs::read_to_string(file).unwrap() } else { String::new() }
 }
 
 const US: Asn = Asn(64513);

@@ -49,13 +49,10 @@ impl AsPath {
 
     /// The neighbouring AS: first of the first sequence outside a confederation, RFC 4271 section 9.1.2.2 c).
     pub fn neighbor_as(&self) -> Option<Asn> {
-        self.segments
-            .iter()
-            .find(|segment| !matches!(segment, Segment::ConfedSequence(_) | Segment::ConfedSet(_)))
-            .and_then(|segment| match segment {
-                Segment::Sequence(asns) => asns.first().copied(),
-                Segment::Set(_) | Segment::ConfedSequence(_) | Segment::ConfedSet(_) => None,
-            })
+        self.segments.iter().find(|segment| !segment.is_confederation()).and_then(|segment| match segment {
+            Segment::Sequence(asns) => asns.first().copied(),
+            Segment::Set(_) | Segment::ConfedSequence(_) | Segment::ConfedSet(_) => None,
+        })
     }
 
     /// Every number in the path, in the order sent.
@@ -65,7 +62,7 @@ impl AsPath {
 
     /// Whether there are segments of a confederation, which RFC 5065 section 5 allows only inside of one.
     pub fn has_confederation(&self) -> bool {
-        self.segments.iter().any(|s| matches!(s, Segment::ConfedSequence(_) | Segment::ConfedSet(_)))
+        self.segments.iter().any(Segment::is_confederation)
     }
 
     /// A path of one sequence; empty where `asns` is.
@@ -131,6 +128,11 @@ impl AsPath {
 const SEGMENT_MAX: usize = 255;
 
 impl Segment {
+    /// Whether it does not leave a confederation, RFC 5065.
+    pub fn is_confederation(&self) -> bool {
+        matches!(self, Self::ConfedSequence(_) | Self::ConfedSet(_))
+    }
+
     /// The numbers, in the order sent.
     pub fn asns(&self) -> &[Asn] {
         match self {
