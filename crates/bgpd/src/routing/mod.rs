@@ -15,6 +15,7 @@ mod lanes;
 mod messages;
 mod nodes;
 mod peers;
+mod repair;
 mod restart;
 mod settle;
 mod stale;
@@ -45,11 +46,12 @@ use self::desk::{Desk, Outcome};
 use self::evidence::Evidence;
 use self::lanes::Delivery;
 use self::peers::PeerEntry;
+use self::repair::Repair;
 use self::restart::Restart;
 use self::stale::{Due, StaleTimers};
 use crate::bfd::News;
 use crate::events::Hub;
-use crate::tasks::Alarm;
+use crate::tasks::{self, Alarm};
 
 /// Orders and queries that may wait.
 pub const SMALL_QUEUE: usize = 64;
@@ -81,6 +83,7 @@ pub struct Routing {
     more: bool,
     /// The last turn has only served peers.
     rest_waits: bool,
+    repair: Repair,
     /// Messages of peers that wait, for the metrics.
     waiting: usize,
     /// Refusals of the kernel by error number.
@@ -159,6 +162,7 @@ impl Routing {
             networks: Vec::new(),
             more: false,
             rest_waits: false,
+            repair: Repair::default(),
             waiting: 0,
             errors: BTreeMap::new(),
             last_forwarding: PerFamily::default(),
@@ -177,7 +181,11 @@ impl Routing {
         };
         let mut deadline = routing.next_deadline();
         loop {
-            let wake = inputs.next(routing.more, alarm.ring(deadline)).await;
+            let wake = match routing.repair.rests_until() {
+                Some(until) => inputs.answer(tasks::sleep_until(Some(until))).await,
+                None => inputs.next(routing.more, alarm.ring(deadline)).await,
+            };
+            routing.repair.hear(&wake);
             let outcome = if routing.is_much(&wake) {
                 let Some(back) = desk.work(routing, inputs, wake).await else {
                     return error!("routing's thread has ended; the daemon stops");
@@ -205,7 +213,8 @@ impl Routing {
     /// answer, and the rest is done in the turn that the first answer begins.
     fn short_turn(&mut self, inputs: &mut Inputs, wake: Wake) -> Outcome {
         let Some(taken) = self.take_in(inputs, wake) else { return Outcome::Gone };
-        let served = taken > 0 && self.freezing.is_none() && self.serve_at_once();
+        let may_serve = self.freezing.is_none() && self.repair.rests_until().is_none();
+        let served = taken > 0 && may_serve && self.serve_at_once();
         self.rest_waits = served && !self.rest_waits;
         if self.rest_waits { Outcome::Served } else { self.conclude(inputs) }
     }
@@ -233,6 +242,11 @@ impl Routing {
             return Outcome::Frozen;
         }
         self.waiting = inputs.peers.waiting();
+        if self.repair.rests_until().is_some() {
+            // A turn is due in any case.
+            self.more = true;
+            return Outcome::Going;
+        }
         self.tick(Instant::now());
         self.settle();
         self.ask_for_buckets();
@@ -254,7 +268,9 @@ impl Routing {
     /// Takes in what waits already, so that one decision serves many UPDATEs.
     fn take_what_is_there(&mut self, inputs: &mut Inputs, mut taken: usize) -> usize {
         loop {
-            if let Some(report) = inputs.kernel.try_next() {
+            if self.repair.rests_until().is_some() {
+                return taken;
+            } else if let Some(report) = inputs.kernel.try_next() {
                 self.take(inputs, Wake::Kernel(report));
             } else if let Some(delivery) = inputs.peers.try_next(taken < TURN) {
                 taken += self.take(inputs, Wake::Peer(delivery));
@@ -313,6 +329,15 @@ impl Routing {
 }
 
 impl Inputs {
+    /// What the kernel says next; a turn without it at the deadline.
+    async fn answer(&mut self, deadline: impl Future<Output = ()>) -> Wake {
+        tokio::select! {
+            biased;
+            report = self.kernel.next() => report.map_or_else(kernel_gone, Wake::Kernel),
+            () = deadline => Wake::Turn,
+        }
+    }
+
     /// What comes next; a turn without anything new at the deadline, or at once where there is `more` to do.
     async fn next(&mut self, more: bool, deadline: impl Future<Output = ()>) -> Wake {
         tokio::select! {

@@ -260,7 +260,7 @@ impl Routing {
         let lost = self.announced.end(id);
         if !lost.is_empty() {
             self.fib.give_up(&lost, Instant::now());
-            self.feed_kernel();
+            self.repair();
         }
         self.rib.remove_peer(id);
     }

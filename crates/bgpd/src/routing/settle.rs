@@ -56,6 +56,10 @@ impl Routing {
         let now = Instant::now();
         self.more = false;
         self.resolve(now);
+        if self.repair.rests_until().is_some() {
+            self.more = true;
+            return;
+        }
         self.advance_restart(now);
         if !self.restart.defers() {
             self.more |= self.rib.decide(DECISIONS);
@@ -126,8 +130,9 @@ impl Routing {
         }
         let mut found = Vec::new();
         self.fib.take_reachability_changes(&mut found);
-        if !found.is_empty() {
-            // What repairs forwarding, before anything is decided anew.
+        if found.iter().any(|(_, found)| matches!(found, bgp_fib::Reachability::Unreachable(_))) {
+            self.repair();
+        } else if !found.is_empty() {
             self.feed_kernel();
         }
         for (next_hop, reachability) in found {
@@ -179,16 +184,18 @@ impl Routing {
         self.more = true;
     }
 
-    pub(super) fn feed_kernel(&mut self) {
-        for _ in 0..SUBMISSIONS {
+    /// Hands the kernel what is to be done; whether that was anything.
+    pub(super) fn feed_kernel(&mut self) -> bool {
+        for submitted in 0..SUBMISSIONS {
             let mut plan = Plan::default();
             self.fib.plan(OPS, &mut plan);
             if plan.is_empty() {
-                return;
+                return submitted > 0;
             }
             self.kernel.submit(plan);
         }
         self.more = true;
+        true
     }
 
     fn feed_peers(&mut self) {
