@@ -96,6 +96,9 @@ fn main() -> Result<()> {
     if options.all {
         options.daemons = Name::value_variants().to_vec();
     }
+    if let Some(document) = &options.write {
+        report::check(document)?;
+    }
     // What a run left that was killed.
     interop::clean::clean(false)?;
     let dir = options

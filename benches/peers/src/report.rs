@@ -217,9 +217,24 @@ pub(crate) fn write(document: &Path, mut results: Results, conditions: &str, kee
     for (file, title) in plot::write(&results, &beside)? {
         write!(part, "\n![{title}]({BESIDE}/{file})\n").ok();
     }
-    let text = fs::read_to_string(document).with_context(|| document.display().to_string())?;
-    let text = between(&text, &part).with_context(|| format!("{}: {BEGIN} … {END}", document.display()))?;
-    fs::write(document, text).with_context(|| document.display().to_string())
+    fs::write(document, with_part(document, &part)?).with_context(|| document.display().to_string())
+}
+
+/// Whether [`write()`] will find its place in a document: better known before an hour of measuring than after it.
+///
+/// # Errors
+/// It cannot be read, or has no such place.
+pub(crate) fn check(document: &Path) -> Result<()> {
+    with_part(document, "").map(drop)
+}
+
+fn with_part(document: &Path, part: &str) -> Result<String> {
+    let name = document.display();
+    let text = fs::read_to_string(document)
+        .with_context(|| format!("{name}: --write wants a document that is there"))?;
+    between(&text, part).with_context(|| {
+        format!("{name}: no place for the tables; put these two lines into it: {BEGIN} {END}")
+    })
 }
 
 /// The text with what is between the marks exchanged.
@@ -273,7 +288,10 @@ mod tests {
         write(&document, Results::default(), "Here.", true).unwrap();
         let kept = fs::read_to_string(&document).unwrap();
         assert!(kept.contains("| whole table, 1 -> 1 | BIRD 2 | 1 | 4.000 |"), "{kept}");
+        check(&document).unwrap();
+        fs::write(&document, "no marks").unwrap();
+        assert!(check(&document).unwrap_err().to_string().contains("put these two lines into it"));
         fs::remove_dir_all(&dir).unwrap();
-        assert!(between("no marks", "").is_none());
+        assert!(check(&document).unwrap_err().to_string().contains("a document that is there"));
     }
 }
