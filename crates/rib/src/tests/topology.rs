@@ -98,6 +98,21 @@ fn converge(routers: &mut [Router]) {
     panic!("does not converge");
 }
 
+/// How many prefixes went each way over each session, where that was recorded.
+fn compare_sessions(router: &Router, recorded: &Value) {
+    let addresses = recorded["neighbors"].as_array().unwrap().iter().map(|neighbor| text(&neighbor["addr"]));
+    for (address, (peer, ..)) in addresses.zip(&router.sessions) {
+        let (session, ours) = (&recorded["sessions"][address], router.rib.counters(*peer).unwrap().ipv4);
+        for (name, count) in [("received", ours.received), ("sent", ours.advertised)] {
+            let theirs = session[name].as_u64();
+            assert!(
+                theirs.is_none_or(|theirs| theirs == count),
+                "{address}: {name} {count} instead of {session}"
+            );
+        }
+    }
+}
+
 #[test]
 fn a_recorded_network_ends_as_it_was_recorded() {
     let ours = include_str!("../../../../tests/corpus/topologies.jsonl");
@@ -115,6 +130,7 @@ fn a_recorded_network_ends_as_it_was_recorded() {
                 let found = router.kernel.hops(destination);
                 assert!(found.contains(&text(&hops[0])), "{destination}: {found:?} instead of {hops}");
             }
+            compare_sessions(router, recorded);
         }
     }
 }
