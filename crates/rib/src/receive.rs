@@ -3,7 +3,7 @@
 //! Routes are stored before policy, with one bit that says whether policy and the checks let them through, and prefixes
 //! that change wait for the decision. The attribute set is interned and checked once for each UPDATE.
 
-use bgp_wire::{Announcement, AttributeBytes, Family, Nlri, PeerKind, Prefix, ScopedNextHop, Update};
+use bgp_wire::{Announcement, AttributeBytes, Family, Nlri, Prefix, ScopedNextHop, Update};
 use smallvec::SmallVec;
 
 use crate::attributes::{AttributeSet, AttributeSets};
@@ -100,7 +100,6 @@ impl Rib {
             sets: &mut self.sets,
             hops: &mut self.hops,
             forwardings: &self.forwardings,
-            kind: peer.settings.kind,
         };
         for entry in nlri.iter() {
             received.withdrawn += 1;
@@ -148,7 +147,6 @@ impl Rib {
             sets: &mut self.sets,
             hops: &mut self.hops,
             forwardings: &self.forwardings,
-            kind: peer.settings.kind,
         };
         let incoming = Incoming { settings, set: set_id, refused: refused_set, room };
         adj.take_all(&announcement.nlri, &incoming, &mut peer.credit, received);
@@ -199,6 +197,14 @@ struct Incoming<'a> {
     room: usize,
 }
 
+/// Beside which best path a new one was last, and whether it may change anything: neighbours have the same.
+#[derive(Clone, Copy)]
+struct Beside {
+    best: [u32; 2],
+    refused: bool,
+    changes: bool,
+}
+
 /// The Adj-RIB-In of one peer and family, with what a change in it touches.
 pub(crate) struct AdjRibIn<'a> {
     /// Of the peer.
@@ -208,8 +214,6 @@ pub(crate) struct AdjRibIn<'a> {
     pub(crate) sets: &'a mut AttributeSets,
     pub(crate) hops: &'a mut NextHops,
     pub(crate) forwardings: &'a Forwardings,
-    /// Of the peer.
-    pub(crate) kind: PeerKind,
 }
 
 impl Rib {
@@ -218,7 +222,6 @@ impl Rib {
         let peer = self.peers.get_mut(place)?.as_mut()?;
         Some(AdjRibIn {
             place,
-            kind: peer.settings.kind,
             state: &mut peer.families[family],
             table: &mut self.tables[family],
             sets: &mut self.sets,
@@ -246,23 +249,48 @@ impl AdjRibIn<'_> {
         next.or_else(|| self.table.prefixes.find(prefix))
     }
 
-    /// Whether a path that is new to the peer changes nothing: it is refused, or does worse than the best path before
-    /// anything is compared within one neighbouring AS, and there is a backup.
-    fn changes_nothing(&self, id: u32, new: Cell) -> bool {
-        let entry = self.table.entry(id);
-        if self.table.undecided.contains(id) || entry.best_set == NONE {
-            return false;
-        }
-        let best_kind = self.forwardings.source(entry.forwarding).kind();
-        match (self.sets.get(entry.best_set), self.sets.get(new.set()), best_kind) {
-            _ if new.refused() => true,
-            _ if self.forwardings.lacks_backup(entry.forwarding) => false,
-            // It may be told to the forwarding side all the same.
-            (_, Some(new), _) if is_closing(self.kind, &new) => false,
-            (Some(best), Some(new), Some(best_kind)) => {
-                checks::standing(self.kind, &new) > checks::standing(best_kind, &best)
+    /// Takes in a path to a prefix that others have announced, where that waits for its decision in any case, or nothing
+    /// is to be decided; whether it does. The caller puts it into its column.
+    #[inline]
+    fn joins(
+        &mut self,
+        id: u32,
+        refused: bool,
+        incoming: &Incoming<'_>,
+        beside: &mut Option<Beside>,
+        credit: &mut Credit,
+    ) -> bool {
+        if self.table.undecided.contains(id) {
+            self.table.mark_at(id, credit.take());
+        } else {
+            let best = self.table.best_of(id);
+            let last = beside.filter(|last| (last.best, last.refused) == (best, refused));
+            let changes = last.map_or_else(|| self.changes(best, refused, incoming), |last| last.changes);
+            *beside = Some(Beside { best, refused, changes });
+            if changes {
+                return false;
             }
-            _ => false,
+        }
+        self.table.join(id, self.place);
+        true
+    }
+
+    /// Whether a path that is new to the peer may change anything, where the best path is this one. It does not if it is
+    /// refused, or does worse before anything is compared within one neighbouring AS, and there is a backup.
+    fn changes(&self, [best_set, forwarding]: [u32; 2], refused: bool, incoming: &Incoming<'_>) -> bool {
+        if best_set == NONE {
+            return true;
+        }
+        let (kind, best_kind) = (incoming.settings.kind, self.forwardings.source(forwarding).kind());
+        match (self.sets.get(best_set), best_kind, self.sets.get(incoming.set)) {
+            _ if refused => false,
+            _ if self.forwardings.lacks_backup(forwarding) => true,
+            // It may be told to the forwarding side all the same.
+            (_, _, Some(new)) if is_closing(kind, &new) => true,
+            (Some(best), Some(best_kind), Some(new)) => {
+                checks::standing(kind, &new) <= checks::standing(best_kind, &best)
+            }
+            _ => true,
         }
     }
 
@@ -293,6 +321,7 @@ impl AdjRibIn<'_> {
         let open = checks::accepts_all(settings);
         let (mut all, mut refused_of_all) = (0u64, 0u64);
         let (mut first, mut first_refused) = (0, 0);
+        let mut beside = None;
         for prefix in prefixes {
             all += 1;
             let known = self.next(prefix).map(|id| (id, false));
@@ -311,14 +340,15 @@ impl AdjRibIn<'_> {
             refused_of_all += u64::from(refused);
             let cell = Cell::new(set).with_refused(refused);
             if is_new {
-                // Most of a table that is learned goes here: what holds for all such routes is done once.
                 self.table.begin(id, self.place, credit.take());
-                self.state.received.add(id, cell, self.table.ids());
-                first += 1;
-                first_refused += u32::from(refused);
-            } else {
+            } else if !old.is_none() || !self.joins(id, refused, incoming, &mut beside, credit) {
                 self.announce(id, old, cell, credit);
+                continue;
             }
+            // Most of a table that is learned comes here: what holds for all such routes is done once.
+            self.state.received.add(id, cell, self.table.ids());
+            first += 1;
+            first_refused += u32::from(refused);
         }
         received.announced += all;
         received.refused += refused_of_all;
@@ -339,10 +369,6 @@ impl AdjRibIn<'_> {
             return;
         }
         self.sets.hold(new.set());
-        if old.is_none() && self.changes_nothing(id, new) {
-            self.put(id, new);
-            return;
-        }
         self.replace(id, new, credit.take());
     }
 

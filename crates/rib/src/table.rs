@@ -291,6 +291,22 @@ impl Table {
         }
     }
 
+    /// The attribute set and the next hops of the best path; [`NONE`] where there is none.
+    #[inline]
+    pub(crate) fn best_of(&self, id: u32) -> [u32; 2] {
+        let entry = self.entry(id);
+        [entry.best_set, entry.forwarding]
+    }
+
+    /// Takes in one more path to a prefix, which the caller puts into its column and has decided if need be.
+    #[inline]
+    pub(crate) fn join(&mut self, id: u32, place: usize) {
+        if let Some(entry) = self.entries.get_mut(id as usize) {
+            entry.paths.add(place);
+            entry.refs = entry.refs.saturating_add(1);
+        }
+    }
+
     pub(crate) fn hold(&mut self, id: u32) {
         if let Some(entry) = self.entries.get_mut(id as usize) {
             entry.refs = entry.refs.saturating_add(1);
