@@ -57,6 +57,7 @@ impl Routing {
         self.more = false;
         self.resolve(now);
         if self.repair.rests_until().is_some() {
+            // The rest is for the turn after the kernel's answer.
             self.more = true;
             return;
         }
