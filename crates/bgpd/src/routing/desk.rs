@@ -97,7 +97,6 @@ fn work(mut routing: Box<Routing>, mut inputs: Inputs, mut wake: Wake) -> Back {
         if let Some(until) = routing.repair.rests_until() {
             wake = wait_until(until, inputs.answer(future::pending())).unwrap_or(Wake::Turn);
             routing.repair.hear(&wake);
-            leave = Instant::now() + LINGER;
             continue;
         }
         // Where a deadline of routing's comes first, the task finds that out.

@@ -213,8 +213,7 @@ impl Routing {
     /// answer, and the rest is done in the turn that the first answer begins.
     fn short_turn(&mut self, inputs: &mut Inputs, wake: Wake) -> Outcome {
         let Some(taken) = self.take_in(inputs, wake) else { return Outcome::Gone };
-        let may_serve = self.freezing.is_none() && self.repair.rests_until().is_none();
-        let served = taken > 0 && may_serve && self.serve_at_once();
+        let served = taken > 0 && self.freezing.is_none() && self.serve_at_once();
         self.rest_waits = served && !self.rest_waits;
         if self.rest_waits { Outcome::Served } else { self.conclude(inputs) }
     }
@@ -242,7 +241,7 @@ impl Routing {
             return Outcome::Frozen;
         }
         self.waiting = inputs.peers.waiting();
-        if self.repair.rests_until().is_some() {
+        if self.repair.rests() {
             // A turn is due in any case.
             self.more = true;
             return Outcome::Going;
@@ -267,17 +266,16 @@ impl Routing {
 
     /// Takes in what waits already, so that one decision serves many UPDATEs.
     fn take_what_is_there(&mut self, inputs: &mut Inputs, mut taken: usize) -> usize {
-        loop {
-            if self.repair.rests_until().is_some() {
-                return taken;
-            } else if let Some(report) = inputs.kernel.try_next() {
+        while !self.repair.rests() {
+            if let Some(report) = inputs.kernel.try_next() {
                 self.take(inputs, Wake::Kernel(report));
             } else if let Some(delivery) = inputs.peers.try_next(taken < TURN) {
                 taken += self.take(inputs, Wake::Peer(delivery));
             } else {
-                return taken;
+                break;
             }
         }
+        taken
     }
 
     /// Who is asked for news after the peers has one thing of each taken in, so that peers who always have some keep nobody

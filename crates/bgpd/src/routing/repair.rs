@@ -41,7 +41,12 @@ impl Repair {
         }
     }
 
-    /// Until when nothing is to be done but to hear the kernel's answer.
+    /// Whether nothing is to be done but to hear the kernel's answer.
+    pub(super) fn rests(&self) -> bool {
+        self.until.is_some()
+    }
+
+    /// Until when.
     pub(super) fn rests_until(&self) -> Option<Instant> {
         self.until
     }

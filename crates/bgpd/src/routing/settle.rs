@@ -37,7 +37,8 @@ impl Routing {
     /// is concerned.
     pub(super) fn serve_at_once(&mut self) -> bool {
         let is_starting = self.restart.defers() || self.restart.is_selecting();
-        if is_starting || self.rib.has_next_hop_changes() || self.fib.has_reachability_changes() {
+        let is_repairing = self.repair.rests() || self.fib.has_reachability_changes();
+        if is_starting || is_repairing || self.rib.has_next_hop_changes() {
             return false;
         }
         let asking = self.ready.len();
@@ -56,7 +57,7 @@ impl Routing {
         let now = Instant::now();
         self.more = false;
         self.resolve(now);
-        if self.repair.rests_until().is_some() {
+        if self.repair.rests() {
             // The rest is for the turn after the kernel's answer.
             self.more = true;
             return;
