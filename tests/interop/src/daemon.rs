@@ -304,6 +304,14 @@ impl Daemon {
         Ok(all.into_iter().find(|peer| peer["address"] == address).unwrap_or(Value::Null))
     }
 
+    /// What `show neighbors` counts of a peer in one family, such as `accepted`; 0 while the session is not up.
+    pub fn counted(&self, address: &str, family: &str, what: &str) -> Result<u64> {
+        let peer = self.neighbor(address)?;
+        let families = peer["families"].as_array().cloned().unwrap_or_default();
+        let found = families.into_iter().find(|entry| entry["family"] == family).unwrap_or_default();
+        Ok(found[what].as_u64().unwrap_or_default())
+    }
+
     /// The session state of a peer, `established` and so on; empty when the peer is not known.
     pub fn state(&self, address: &str) -> Result<String> {
         Ok(self.neighbor(address)?["state"].as_str().unwrap_or_default().to_owned())

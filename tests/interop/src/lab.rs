@@ -10,13 +10,13 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 
 use crate::command::run;
 use crate::http::curl;
 use crate::kernel;
 use crate::namespace::{Namespace, PREFIX};
-use crate::process::{Process, tail};
+use crate::process::{Process, head, tail};
 use crate::programs::binary;
 use crate::wait::{seconds, until};
 
@@ -31,6 +31,9 @@ pub const CLIENT_V6: &str = "2001:db8:c::2";
 
 /// Where the daemon's control socket is, in the lab's directory.
 pub const CONTROL_SOCKET: &str = "run/control.sock";
+
+/// How many lines of an answer an explanation shows.
+const SHOWN: usize = 40;
 
 static COUNTER: AtomicU32 = AtomicU32::new(0);
 
@@ -193,14 +196,14 @@ impl Lab {
         self.expect_gateways(prefix, &all, limit)
     }
 
-    /// Waits for a condition; when it does not come true, the error shows the state of the lab.
+    /// Waits for a condition; when it does not come true, the error says so and then shows the state of the lab.
     pub fn until(
         &self,
         what: &str,
         limit: Duration,
         question: impl FnMut() -> Result<bool>,
     ) -> Result<Duration> {
-        until(what, limit, question).with_context(|| self.explain())
+        until(what, limit, question).map_err(|error| anyhow!("{error:#}\n{}", self.explain()))
     }
 
     /// Routes, nexthop objects, neighbours and the ends of all logs, for a person who looks for the reason.
@@ -208,7 +211,7 @@ impl Lab {
         let mut text = String::from("the lab at this moment:\n");
         for question in ["-6 route", "-4 route", "nexthop", "neighbour", "-br address"] {
             let answer = self.host.ip(question).unwrap_or_else(|error| format!("{error:#}"));
-            text.push_str(&format!("host# ip {question}\n{answer}"));
+            text.push_str(&format!("host# ip {question}\n{}\n", head(&answer, SHOWN)));
         }
         text.push_str(&self.ask_the_daemon());
         let mut logs: Vec<_> =
@@ -234,7 +237,7 @@ impl Lab {
             let mut command = self.host.command(&bgpctl);
             command.arg("--socket").arg(&socket).args(["--timeout", "2", "show", question]);
             let answer = run(&mut command).unwrap_or_else(|error| format!("{error:#}\n"));
-            text.push_str(&format!("host# bgpctl show {question}\n{answer}"));
+            text.push_str(&format!("host# bgpctl show {question}\n{}\n", head(&answer, SHOWN)));
         }
         text
     }

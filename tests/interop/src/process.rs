@@ -128,9 +128,31 @@ impl Drop for Process {
     }
 }
 
+/// The first lines of a text, and how many it has beside them.
+pub fn head(text: &str, lines: usize) -> String {
+    let mut shown: Vec<_> = text.lines().take(lines).map(str::to_owned).collect();
+    let more = text.lines().count() - shown.len();
+    if more > 0 {
+        shown.push(format!("(and {more} more)"));
+    }
+    shown.join("\n")
+}
+
 /// The last lines of a text.
 pub fn tail(text: &str, lines: usize) -> String {
     let all: Vec<_> = text.lines().collect();
     let from = all.len().saturating_sub(lines);
     all.get(from..).unwrap_or_default().join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_long_text_both_ends_can_be_had() {
+        assert_eq!(head("a\nb\nc\n", 2), "a\nb\n(and 1 more)");
+        assert_eq!(head("a\nb\n", 2), "a\nb");
+        assert_eq!(tail("a\nb\nc\n", 2), "b\nc");
+    }
 }

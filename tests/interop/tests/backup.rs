@@ -77,6 +77,11 @@ impl Scene {
             peer.prepend(settings.asn, node);
             peer.announce(&prefixes(count))?;
             peers.push(peer);
+            // A backup is kept though a better one comes later: so they come one after another.
+            let from = [BEST, NEXT, LAST][node];
+            lab.until(&format!("the routes of {from} are in the Adj-RIB-In"), seconds(60), || {
+                Ok(daemon.counted(from, "ipv4-unicast", "accepted")? == u64::from(count))
+            })?;
         }
         let scene = Self { lab, daemon, peers, count };
         scene.settled(BEST)?;

@@ -37,10 +37,7 @@ protocol bgp host {
 
 /// How many routes of IPv6 a peer has from us.
 fn advertised(daemon: &Daemon, address: &str) -> Result<u64> {
-    let peer = daemon.neighbor(address)?;
-    let families = peer["families"].as_array().cloned().unwrap_or_default();
-    let ipv6 = families.into_iter().find(|family| family["family"] == "ipv6-unicast").unwrap_or_default();
-    Ok(ipv6["advertised"].as_u64().unwrap_or_default())
+    daemon.counted(address, "ipv6-unicast", "advertised")
 }
 
 #[test]
