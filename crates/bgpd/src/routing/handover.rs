@@ -79,8 +79,7 @@ impl Routing {
         }
         let kept =
             |(id, entry): (&PeerId, &PeerEntry)| entry.chunks.is_none() && self.stale.of(*id).is_some();
-        // What the kernel has while selection is deferred may be of peers that are still to come.
-        let orphans = self.restart.defers() || self.peers.iter().any(kept);
+        let orphans = self.restart.has_orphans() || self.peers.iter().any(kept);
         if let Some(reply) = self.freezing.take() {
             answer(reply, Frozen { peers, orphans, drains: self.drains_to_carry() });
         }

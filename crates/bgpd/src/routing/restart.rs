@@ -145,6 +145,12 @@ impl Restart {
         }
     }
 
+    /// What the kernel has may be of peers that are still to come. It is not where all sessions of the process before went on
+    /// and have brought their routes, though nothing is selected yet.
+    pub(super) fn has_orphans(&self) -> bool {
+        self.defers() && !(self.complete && self.coming == 0)
+    }
+
     /// The routes of a session that was to go on cannot be read: it begins anew, and others may have to be waited for.
     pub(super) fn unreadable(&mut self) {
         self.coming = self.coming.saturating_sub(1);
@@ -384,6 +390,30 @@ mod tests {
         );
         restart.first_keepalive(PeerId(2));
         assert!(restart.missing(&facts).starts_with("172.50.0.3"));
+    }
+
+    #[test]
+    fn a_process_that_goes_on_at_once_waits_for_nobody_either() {
+        let now = Instant::now();
+        let mut restart = Restart::new(now, DEFERRAL);
+        restart.take_over(2, true, now);
+        restart.has_read(left_by(&[2, 3]));
+        for (n, has_orphans) in [(2_u8, true), (3, false)] {
+            restart.knows(PeerId(n.into()), node(n), true);
+            restart.up(PeerId(n.into()), V6, Some(&peer(false)));
+            // They sent nothing since their sessions came up.
+            restart.restored(PeerId(n.into()), false);
+            assert_eq!(restart.has_orphans(), has_orphans);
+        }
+        assert!(restart.defers(), "nothing has been selected, and yet all is known for the next process");
+
+        let mut restart = Restart::new(now, DEFERRAL);
+        restart.take_over(1, false, now);
+        restart.has_read(left_by(&[2, 3]));
+        restart.restored(PeerId(2), true);
+        assert!(restart.has_orphans(), "one of two sessions began anew");
+        restart.advance(&Facts::default(), now + DEFERRAL + ROUTES_AT_MOST);
+        assert!(!restart.has_orphans(), "and is waited for no longer");
     }
 
     #[test]
