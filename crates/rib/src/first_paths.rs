@@ -8,13 +8,12 @@ use bgp_wire::Family;
 
 use crate::column::Cell;
 use crate::export::{Best, Exports};
-use crate::ids::Word;
+use crate::ids::{Word, bit};
 use crate::peer::Peer;
 use crate::rib::Rib;
 use crate::table::{Place, Places, Table};
 
 /// What comes of the first path of a prefix.
-#[derive(Clone, Copy)]
 struct Run {
     place: usize,
     cell: Cell,
@@ -22,32 +21,27 @@ struct Run {
     forwarding: u32,
     /// How many the prefix has waiting for it afterwards, and one that refers to it as best path.
     holders: u16,
-    /// The prefixes.
-    word: Word,
 }
 
 impl Rib {
     /// Decides those of `word`, which were taken out of those that wait, that have their first path; the others are left.
     pub(crate) fn decide_first_paths(&mut self, family: Family, word: Word) -> Word {
-        let mut plain = self.plain(family, word);
-        let mut run: Option<Run> = None;
-        for id in plain.ids() {
-            let bit = 1u64 << (id % 64);
-            if !self.goes_on(family, id, run.as_ref()) {
-                self.end_run(family, run.take());
-                let first = self.first_path(family, id);
-                run = first.and_then(|(place, cell)| self.begin_run(family, place, cell, word.index));
-                if !self.goes_on(family, id, run.as_ref()) {
-                    plain.bits &= !bit;
-                    continue;
-                }
+        let mut waiting = self.plain(family, word);
+        let mut left = word.without(waiting.bits);
+        while let Some(id) = waiting.ids().next() {
+            let run =
+                self.first_path(family, id).and_then(|(place, cell)| self.begin_run(family, place, cell));
+            let taken = run.map_or(0, |run| {
+                let taken = self.follow(family, &run, waiting);
+                self.end_run(family, &run, taken);
+                taken.bits
+            });
+            if taken == 0 {
+                left.bits |= bit(id);
             }
-            if let Some(run) = &mut run {
-                run.word.bits |= bit;
-            }
+            waiting = waiting.without(taken | bit(id));
         }
-        self.end_run(family, run);
-        Word { bits: word.bits & !plain.bits, ..word }
+        left
     }
 
     /// Those for which nobody waits yet, where nobody's policy looks at prefixes.
@@ -81,7 +75,7 @@ impl Rib {
     }
 
     /// Works out what comes of a path; `None` where it cannot be used.
-    fn begin_run(&mut self, family: Family, place: usize, cell: Cell, index: u32) -> Option<Run> {
+    fn begin_run(&mut self, family: Family, place: usize, cell: Cell) -> Option<Run> {
         let source = self.peer(place)?.source();
         let hop = self.sets.get(cell.set())?.hop;
         if cell.refused() || self.hops.metric(hop).is_none() {
@@ -93,7 +87,7 @@ impl Rib {
         // More than can be counted is left to who counts one by one.
         let holders = u16::try_from(listeners).ok()?.checked_add(2)?;
         let forwarding = self.forwardings.intern_one(hop, source, &mut self.hops);
-        Some(Run { place, cell, forwarding, holders, word: Word { index, bits: 0 } })
+        Some(Run { place, cell, forwarding, holders })
     }
 
     /// Calls `listen` for every peer that is to be told.
@@ -112,33 +106,31 @@ impl Rib {
         }
     }
 
-    /// Loc-RIB: takes in one prefix, if what has been worked out holds for it.
-    #[inline]
-    fn goes_on(&mut self, family: Family, id: u32, run: Option<&Run>) -> bool {
-        let Some(run) = run else { return false };
-        // Peers share a bit of those that may have announced it, where there are many.
-        if self.peers.len() > Places::APART && self.first_path(family, id) != Some((run.place, run.cell)) {
-            return false;
-        }
-        let entry = self.tables[family].entry_mut(id);
-        let cell = match self.peers.get_mut(run.place) {
-            Some(Some(peer)) => peer.families[family].received.get_mut(id),
-            Some(None) | None => None,
-        };
-        let (Some(entry), Some(cell)) = (entry, cell) else { return false };
-        let same = entry.is_fresh() && entry.paths.is_only(run.place) && *cell == run.cell;
-        if same {
+    /// Loc-RIB: takes in those that wait, the first of them and as many behind it as what has been worked out holds for.
+    fn follow(&mut self, family: Family, run: &Run, waiting: Word) -> Word {
+        let mut taken = Word { bits: 0, ..waiting };
+        // Peers share a bit of those that may have announced a prefix, where there are many.
+        let apart = self.peers.len() <= Places::APART;
+        let alike = |id: &u32| apart || self.first_path(family, *id) == Some((run.place, run.cell));
+        let Some(last) = waiting.ids().take_while(alike).last() else { return taken };
+        let Some(Some(peer)) = self.peers.get_mut(run.place) else { return taken };
+        let (received, table) = (&mut peer.families[family].received, &mut self.tables[family]);
+        for id in waiting.ids().take_while(|id| *id <= last) {
+            let (Some(entry), Some(cell)) = (table.entry_mut(id), received.get_mut(id)) else { break };
+            if !entry.is_fresh() || !entry.paths.is_only(run.place) || *cell != run.cell {
+                break;
+            }
             *cell = cell.with_used(true);
             // It does not wait for a decision any more.
             entry.begin(Place::of(run.place), run.cell.set(), run.forwarding, [run.holders, 1]);
+            taken.bits |= bit(id);
         }
-        same
+        taken
     }
 
-    /// Has those downstream wait for the prefixes of a run.
-    fn end_run(&mut self, family: Family, run: Option<Run>) {
-        let Some(run) = run else { return };
-        let routes = run.word.bits.count_ones();
+    /// Has those downstream wait for what a run has taken.
+    fn end_run(&mut self, family: Family, run: &Run, taken: Word) {
+        let routes = taken.bits.count_ones();
         let set = run.cell.set();
         if let Some(Some(peer)) = self.peers.get_mut(run.place) {
             let used = &mut peer.families[family].used;
@@ -148,11 +140,11 @@ impl Rib {
         self.forwardings.hold_times(run.forwarding, routes);
         self.forwardings.release(run.forwarding, &mut self.hops);
         let Table { untold, best, .. } = &mut self.tables[family];
-        untold.insert_word(run.word);
+        untold.insert_word(taken);
         *best += u64::from(routes);
         let source = self.forwardings.source(run.forwarding);
         self.each_listener(family, Best { set, source }, |peer| {
-            peer.families[family].out.pending.insert_word(run.word);
+            peer.families[family].out.pending.insert_word(taken);
         });
     }
 }

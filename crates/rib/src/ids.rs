@@ -194,6 +194,12 @@ impl Word {
         self.index * 64 + bit
     }
 
+    /// Those that have no bit in `bits`.
+    #[inline]
+    pub(crate) fn without(self, bits: u64) -> Self {
+        Self { bits: self.bits & !bits, ..self }
+    }
+
     /// In ascending order.
     #[inline]
     pub(crate) fn ids(self) -> impl Iterator<Item = u32> {
@@ -206,8 +212,9 @@ impl Word {
     }
 }
 
+/// That of an id in its word.
 #[inline]
-fn bit(id: u32) -> u64 {
+pub(crate) fn bit(id: u32) -> u64 {
     1 << (id % 64)
 }
 
