@@ -3,8 +3,8 @@
 //! A table of a million is far larger than any cache, so what a look-up costs is the lines that it fetches, and what growth
 //! costs is fetching each value again to hash it. Here a line has ten ids, each with sixteen bits of its hash, which say
 //! where it belongs whatever the size: the values themselves are looked at only where these bits agree, and growing moves
-//! lines, not values. Shards grow one by one and by a quarter, so none stalls its caller, and the table is about
-//! four fifths full at any size.
+//! lines, not values. Shards grow one by one, so none stalls its caller, and by a third or a half, to sizes that allocators
+//! have: the table is about three quarters full.
 
 /// Ids of a line.
 const PLACES: usize = 10;
@@ -106,6 +106,11 @@ fn behind(at: usize, lines: usize) -> usize {
     if at + 1 == lines { 0 } else { at + 1 }
 }
 
+/// The next of 1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20: four to a doubling, as mimalloc and jemalloc have them.
+fn larger(lines: usize) -> usize {
+    lines + lines.checked_ilog2().unwrap_or_default().checked_sub(2).map_or(1, |bits| 1 << bits)
+}
+
 /// Puts an id into the first line that has room, where it belongs or behind.
 #[inline]
 fn put(lines: &mut [Line], tag: u16, id: u32) {
@@ -156,11 +161,11 @@ impl Shard {
         put(&mut self.lines, tag, id);
     }
 
+    /// By two of the sizes that allocators have: nothing is rounded away, and an id is moved between two and three times.
     #[cold]
     #[inline(never)]
     fn grow(&mut self) {
-        let lines = self.lines.len();
-        let mut more = vec![EMPTY; lines + lines / 4 + 1].into_boxed_slice();
+        let mut more = vec![EMPTY; larger(larger(self.lines.len()))].into_boxed_slice();
         for line in &self.lines {
             for (tag, id) in line.pairs() {
                 put(&mut more, tag, id);
@@ -278,6 +283,12 @@ mod tests {
     }
 
     #[test]
+    fn sizes_are_those_of_allocators() {
+        let sizes: Vec<_> = std::iter::successors(Some(0), |lines| Some(larger(*lines))).take(18).collect();
+        assert_eq!(sizes, [0, 1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20, 24, 28, 32, 40]);
+    }
+
+    #[test]
     fn at_any_size_most_places_are_in_use_and_no_growth_is_large() {
         let mut index = Index::new(64);
         let lines = |index: &Index| index.shards.iter().map(|shard| shard.lines.len()).sum::<usize>();
@@ -287,10 +298,10 @@ mod tests {
             if id > 20_000 {
                 worst = worst.max(lines(&index) - before);
                 let full = f64::from(id) / (lines(&index) * PLACES) as f64;
-                assert!(full > 0.65, "{full} at {id}");
+                assert!(full > 0.55, "{full} at {id}");
             }
             before = lines(&index);
         }
-        assert!(worst < 100, "{worst} lines at once");
+        assert!(worst < 200, "{worst} lines at once");
     }
 }
