@@ -72,27 +72,26 @@ impl Exports<'_> {
 
     /// What peers of `profile` get, as values.
     pub(crate) fn values(&self, profile: &Profile, best: Best) -> Option<(PathAttributes, NextHop)> {
-        let set = self.sets.get(best.set)?;
         let next_hop = self.next_hop(profile, best)?;
-        let preference = preference(profile, &set, best.source);
-        let mut values = rewrite(set.octets().parse(), preference, self.local_asn);
-        if profile.graceful_shutdown {
-            announce_shutdown(&mut values);
-        }
-        Some((values, next_hop))
+        Some((self.rewritten(profile, &self.sets.get(best.set)?, best.source), next_hop))
     }
 
     /// What peers of `profile` get, as octets into `out`, which is empty.
     pub(crate) fn write(&self, profile: &Profile, best: Best, out: &mut AttributeBuffer) {
         let Some(set) = self.sets.get(best.set) else { return };
-        let preference = preference(profile, &set, best.source);
         if profile.graceful_shutdown {
             // Rare and short: no octets are saved here.
-            let mut values = rewrite(set.octets().parse(), preference, self.local_asn);
-            announce_shutdown(&mut values);
-            return out.put(&values);
+            return out.put(&self.rewritten(profile, &set, best.source));
         }
-        write(set.octets(), preference, self.local_asn, out);
+        write(set.octets(), preference(profile, &set, best.source), self.local_asn, out);
+    }
+
+    fn rewritten(&self, profile: &Profile, set: &AttributeSet<'_>, source: RouteSource) -> PathAttributes {
+        let mut values = rewrite(set.octets().parse(), preference(profile, set, source), self.local_asn);
+        if profile.graceful_shutdown {
+            announce_shutdown(&mut values);
+        }
+        values
     }
 
     /// The next hop that they get; `None` where there is none to give, and so no route.

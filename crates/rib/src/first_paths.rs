@@ -109,13 +109,11 @@ impl Rib {
     /// Loc-RIB: takes in those that wait, the first of them and as many behind it as what has been worked out holds for.
     fn follow(&mut self, family: Family, run: &Run, waiting: Word) -> Word {
         let mut taken = Word { bits: 0, ..waiting };
-        // Peers share a bit of those that may have announced a prefix, where there are many.
-        let apart = self.peers.len() <= Places::APART;
-        let alike = |id: &u32| apart || self.first_path(family, *id) == Some((run.place, run.cell));
-        let Some(last) = waiting.ids().take_while(alike).last() else { return taken };
+        let waiting =
+            if self.peers.len() > Places::APART { self.alike(family, run, waiting) } else { waiting };
         let Some(Some(peer)) = self.peers.get_mut(run.place) else { return taken };
         let (received, table) = (&mut peer.families[family].received, &mut self.tables[family]);
-        for id in waiting.ids().take_while(|id| *id <= last) {
+        for id in waiting.ids() {
             let (Some(entry), Some(cell)) = (table.entry_mut(id), received.get_mut(id)) else { break };
             if !entry.is_fresh() || !entry.paths.is_only(run.place) || *cell != run.cell {
                 break;
@@ -126,6 +124,15 @@ impl Rib {
             taken.bits |= bit(id);
         }
         taken
+    }
+
+    /// The first of those that wait, as far as their only path is that of the run: where peers are many, several share a bit of
+    /// those that may have announced a prefix.
+    #[cold]
+    fn alike(&self, family: Family, run: &Run, waiting: Word) -> Word {
+        let same = |id: &u32| self.first_path(family, *id) == Some((run.place, run.cell));
+        let bits = waiting.ids().take_while(same).fold(0, |bits, id| bits | bit(id));
+        Word { bits, ..waiting }
     }
 
     /// Has those downstream wait for what a run has taken.
