@@ -67,38 +67,33 @@ impl Exports<'_> {
             }
         };
         let kept_back = kept_back || (set.summary.llgr_stale() && !profile.long_lived);
-        !kept_back && self.next_hop(profile, best).is_some()
+        !kept_back && self.next_hop(profile, set.hop, best.source).is_some()
     }
 
     /// What peers of `profile` get, as values.
     pub(crate) fn values(&self, profile: &Profile, best: Best) -> Option<(PathAttributes, NextHop)> {
-        let next_hop = self.next_hop(profile, best)?;
-        Some((self.rewritten(profile, &self.sets.get(best.set)?, best.source), next_hop))
-    }
-
-    /// What peers of `profile` get, as octets into `out`, which is empty.
-    pub(crate) fn write(&self, profile: &Profile, best: Best, out: &mut AttributeBuffer) {
-        let Some(set) = self.sets.get(best.set) else { return };
-        if profile.graceful_shutdown {
-            // Rare and short: no octets are saved here.
-            return out.put(&self.rewritten(profile, &set, best.source));
-        }
-        write(set.octets(), preference(profile, &set, best.source), self.local_asn, out);
-    }
-
-    fn rewritten(&self, profile: &Profile, set: &AttributeSet<'_>, source: RouteSource) -> PathAttributes {
-        let mut values = rewrite(set.octets().parse(), preference(profile, set, source), self.local_asn);
+        let set = self.sets.get(best.set)?;
+        let next_hop = self.next_hop(profile, set.hop, best.source)?;
+        let preference = preference(profile, &set, best.source);
+        let mut values = rewrite(set.octets().parse(), preference, self.local_asn);
         if profile.graceful_shutdown {
             announce_shutdown(&mut values);
         }
-        values
+        Some((values, next_hop))
     }
 
-    /// The next hop that they get; `None` where there is none to give, and so no route.
-    #[inline]
-    pub(crate) fn next_hop(&self, profile: &Profile, best: Best) -> Option<NextHop> {
-        let received = self.hops.key(self.sets.get(best.set)?.hop)?.next_hop;
-        next_hop_for(profile, received, best.source)
+    /// What peers of `profile` get, as octets into `out`, which is empty; the next hop, where there is one to give.
+    pub(crate) fn write(&self, profile: &Profile, best: Best, out: &mut AttributeBuffer) -> Option<NextHop> {
+        let set = self.sets.get(best.set)?;
+        if profile.graceful_shutdown {
+            // Rare and short: no octets are saved here.
+            let (values, next_hop) = self.values(profile, best)?;
+            out.put(&values);
+            return Some(next_hop);
+        }
+        let next_hop = self.next_hop(profile, set.hop, best.source)?;
+        write(set.octets(), preference(profile, &set, best.source), self.local_asn, out);
+        Some(next_hop)
     }
 
     /// Whether it can be told without a look at the octets that peers get different things for two sets.
@@ -107,10 +102,13 @@ impl Exports<'_> {
         let (a, b) = (&a.summary, &b.summary);
         (a.origin(), a.path_len(), a.neighbor_as()) != (b.origin(), b.path_len(), b.neighbor_as())
     }
+
+    fn next_hop(&self, profile: &Profile, hop: u32, source: RouteSource) -> Option<NextHop> {
+        next_hop_for(profile, self.hops.key(hop)?.next_hop, source)
+    }
 }
 
 /// The next hop that a peer of `profile` gets.
-#[inline]
 fn next_hop_for(profile: &Profile, received: NextHop, source: RouteSource) -> Option<NextHop> {
     let inside = profile.kind == PeerKind::Internal && source != RouteSource::Local;
     let kept = inside && !profile.next_hop_self;

@@ -195,10 +195,7 @@ impl Rib {
             encode::withdraw(&dialect(), family, &mut entries, out);
         }
         let lost = write_routes(table, known, out, |best, attributes| {
-            let (profile, from) = (&group?.profile, self.exports());
-            let next_hop = from.next_hop(profile, best)?;
-            from.write(profile, best, attributes);
-            Some(next_hop)
+            self.exports().write(&group?.profile, best, attributes)
         });
         lost + write_routes(table, inherited, out, |ByAddress(exported), attributes| {
             attributes.copy_all(exported.attributes.as_slice());

@@ -48,19 +48,11 @@ impl Rewritten {
         let life = from.sets.life(best.set);
         let place = self.places.get_mut(at)?;
         if place.as_ref().is_none_or(|known| known.best != best || known.life != life) {
-            let next_hop = from.next_hop(profile, best)?;
-            // Written where they stay: to move a buffer that has just been written waits for the octets to reach the cache.
-            let outgoing = place.get_or_insert_with(|| Outgoing {
-                best,
-                life,
-                key: 0,
-                attributes: AttributeBuffer::default(),
-                next_hop,
-            });
-            outgoing.attributes.clear();
-            from.write(profile, best, &mut outgoing.attributes);
-            outgoing.key = self.seed.hash_one((outgoing.attributes.as_slice(), next_hop)).max(1);
-            (outgoing.best, outgoing.life, outgoing.next_hop) = (best, life, next_hop);
+            let mut attributes = place.take().map_or_else(AttributeBuffer::default, |old| old.attributes);
+            attributes.clear();
+            let next_hop = from.write(profile, best, &mut attributes)?;
+            let key = self.seed.hash_one((attributes.as_slice(), next_hop)).max(1);
+            *place = Some(Outgoing { best, life, key, attributes, next_hop });
         }
         place.as_ref()
     }
