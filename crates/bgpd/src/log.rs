@@ -45,8 +45,8 @@ pub fn start(filter: &str) -> Result<(), Box<dyn std::error::Error + Send + Sync
     Ok(())
 }
 
-/// Lines that were logged until now wait; from now on a thread of its own writes them. To be called when the privileges of
-/// threads are settled.
+/// Lines that were logged until now wait; from now on a thread of its own writes them. To be called when everything that
+/// belongs to threads is settled: the environment, capabilities, the fence around files.
 ///
 /// # Errors
 /// There can be no thread.

@@ -82,12 +82,13 @@ fn run(options: Options) -> anyhow::Result<ExitCode> {
     if settled.stays_root {
         warn!("running as root; --user bgpd-rs, or the systemd unit, gives up what is not needed");
     }
-    log::write_from_here().context("cannot start the thread that writes the log")?;
     // Before the fence: what the process before has handed over is nobody's file.
     let inherited = handover::take(options.replace, &socket)?;
     // Asked for while the control group that may limit it can be read.
     let workers = workers();
+    // It, too, is around this thread and those that it starts.
     let _fence = fence_files(&loaded.config, &options.config, &socket);
+    log::write_from_here().context("cannot start the thread that writes the log")?;
     let start =
         daemon::Start { config: loaded.config, config_path: options.config, socket, rules, inherited };
     tokio::runtime::Builder::new_multi_thread()

@@ -92,7 +92,7 @@ where
 /// Becomes `user` if one is named and the process is root; gives up every capability that is not needed, for good; says
 /// what is missing. Root without a user named stays what it is, for labs and first trials.
 pub fn settle(user: Option<&str>) -> Result<Privileges, PrivilegeError> {
-    let threads = step("count threads", std::fs::read_dir("/proc/self/task"))?.count();
+    let threads = step("count threads", threads())?;
     if threads != 1 {
         return Err(PrivilegeError::Threads(threads));
     }
@@ -112,6 +112,11 @@ pub fn settle(user: Option<&str>) -> Result<Privileges, PrivilegeError> {
         step("forbid core dumps", setrlimit(Resource::RLIMIT_CORE, 0, 0))?;
     }
     Ok(Privileges { uid: getuid().as_raw(), stays_root, lacking: lacking()? })
+}
+
+/// How many threads this process has. What belongs to threads has to be settled while it is one.
+pub(crate) fn threads() -> std::io::Result<usize> {
+    std::fs::read_dir("/proc/self/task").map(Iterator::count)
 }
 
 /// A unit and a configuration may both name the user; that is no contradiction if it is the same one.

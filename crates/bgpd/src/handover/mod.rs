@@ -4,7 +4,7 @@
 //! connects (`replace`). [`crate::supervisor`] brings everything to rest at one consistent point and makes a [`Handed`];
 //! it is written in the format of [`state`] into a memory file and goes with the sockets. Then the process ends, without
 //! a word to the peers and without touching the kernel.
-//! Road in: [`take`] before anything else; each socket is found by its addresses. What cannot be trusted is refused with a
+//! Road in: [`take`] before there is a second thread; each socket is found by its addresses. What cannot be trusted is refused with a
 //! reason in the log, as a whole or for a single peer, and what is left is what happens at any other start.
 //!
 //! Not here: what a session is (`bgp-session`), what routes are (`bgp-rib`), how routes in the kernel are adopted

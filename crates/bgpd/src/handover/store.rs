@@ -43,7 +43,7 @@ pub(super) fn adopt(service: &Service) {
     if exists() {
         return;
     }
-    // SAFETY: called before there is a runtime. The only other thread writes the log, and reads no environment.
+    // SAFETY: called before there is a second thread, see `main.rs`.
     unsafe {
         std::env::set_var(NOTIFY_SOCKET, &service.socket);
         if let Some(watchdog) = service.watchdog {

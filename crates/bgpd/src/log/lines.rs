@@ -2,7 +2,8 @@
 //!
 //! A full disk, a journal that hangs or a pipe that nobody reads costs lines of the log and nothing else. Lines go into
 //! a queue; what does not fit is counted, and the count is said when there is room again. A thread writes them. It begins
-//! only with [`write_from_here`], because capabilities belong to threads: before they are settled there may be only one.
+//! only with [`write_from_here`], because capabilities and Landlock belong to threads: before they are settled there may be
+//! only one.
 
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicU64, Ordering};

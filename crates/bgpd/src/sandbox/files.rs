@@ -14,6 +14,7 @@ use landlock::{
 
 use super::Fence;
 use crate::host::doctor;
+use crate::privileges::threads;
 
 /// Linux 6.12. What an older kernel does not know is left out; what a newer one could do more is not asked for untried.
 const KNOWN: ABI = ABI::V6;
@@ -45,16 +46,19 @@ pub struct Files {
     _held: Vec<PathFd>,
 }
 
-/// Puts up the fence around the calling thread and all that it starts. It cannot be taken down.
+/// Puts up the fence around the calling thread and all that it starts. It cannot be taken down. Where there are other
+/// threads already, they are outside, and that is no fence: they share the memory.
 pub fn restrict(needs: &Needs) -> Files {
     let mut held = Vec::new();
-    let fence = match fence(needs, &mut held) {
-        Ok(RulesetStatus::FullyEnforced) => Fence::Closed,
-        Ok(RulesetStatus::PartiallyEnforced) => Fence::Partial,
-        Ok(RulesetStatus::NotEnforced) => {
+    let fence = match (fence(needs, &mut held), threads()) {
+        (Err(error), _) => Fence::Open(error.to_string()),
+        (Ok(_), Err(error)) => Fence::Open(format!("the threads of the process cannot be counted: {error}")),
+        (Ok(_), Ok(threads @ 2..)) => Fence::Open(format!("the process has {threads} threads already")),
+        (Ok(RulesetStatus::FullyEnforced), Ok(_)) => Fence::Closed,
+        (Ok(RulesetStatus::PartiallyEnforced), Ok(_)) => Fence::Partial,
+        (Ok(RulesetStatus::NotEnforced), Ok(_)) => {
             Fence::Open("this kernel has no Landlock, or whoever started the daemon forbids it".to_owned())
         }
-        Err(error) => Fence::Open(error.to_string()),
     };
     Files { fence, _held: held }
 }

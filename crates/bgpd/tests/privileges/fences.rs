@@ -77,6 +77,16 @@ impl Home {
     }
 }
 
+/// Landlock is around one thread and its children.
+pub(crate) fn no_thread_stays_outside() {
+    let (go, wait) = mpsc::channel::<()>();
+    let outside = std::thread::spawn(move || wait.recv());
+    let fence = files::restrict(&files::Needs::default()).fence;
+    is(fence, Fence::Open("the process has 2 threads already".to_owned()), "Landlock");
+    go.send(()).unwrap();
+    outside.join().unwrap().unwrap();
+}
+
 pub(crate) fn what_still_works() {
     settle(None).unwrap();
     is(nix::unistd::geteuid().is_root(), true, "is root");

@@ -29,6 +29,7 @@ fn main() -> ExitCode {
             "becomes" => becomes_nobody(),
             "unprivileged" => says_what_is_missing(),
             "fenced" => fences::what_still_works(),
+            "late" => fences::no_thread_stays_outside(),
             other => fences::dies_of(other),
         }
         return ExitCode::SUCCESS;
@@ -37,7 +38,7 @@ fn main() -> ExitCode {
         println!("test {NAME} ... not run: needs root");
         return ExitCode::SUCCESS;
     }
-    let passed = ["becomes", "unprivileged", "fenced"].into_iter().all(|child| run(child).success())
+    let passed = ["becomes", "unprivileged", "fenced", "late"].into_iter().all(|child| run(child).success())
         && fences::DEADLY.iter().all(|(call, _)| {
             let end = run(call);
             println!("{call} ended the process: {end}");
