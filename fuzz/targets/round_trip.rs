@@ -1,7 +1,7 @@
 //! Whatever UPDATE can be decoded is said to another peer, and that one reads the same routes and attributes.
 #![no_main]
 
-use bgp_wire::attribute::flags;
+use bgp_wire::attribute::{AttributeSlice, flags};
 use bgp_wire::update::{self, encode};
 use bgp_wire::{
     Announcement, DecodeContext, EncodeContext, Framer, Next, NlriEntry, PathAttributes, PeerKind, PerFamily,
@@ -25,10 +25,26 @@ fn read(mut stream: BytesMut, cx: &DecodeContext) -> Vec<Update> {
     framer.allow_extended();
     let mut updates = Vec::new();
     while let Next::Message(frame) = framer.next(&mut stream) {
+        is_regular(&frame.body);
         updates.push(update::decode(&frame.body, cx).expect("our own UPDATE is good"));
     }
     assert!(stream.is_empty());
     updates
+}
+
+/// MP_REACH_NLRI or MP_UNREACH_NLRI first (RFC 7606 section 5.1), the others by ascending code; no flag that means nothing.
+fn is_regular(body: &[u8]) {
+    const MP: [u8; 2] = [14, 15];
+    let section = |octets: &[u8]| octets.first_chunk().map_or(0, |length| usize::from(u16::from_be_bytes(*length)));
+    let attributes = &body[2 + section(body)..];
+    let attributes = AttributeSlice::of_octets(&attributes[2..2 + section(attributes)]);
+    assert!(attributes.iter().skip(1).all(|attribute| !MP.contains(&attribute.code)));
+    let codes = attributes.iter().map(|attribute| attribute.code).filter(|code| !MP.contains(code));
+    assert!(codes.is_sorted_by(|a, b| a < b));
+    for attribute in attributes.iter() {
+        let transitive = attribute.flags & 0xc0 == 0xc0;
+        assert_eq!(attribute.flags & if transitive { 0x0f } else { 0x2f }, 0, "of {}", attribute.code);
+    }
 }
 
 fn announced(how: u8, announcement: &Announcement, values: &PathAttributes) {

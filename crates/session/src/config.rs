@@ -45,8 +45,7 @@ pub struct PeerConfig {
 }
 
 impl PeerConfig {
-    /// A peer with the defaults that the daemon's configuration has: hold time 90, connect retry 60 s, both families,
-    /// dialling and accepting, graceful restart as a helper.
+    /// A peer with hold time 90, connect retry 60 s, both families, dialling and accepting, graceful restart as a helper.
     pub fn new(local_asn: Asn, router_id: RouterId, remote_as: RemoteAs) -> Self {
         Self {
             local_asn,

@@ -300,9 +300,8 @@ impl Peer {
         // For the sessions to come: we are not just back, and what we forward stays.
         config.own_restart = OwnRestart::default();
         let mut framer = Framer::new();
-        if negotiated.extended_message {
-            framer.allow_extended();
-        }
+        // As every session does once the OPENs agree.
+        framer.allow_extended();
         let left = suspended.left;
         let at = |millis: Option<u64>| millis.map(|millis| now + Duration::from_millis(millis).min(LONGEST));
         let connection = Connection {

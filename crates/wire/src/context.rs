@@ -59,7 +59,8 @@ pub struct EncodeContext {
     pub add_path: PerFamily<bool>,
     /// Longest message, header included: [`MAX_MESSAGE`] or [`MAX_EXTENDED_MESSAGE`].
     pub max_len: usize,
-    /// Next hops of the other AFI may be sent, RFC 8950.
+    /// Next hops of the other AFI may be sent, RFC 8950. For whoever chooses the next hop: the encoder writes the one that it
+    /// is given.
     pub extended_next_hop: PerFamily<bool>,
 }
 

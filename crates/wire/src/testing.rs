@@ -31,7 +31,8 @@ fn segment() -> impl Strategy<Value = Segment> {
 }
 
 fn unknown() -> impl Strategy<Value = UnknownAttribute> {
-    (36_u8..=255, prop_oneof![Just(0xc0_u8), Just(0xe0)], vec(any::<u8>(), 0..300)).prop_map(
+    let code = prop_oneof![Just(11_u8), Just(22), Just(29), 36_u8..=255];
+    (code, prop_oneof![Just(0xc0_u8), Just(0xe0)], vec(any::<u8>(), 0..300)).prop_map(
         |(code, flags, value)| {
             let flags = if value.len() > 255 { flags | 0x10 } else { flags };
             UnknownAttribute { flags, code, value: value.into() }

@@ -175,6 +175,24 @@ fn spoil(value: &mut serde_json::Value, which: &mut usize, with: u64) {
     }
 }
 
+/// RFC 8654 section 4: our OPEN has offered long messages, whatever the peer's own says.
+#[test]
+fn long_messages_go_on_being_read() {
+    let (hand, id) = Hand::established(config(), &open());
+    assert!(!hand.negotiated().extended_message);
+    let (mut peer, _) = resumed(&hand, config(), id);
+    let withdrawn = [8, 10].repeat(2500);
+    let mut long = vec![0xff; 16];
+    long.extend_from_slice(&u16::try_from(23 + withdrawn.len()).unwrap().to_be_bytes());
+    long.push(2);
+    long.extend_from_slice(&u16::try_from(withdrawn.len()).unwrap().to_be_bytes());
+    long.extend_from_slice(&withdrawn);
+    long.extend_from_slice(&[0, 0]);
+    let mut out = Vec::new();
+    peer.receive(id, &mut BytesMut::from(&long[..]), hand.now, &mut out);
+    assert!(matches!(&out[..], [Output::Update(_)]), "{out:?}");
+}
+
 proptest! {
     #[test]
     fn what_was_agreed_on_is_the_same_afterwards(open in opens()) {

@@ -49,6 +49,15 @@ pub(crate) fn attribute(input: &[u8]) -> Parsed<'_, RawAttribute<'_>> {
     Ok((rest, RawAttribute { flags, code, value, octets }))
 }
 
+/// Of the flags of an attribute that was found well formed those that mean something. "The lower-order four bits ... MUST be
+/// zero when sent and MUST be ignored when received", and Partial is zero but for optional transitive attributes: RFC 4271
+/// section 4.3.
+#[inline]
+pub(super) const fn meant(flags: u8) -> u8 {
+    let transitive = flags & (flags::OPTIONAL | flags::TRANSITIVE) == flags::OPTIONAL | flags::TRANSITIVE;
+    flags & if transitive { 0xf0 } else { 0xf0 & !flags::PARTIAL }
+}
+
 /// Appends an attribute header; the length has two octets where it needs them or `flags` has them so.
 pub(super) fn put(out: &mut BytesMut, flags: u8, code: u8, length: usize) {
     match u8::try_from(length) {

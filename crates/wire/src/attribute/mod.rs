@@ -8,6 +8,7 @@ use bytes::Bytes;
 
 use crate::context::DecodeContext;
 use crate::iana::attribute as code;
+use crate::update::UpdateFaultKind;
 
 mod aggregator;
 mod aigp;
@@ -122,6 +123,23 @@ impl Rule {
             Class::WellKnown => flags & (judged | flags::PARTIAL) == flags::TRANSITIVE,
             Class::OptionalNonTransitive => flags & judged == flags::OPTIONAL,
             Class::OptionalTransitive => flags & judged == judged,
+        }
+    }
+
+    /// What is wrong with an attribute that this rule refuses, as RFC 4271 section 6.3 has it.
+    fn subcode(&self, attribute: &RawAttribute<'_>) -> UpdateFaultKind {
+        match self.code {
+            _ if !self.takes_flags(attribute.flags) => UpdateFaultKind::AttributeFlags,
+            code::AS_PATH => UpdateFaultKind::MalformedAsPath,
+            code::ORIGIN if attribute.value.len() == 1 => UpdateFaultKind::InvalidOrigin,
+            // Of these nothing but the length can be wrong.
+            code::ORIGIN
+            | code::NEXT_HOP
+            | code::MED
+            | code::LOCAL_PREF
+            | code::ORIGINATOR_ID
+            | code::OTC => UpdateFaultKind::AttributeLength,
+            _ => UpdateFaultKind::OptionalAttribute,
         }
     }
 }

@@ -17,6 +17,7 @@ use super::{AttributeFault, Class, Remedy, Rule, Scope, as4, rule, write};
 use crate::context::{DecodeContext, PeerKind};
 use crate::iana::attribute as code;
 use crate::read::share;
+use crate::update::{UpdateFault, UpdateFaultKind};
 
 /// Most octets of an attribute that a fault keeps.
 const FAULT_OCTETS: usize = 64;
@@ -32,8 +33,14 @@ pub(crate) struct Scan<'a> {
     pub(crate) mp_unreach: Option<RawAttribute<'a>>,
     /// What was wrong.
     pub(crate) faults: Vec<AttributeFault>,
+    /// What the first of them that costs routes costs where there are none: the session.
+    pub(crate) reset: Option<UpdateFault>,
     seen: Seen,
     kept: SmallVec<[Range<usize>; 4]>,
+    /// Type code of the last that is kept.
+    last: u8,
+    /// Whether those that are kept are out of order, or have flags that mean nothing.
+    irregular: bool,
     two_octet: TwoOctet<'a>,
 }
 
@@ -45,6 +52,16 @@ struct TwoOctet<'a> {
     aggregator: Option<(u8, &'a [u8])>,
     as4_path: Option<&'a [u8]>,
     as4_aggregator: Option<&'a [u8]>,
+    /// What is written instead.
+    merged: Option<Merged>,
+}
+
+/// AS_PATH and AGGREGATOR with four octets for each number.
+#[derive(Debug)]
+struct Merged {
+    path: AsPath,
+    /// With the flags that it came with.
+    aggregator: Option<(u8, Aggregator)>,
 }
 
 /// Which type codes have occurred.
@@ -94,11 +111,31 @@ impl<'a> Scan<'a> {
             };
             if self.judge(&attribute, body, cx)? {
                 let end = list.len().saturating_sub(after.len());
-                self.keep(end.saturating_sub(attribute.octets.len())..end);
+                self.keep(&attribute, end.saturating_sub(attribute.octets.len())..end);
             }
             rest = after;
         }
+        self.merge(body);
         Ok(())
+    }
+
+    /// Of a peer of two-octet numbers: what the attributes are with four. RFC 6793 section 4.2.3 wants the whole path, so one
+    /// that no attribute has room for is malformed.
+    fn merge(&mut self, body: &Bytes) {
+        let Some(octets) = self.two_octet.as_path else { return };
+        let merged = self.two_octet.merge(octets);
+        if merged.path.encoded_len(Width::Four) > usize::from(u16::MAX) {
+            let reason = "AS_PATH does not fit an attribute with four octets for each number";
+            self.refuse(
+                code::AS_PATH,
+                UpdateFaultKind::MalformedAsPath,
+                Remedy::TreatAsWithdraw,
+                reason,
+                share(body, octets),
+            );
+        } else {
+            self.two_octet.merged = Some(merged);
+        }
     }
 
     /// Whether an attribute of this type code was there, well formed or not.
@@ -122,6 +159,22 @@ impl<'a> Scan<'a> {
         self.faults.push(AttributeFault { code, remedy, reason, octets: octets.slice(..kept) });
     }
 
+    /// Notes an attribute that is wrong, as `kind` of RFC 4271 section 6.3.
+    fn refuse(
+        &mut self,
+        code: u8,
+        kind: UpdateFaultKind,
+        remedy: Remedy,
+        reason: &'static str,
+        octets: Bytes,
+    ) {
+        if remedy > Remedy::DiscardAttribute && self.reset.is_none() {
+            let octets = if kind.has_data() { octets.clone() } else { Bytes::new() };
+            self.reset = Some(UpdateFault { kind, reason, octets });
+        }
+        self.fault(code, remedy, reason, octets);
+    }
+
     /// The remaining octets are no attribute: RFC 7606 section 4, treat-as-withdraw.
     fn overrun(&mut self, rest: &[u8], body: &Bytes) -> Result<(), Fatal> {
         let code = rest.get(1).copied().unwrap_or(0);
@@ -130,7 +183,8 @@ impl<'a> Scan<'a> {
             return Err(Fatal::TruncatedMp);
         }
         let reason = "an attribute overruns the attribute list";
-        self.fault(code, Remedy::TreatAsWithdraw, reason, share(body, rest));
+        let kind = UpdateFaultKind::MalformedAttributeList;
+        self.refuse(code, kind, Remedy::TreatAsWithdraw, reason, share(body, rest));
         Ok(())
     }
 
@@ -160,7 +214,7 @@ impl<'a> Scan<'a> {
         match check(rule, attribute, cx) {
             Ok(kept) => Ok(kept && self.take(attribute, cx)),
             Err((remedy, reason)) => {
-                self.fault(code, remedy, reason, share(body, octets));
+                self.refuse(code, rule.subcode(attribute), remedy, reason, share(body, octets));
                 // Wrong flags cost the session where the family is carried, which is for `update::mp` to say.
                 if matches!(code, code::MP_REACH_NLRI | code::MP_UNREACH_NLRI) {
                     self.take(attribute, cx);
@@ -188,7 +242,9 @@ impl<'a> Scan<'a> {
         false
     }
 
-    fn keep(&mut self, range: Range<usize>) {
+    fn keep(&mut self, attribute: &RawAttribute<'_>, range: Range<usize>) {
+        self.irregular |= attribute.code < self.last || attribute.flags != header::meant(attribute.flags);
+        self.last = attribute.code;
         match self.kept.last_mut() {
             Some(last) if last.end == range.start => last.end = range.end,
             Some(_) | None => self.kept.push(range),
@@ -198,28 +254,30 @@ impl<'a> Scan<'a> {
     /// What stays, as one run of octets: of `body` itself where nothing had to be taken out of the middle of `list`.
     pub(crate) fn to_bytes(&self, list: &[u8], body: &Bytes) -> AttributeBytes {
         let runs = self.kept.iter().filter_map(|range| list.get(range.clone()));
-        match (self.kept.as_slice(), self.two_octet.as_path) {
-            ([_], None) => AttributeBytes::new(runs.map(|run| share(body, run)).next().unwrap_or_default()),
-            (_, None) => {
+        let written_anew = self.irregular || self.two_octet.merged.is_some();
+        match (self.kept.as_slice(), written_anew) {
+            ([_], false) => AttributeBytes::new(runs.map(|run| share(body, run)).next().unwrap_or_default()),
+            (_, false) => {
                 // Exactly as long as it has to be, which makes it one allocation; NEXT_HOP is in the middle more often than
                 // not.
                 let mut out = Vec::with_capacity(self.kept.iter().map(Range::len).sum());
                 runs.for_each(|run| out.extend_from_slice(run));
                 AttributeBytes::new(out.into())
             }
-            (_, Some(_)) => {
+            (_, true) => {
                 let mut out = BytesMut::with_capacity(list.len().saturating_mul(2));
                 runs.for_each(|run| out.extend_from_slice(run));
-                self.two_octet.put_merged(&mut out);
-                AttributeBytes::new(out.freeze())
+                if let Some(Merged { path, aggregator }) = &self.two_octet.merged {
+                    write::put_merged(&mut out, path, *aggregator);
+                }
+                AttributeBytes::new(write::in_order(&out).freeze())
             }
         }
     }
 }
 
 impl TwoOctet<'_> {
-    fn put_merged(&self, out: &mut BytesMut) {
-        let Some(path) = self.as_path else { return };
+    fn merge(&self, path: &[u8]) -> Merged {
         let (path, aggregator) = as4::merge(
             AsPath::decode(path, Width::Two),
             self.aggregator.and_then(|(_, value)| Aggregator::decode(value)),
@@ -227,7 +285,7 @@ impl TwoOctet<'_> {
             self.as4_aggregator.and_then(Aggregator::decode),
         );
         let flags = self.aggregator.map_or(0, |(flags, _)| flags);
-        write::put_merged(out, &path, aggregator.map(|aggregator| (flags, aggregator)));
+        Merged { path, aggregator: aggregator.map(|aggregator| (flags, aggregator)) }
     }
 }
 

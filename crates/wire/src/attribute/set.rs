@@ -18,8 +18,8 @@ use crate::asn::Asn;
 use crate::iana::attribute as code;
 
 /// A checked attribute set as octets, in canonical form: no MP_REACH_NLRI, MP_UNREACH_NLRI or NEXT_HOP, four-octet
-/// AS_PATH with AS4_PATH merged (RFC 6793 section 4.2.3), discarded attributes gone. Equal octets mean equal attributes.
-/// The attributes stand in the order sent, those that had to be rewritten last.
+/// AS_PATH with AS4_PATH merged (RFC 6793 section 4.2.3), discarded attributes gone, type codes in ascending order, no flag
+/// set that means nothing. Equal octets mean equal attributes.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct AttributeBytes(Bytes);
 
@@ -64,7 +64,7 @@ pub struct PathAttributes {
 /// An attribute that this speaker does not know.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct UnknownAttribute {
-    /// Attribute flags as sent; the Partial bit is set when it is passed on.
+    /// Attribute flags, as far as they mean something; the Partial bit is set when it is passed on.
     pub flags: u8,
     /// Attribute type code.
     pub code: u8,

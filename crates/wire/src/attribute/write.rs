@@ -1,10 +1,12 @@
 //! Path attributes from values to octets.
 //!
 //! Owns the order, by type code as RFC 4271 section 5 asks for, and what a peer of two-octet AS numbers gets instead.
+//! Whatever makes an [`AttributeBytes`] has it in that order, so that what is passed on is in order where it is copied.
 
 use std::net::Ipv4Addr;
 
 use bytes::{BufMut, BytesMut};
+use smallvec::SmallVec;
 
 use super::aggregator::Aggregator;
 use super::as_path::{AsPath, Width};
@@ -42,6 +44,7 @@ impl PathAttributes {
             Reader::Peer { four_octet_as: true, next_hop } => (Width::Four, next_hop),
             Reader::Peer { four_octet_as: false, next_hop } => (Width::Two, next_hop),
         };
+        let start = out.len();
         header::put(out, WELL_KNOWN, code::ORIGIN, 1);
         out.put_u8(self.origin.octet());
         put_path(out, WELL_KNOWN, code::AS_PATH, &self.as_path, width);
@@ -74,8 +77,10 @@ impl PathAttributes {
         let flags = self.transitive(code::LARGE_COMMUNITY);
         put_list(out, flags, code::LARGE_COMMUNITY, large.map(u32::to_be_bytes));
         put_number(out, self.transitive(code::OTC), code::OTC, self.otc.map(|asn| asn.0));
-        for attribute in &self.unknown {
-            put_unknown(out, attribute, reader);
+        if !self.unknown.is_empty() {
+            self.unknown.iter().for_each(|attribute| put_unknown(out, attribute, reader));
+            let unordered = out.split_off(start);
+            out.put(in_order(&unordered));
         }
     }
 
@@ -257,6 +262,18 @@ fn put_unknown(out: &mut BytesMut, attribute: &UnknownAttribute, reader: Reader)
     out.put_slice(&attribute.value);
 }
 
+/// The attributes of a list in ascending order of their codes, each with those of its flags that mean something.
+pub(super) fn in_order(list: &[u8]) -> BytesMut {
+    let mut attributes: SmallVec<[_; 16]> = AttributeSlice::new(list).iter().collect();
+    attributes.sort_unstable_by_key(|attribute| attribute.code);
+    let mut out = BytesMut::with_capacity(list.len());
+    for RawAttribute { flags, code, value, .. } in attributes {
+        header::put(&mut out, header::meant(flags), code, value.len());
+        out.put_slice(value);
+    }
+    out
+}
+
 /// The attributes that the merge of RFC 6793 section 4.2.3 writes anew.
 pub(super) fn put_merged(out: &mut BytesMut, path: &AsPath, aggregator: Option<(u8, Aggregator)>) {
     put_path(out, WELL_KNOWN, code::AS_PATH, path, Width::Four);
@@ -286,7 +303,7 @@ mod tests {
         fn values_survive_octets(attributes in testing::attributes()) {
             let octets = attributes.to_bytes();
             prop_assert_eq!(octets.parse().to_bytes(), octets.clone());
-            prop_assert!(codes(octets.octets()).is_sorted());
+            prop_assert!(codes(octets.octets()).is_sorted_by(|a, b| a < b));
             let mut again = octets.as_slice().to_stored().as_slice().parse();
             // Sequences of more than 255 numbers come back in parts.
             prop_assert_eq!(again.as_path.to_string(), attributes.as_path.to_string());

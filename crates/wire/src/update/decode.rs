@@ -41,10 +41,25 @@ pub enum UpdateFaultKind {
     MalformedAttributeList = 1,
     /// A well-known attribute that is none.
     UnrecognizedWellKnown = 2,
+    /// Flags that are not those of the attribute.
+    AttributeFlags = 4,
+    /// A length that is not that of the attribute.
+    AttributeLength = 5,
+    /// ORIGIN with an undefined value.
+    InvalidOrigin = 6,
     /// An optional attribute that was recognized is wrong.
     OptionalAttribute = 9,
     /// NLRI cannot be read.
     InvalidNetworkField = 10,
+    /// AS_PATH that cannot be read.
+    MalformedAsPath = 11,
+}
+
+impl UpdateFaultKind {
+    /// Whether "the Data field MUST contain the erroneous attribute (type, length, and value)", RFC 4271 section 6.3.
+    pub(crate) fn has_data(self) -> bool {
+        !matches!(self, Self::MalformedAttributeList | Self::InvalidNetworkField | Self::MalformedAsPath)
+    }
 }
 
 /// The sections of a body.
@@ -87,7 +102,7 @@ pub fn decode(body: &Bytes, cx: &DecodeContext) -> Result<Update, UpdateFault> {
     let gone = scan.faults.iter().any(|fault| fault.remedy >= Remedy::TreatAsWithdraw);
     if gone {
         let reachable = !sections.nlri.is_empty() || reach.as_ref().is_some_and(|reach| reach.reachable);
-        refuse_missing_nlri(&scan, reachable)?;
+        refuse_missing_nlri(&mut scan, reachable)?;
         gather(&mut update.withdrawn, announced);
         gather(&mut update.withdrawn, reach.and_then(|reach| reach.nlri));
     } else {
@@ -160,18 +175,11 @@ fn look_for_missing(scan: &mut Scan<'_>, sections: &Sections<'_>, reach: Option<
 /// RFC 7606 section 5.2: "if any path attribute errors are encountered in such an UPDATE message and if any encountered
 /// error specifies an error-handling approach other than "attribute discard", then the "session reset" approach MUST be
 /// used", such a message being one with other attributes than MP_UNREACH_NLRI and without reachable NLRI.
-fn refuse_missing_nlri(scan: &Scan<'_>, reachable: bool) -> Result<(), UpdateFault> {
+fn refuse_missing_nlri(scan: &mut Scan<'_>, reachable: bool) -> Result<(), UpdateFault> {
     if reachable || scan.is_mp_unreach_only() {
         return Ok(());
     }
-    match scan.faults.iter().find(|fault| fault.remedy > Remedy::DiscardAttribute) {
-        None => Ok(()),
-        Some(fault) => Err(UpdateFault {
-            kind: UpdateFaultKind::MalformedAttributeList,
-            reason: fault.reason,
-            octets: fault.octets.clone(),
-        }),
-    }
+    scan.reset.take().map_or(Ok(()), Err)
 }
 
 /// RFC 4724 section 2: an empty UPDATE for IPv4 unicast, else nothing but an empty MP_UNREACH_NLRI.

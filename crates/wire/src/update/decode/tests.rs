@@ -42,6 +42,9 @@ fn cost(attribute: &[u8], peer: PeerKind) -> Option<Remedy> {
                 (usize::from(withdrawn), usize::from(!withdrawn))
             );
             assert_eq!(update.attributes.is_some(), !withdrawn);
+            if cost == Some(Remedy::DiscardAttribute) {
+                assert_eq!(update.attributes.unwrap().octets()[..], [ORIGIN, AS_PATH].concat(), "discarded");
+            }
             cost
         }
     }
@@ -103,6 +106,48 @@ fn each_fault_costs_what_its_clause_says() {
     }
 }
 
+/// RFC 7606 section 7.5, 7.9 and 7.10, RFC 6793 section 4.1, RFC 7311 section 3.1: well formed, and still not for everybody.
+#[test]
+fn what_this_peer_may_not_send_is_gone() {
+    let local_pref = &[0x40, 5, 4, 0, 0, 0, 1][..];
+    let originator = &[0x80, 9, 4, 192, 0, 2, 1][..];
+    let cluster_list = &[0x80, 10, 4, 192, 0, 2, 1][..];
+    let as4_path = &[0xc0, 17, 6, 2, 1, 0, 0, 0xfd, 0xe9][..];
+    let as4_aggregator = &[0xc0, 18, 8, 0, 0, 0xfd, 0xe9, 192, 0, 2, 1][..];
+    let aigp = &[0x80, 26, 11, 1, 0, 11, 0, 0, 0, 0, 0, 0, 0, 1][..];
+    let optional = [local_pref, originator, cluster_list, as4_path, as4_aggregator, aigp];
+    let message = body(&[], &[&[ORIGIN, AS_PATH, NEXT_HOP][..], &optional].concat(), NLRI);
+    let left = |peer| decode(&message, &from(peer)).unwrap().attributes.unwrap().octets().to_vec();
+    assert_eq!(left(PeerKind::External), [ORIGIN, AS_PATH].concat());
+    let internal = [ORIGIN, AS_PATH, local_pref, originator, cluster_list, aigp].concat();
+    assert_eq!(left(PeerKind::Internal), internal);
+}
+
+/// RFC 4271 section 4.3 and 5: what is passed on is in order, and has no flag that means nothing, however it came.
+#[test]
+fn a_set_is_in_order_and_has_only_flags_that_mean_something() {
+    let odd: [&[u8]; 5] = [
+        &[0xc3, 99, 1, 7],
+        &[0xef, 8, 4, 0, 1, 0, 2],
+        &[0xa0, 4, 4, 0, 0, 0, 1],
+        &[0x48, 2, 6, 2, 1, 0, 0, 0xfd, 0xe9],
+        &[0x41, 1, 1, 0],
+    ];
+    let plain: [&[u8]; 3] = [&[0x80, 4, 4, 0, 0, 0, 1], &[0xe0, 8, 4, 0, 1, 0, 2], &[0xc0, 99, 1, 7]];
+    let plain = [&[ORIGIN, AS_PATH][..], &plain].concat().concat();
+    let mut attributes = [&[NEXT_HOP][..], &odd].concat();
+    for _ in 0..attributes.len() {
+        attributes.rotate_left(1);
+        let set = external(&[], &attributes, NLRI).unwrap().attributes.unwrap();
+        assert_eq!(set.octets()[..], plain, "{attributes:?}");
+    }
+    // Of short AS numbers, so that the AS_PATH is written anew.
+    let cx = DecodeContext { four_octet_as: false, ..DecodeContext::default() };
+    let short = [&[NEXT_HOP, odd[0], odd[1], odd[2], &[0x40, 2, 4, 2, 1, 0xfd, 0xe9], odd[4]][..]].concat();
+    let set = decode(&body(&[], &short, NLRI), &cx).unwrap().attributes.unwrap();
+    assert_eq!(set.octets()[..], plain);
+}
+
 #[test]
 fn what_is_mandatory_is_missed() {
     for left_out in 0..3 {
@@ -158,6 +203,50 @@ fn without_reachable_nlri_a_fault_resets() {
     let bad = &[0x40, 1, 1, 9][..];
     assert!(external(&[8, 10], &[bad, AS_PATH], &[]).is_err(), "RFC 7606 section 5.2");
     assert!(external(&[8, 10], &[ORIGIN, &[0x40, 6, 1, 0]], &[]).is_ok(), "a discard does not");
+}
+
+/// RFC 7606 section 3 (a) leaves subcode and data of a reset to RFC 4271 section 6.3.
+#[test]
+fn a_reset_says_what_was_wrong() {
+    use UpdateFaultKind::{
+        AttributeFlags, AttributeLength, InvalidOrigin, MalformedAsPath, MalformedAttributeList,
+        OptionalAttribute,
+    };
+    let long = [&[0xd0, 8, 1, 1][..], &[7; 257]].concat();
+    let table: [(&[u8], _, bool); 9] = [
+        (&[0x40, 1, 1, 9], InvalidOrigin, true),
+        (&[0x40, 1, 2, 0, 0], AttributeLength, true),
+        (&[0xc0, 1, 1, 0], AttributeFlags, true),
+        (&[0x40, 2, 2, 9, 0], MalformedAsPath, false),
+        (&[0x40, 3, 3, 1, 2, 3], AttributeLength, true),
+        (&[0x80, 4, 1, 0], AttributeLength, true),
+        (&[0xc0, 16, 1, 0], OptionalAttribute, true),
+        (&long, OptionalAttribute, true),
+        (&[0x80, 4, 9, 0], MalformedAttributeList, false),
+    ];
+    for (attribute, kind, has_data) in table {
+        let fault = external(&[8, 10], &[attribute], &[]).unwrap_err();
+        let data = if has_data { attribute } else { &[] };
+        assert_eq!((fault.kind, &fault.octets[..]), (kind, data), "{attribute:?}");
+    }
+}
+
+/// RFC 6793 section 4.2.3: a path is the whole path or none.
+#[test]
+fn a_path_that_four_octets_have_no_room_for_is_malformed() {
+    let message = |segments: usize| {
+        let segment = [&[2, 255][..], &[1; 510]].concat().repeat(segments);
+        let length = u16::try_from(segment.len()).unwrap().to_be_bytes();
+        let path = [&[0x50, 2][..], &length, &segment].concat();
+        body(&[], &[ORIGIN, &path, NEXT_HOP], NLRI)
+    };
+    let cx = DecodeContext { four_octet_as: false, ..DecodeContext::default() };
+    let fits = decode(&message(64), &cx).unwrap();
+    let path = fits.attributes.unwrap().parse().as_path;
+    assert_eq!((path.asns().count(), fits.faults.len()), (64 * 255, 0));
+    let update = decode(&message(65), &cx).unwrap();
+    assert_eq!((update.withdrawn.len(), update.announced.len()), (1, 0));
+    assert_eq!((update.faults[0].code, update.faults[0].remedy), (2, Remedy::TreatAsWithdraw));
 }
 
 /// RFC 7606 section 5.3: flags other than those of RFC 4760 make the attribute one of which no prefix is certain.
@@ -356,6 +445,9 @@ proptest! {
                 let values = set.parse();
                 prop_assert!(internal || values.local_pref.is_none());
                 prop_assert_eq!(values.to_bytes().parse(), values);
+                let attributes: Vec<_> = set.as_slice().iter().map(|found| (found.code, found.flags)).collect();
+                prop_assert!(attributes.is_sorted_by(|a, b| a.0 < b.0), "{:?}", attributes);
+                prop_assert!(attributes.iter().all(|(_, flags)| flags & 0x0f == 0), "{:?}", attributes);
             }
         }
     }
