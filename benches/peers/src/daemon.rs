@@ -12,7 +12,7 @@ use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use interop::command::run;
 use interop::namespace::Namespace;
 use interop::process::Process;
@@ -46,6 +46,8 @@ pub(crate) enum Name {
     Gobgp,
     /// No daemon: [`crate::relay`].
     Relay,
+    /// No daemon: requests to the kernel that were made beforehand.
+    Requests,
 }
 
 impl Name {
@@ -58,6 +60,7 @@ impl Name {
             Self::Openbgpd => "OpenBGPD",
             Self::Gobgp => "GoBGP",
             Self::Relay => "only read and write",
+            Self::Requests => "only requests, made before",
         }
     }
 
@@ -66,9 +69,9 @@ impl Name {
         matches!(self, Self::BgpdRs | Self::Bird | Self::Frr)
     }
 
-    /// Whether it decides anything.
+    /// Whether it decides anything. Who does not is a floor of the one work that it knows.
     pub(crate) const fn is_daemon(self) -> bool {
-        !matches!(self, Self::Relay)
+        !matches!(self, Self::Relay | Self::Requests)
     }
 
     /// Whether its sessions outlive its process.
@@ -79,7 +82,7 @@ impl Name {
     /// The package that brings it.
     pub(crate) const fn package(self) -> Option<&'static str> {
         match self {
-            Self::BgpdRs | Self::Relay => None,
+            Self::BgpdRs | Self::Relay | Self::Requests => None,
             Self::Bird => Some("bird2"),
             Self::Frr => Some("frr"),
             Self::Openbgpd => Some("openbgpd"),
@@ -167,6 +170,7 @@ impl Daemon {
             Name::Openbgpd => vec![openbgpd(host, &dir, setting)?],
             Name::Gobgp => vec![gobgp(host, &dir, setting)?],
             Name::Relay => vec![relay(host, &dir, setting)?],
+            Name::Requests => bail!("it has no sessions"),
         };
         Ok(Self { processes, dir, manager })
     }

@@ -57,7 +57,7 @@ struct Options {
     #[arg(long, value_delimiter = ',')]
     only: Vec<Work>,
     /// Which daemons.
-    #[arg(long, value_delimiter = ',', default_values_t = [Name::BgpdRs, Name::Bird, Name::Relay])]
+    #[arg(long, value_delimiter = ',', default_values_t = [Name::BgpdRs, Name::Bird, Name::Relay, Name::Requests])]
     daemons: Vec<Name>,
     /// All daemons.
     #[arg(long, conflicts_with = "daemons")]
@@ -158,9 +158,10 @@ fn churn(options: &Options) -> Result<Vec<stream::Piece>> {
 /// Does one work with all daemons in turn, as often as asked. Who has failed is not asked again.
 fn measure(bench: &Bench, work: Work, options: &Options, results: &mut Results) {
     let can = |name: Name| match work {
-        Work::D | Work::H => name.writes_the_kernel(),
+        Work::D => name.writes_the_kernel() || name == Name::Requests,
+        Work::H => name.writes_the_kernel(),
         Work::L => name.hands_over(),
-        Work::C => true,
+        Work::C => name.is_daemon() || name == Name::Relay,
         _ => name.is_daemon(),
     };
     let mut names: BTreeSet<Name> = options.daemons.iter().copied().collect();

@@ -73,7 +73,7 @@ const fn color(name: Name) -> RGBColor {
         Name::Frr => RGBColor(0x3f, 0x8f, 0x4f),
         Name::Openbgpd => RGBColor(0xd9, 0x9a, 0x1c),
         Name::Gobgp => RGBColor(0x7a, 0x5a, 0xa6),
-        Name::Relay => RGBColor(0x88, 0x88, 0x88),
+        Name::Relay | Name::Requests => RGBColor(0x88, 0x88, 0x88),
     }
 }
 

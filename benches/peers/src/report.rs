@@ -126,6 +126,10 @@ fn goals(measure: &Measure, name: Name, results: &Results) -> String {
                 let value = ratio(measure, name, Name::Frr, figure, results)?;
                 (value, most, format!("{} {most} x of FRR ({value:.2})", title(figure)))
             }
+            Goal::OfRequests(figure, most) => {
+                let value = ratio(measure, name, Name::Requests, figure, results)?;
+                (value, most, format!("{} {most} x of requests alone ({value:.2})", title(figure)))
+            }
             Goal::AtMost(figure, most) => {
                 (results.median(measure, name, figure)?, most, format!("{} {most} ms", title(figure)))
             }

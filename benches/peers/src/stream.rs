@@ -249,7 +249,8 @@ fn body(piece: &Piece, sender: &Sender, attributes: &[u8], nlri: &[u8]) -> Vec<u
     [&length(withdrawn)[..], withdrawn, &length(&all), &all, announced].concat()
 }
 
-fn attribute(flags: u8, code: u8, value: &[u8], out: &mut Vec<u8>) {
+/// Puts a header before a value; nothing for an empty one.
+pub(crate) fn attribute(flags: u8, code: u8, value: &[u8], out: &mut Vec<u8>) {
     if value.is_empty() {
         return;
     }

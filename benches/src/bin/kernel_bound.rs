@@ -2,10 +2,11 @@
 //! thread a family. Whoever puts routes into the kernel cannot be faster; what this daemon adds is the difference.
 //!
 //! ```text
-//! cargo run --release -p benches --bin kernel_bound -- TABLE     # a file of UPDATE messages
+//! cargo run --release -p benches --bin kernel_bound -- TABLE [--json]     # a file of UPDATE messages
 //! ```
 //!
-//! Works in a network namespace of its own and needs root.
+//! Works in a network namespace of its own and needs root. With `--json` it says nothing but the seconds of both families
+//! together, as `peers-bench` reads them.
 
 use std::error::Error;
 use std::net::IpAddr;
@@ -62,7 +63,7 @@ fn main() -> Fallible<()> {
         wanted.map(|prefix| route(*prefix)).collect()
     };
     let (v4, v6) = (of(Family::Ipv4Unicast), of(Family::Ipv6Unicast));
-    println!("{} IPv4 and {} IPv6 routes", v4.len(), v6.len());
+    let counts = [v4.len(), v6.len()];
     let before = cpu()?;
     let start = Arc::new(Barrier::new(3));
     let threads = [v4, v6].map(|ops| {
@@ -78,14 +79,20 @@ fn main() -> Fallible<()> {
     let made = cpu()?;
     start.wait();
     let begun = Instant::now();
-    for (thread, name) in threads.into_iter().zip(["IPv4", "IPv6"]) {
-        let took = thread.join().map_err(|_| "a thread panicked")??;
-        println!("{name} {:.2} s", took.as_secs_f64());
+    let mut took = Vec::new();
+    for thread in threads {
+        took.push(thread.join().map_err(|_| "a thread panicked")??);
+    }
+    let (wall, cpu) = (begun.elapsed().as_secs_f64(), (cpu()? - made).as_secs_f64());
+    if std::env::args().any(|argument| argument == "--json") {
+        println!("{}", serde_json::json!({ "wall": wall, "cpu": cpu }));
+        return Ok(());
+    }
+    for ((count, took), name) in counts.into_iter().zip(took).zip(["IPv4", "IPv6"]) {
+        println!("{count} {name} routes: {:.2} s", took.as_secs_f64());
     }
     println!(
-        "both {:.2} s, {:.2} s of CPU (making the requests took {:.2} s)",
-        begun.elapsed().as_secs_f64(),
-        (cpu()? - made).as_secs_f64(),
+        "both {wall:.2} s, {cpu:.2} s of CPU (making the requests took {:.2} s)",
         (made - before).as_secs_f64()
     );
     Ok(())

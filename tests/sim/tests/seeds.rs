@@ -1,8 +1,15 @@
-//! As many seeds as fit: by default few and short, for a long run see `docs/testing.md`.
+//! As many seeds as are asked for, on all processors; for a long run see `docs/testing.md`.
 //!
 //! A seed that fails is named with the command that runs it alone.
 
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
+
+/// Seeds without `SIM_SEEDS`.
+const FEW: u64 = 100;
+/// So many failures are enough to look at.
+const ENOUGH: usize = 20;
 
 fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name}={text} is no number")))
@@ -21,23 +28,32 @@ fn after_quiet_every_speaker_agrees_with_the_oracle() {
         let result = run(seed, start, std::env::var_os("SIM_TRACE").is_some());
         return assert!(result.is_ok(), "seed {seed}:\n{}", result.unwrap_err());
     }
-    let seeds = number("SIM_SEEDS").unwrap_or(300);
-    let limit = Duration::from_secs(number("SIM_SECONDS").unwrap_or(20));
     let first = number("SIM_FIRST").unwrap_or(0);
-    let (mut done, mut steps, mut failed) = (0, 0, Vec::new());
-    for seed in first..first + seeds {
-        if start.elapsed() > limit || failed.len() > 20 {
-            break;
-        }
-        match run(seed, start, false) {
-            Ok(run) => steps += run.steps,
-            Err(faults) => {
-                println!("SIM_SEED={seed} cargo test -p sim\n{faults}\n");
-                failed.push(seed);
+    let last = first + number("SIM_SEEDS").unwrap_or(FEW);
+    let limit = number("SIM_SECONDS").map_or(Duration::MAX, Duration::from_secs);
+    let (next, steps, failed) = (AtomicU64::new(first), AtomicU64::new(0), Mutex::new(Vec::new()));
+    let work = || {
+        while start.elapsed() < limit && failed.lock().unwrap().len() < ENOUGH {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            if seed >= last {
+                break;
+            }
+            match run(seed, start, false) {
+                Ok(run) => drop(steps.fetch_add(run.steps, Ordering::Relaxed)),
+                Err(faults) => {
+                    println!("SIM_SEED={seed} cargo test -p sim\n{faults}\n");
+                    failed.lock().unwrap().push(seed);
+                }
             }
         }
-        done += 1;
-    }
-    println!("{done} seeds, {steps} events, {:?}", start.elapsed());
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..std::thread::available_parallelism().map_or(1, usize::from) {
+            scope.spawn(work);
+        }
+    });
+    let done = next.into_inner().min(last) - first;
+    println!("{done} seeds, {} events, {:?}", steps.into_inner(), start.elapsed());
+    let failed = failed.into_inner().unwrap();
     assert!(done > 0 && failed.is_empty(), "{} of {done} seeds failed: {failed:?}", failed.len());
 }

@@ -1,10 +1,15 @@
 //! The whole table in the kernel, and what becomes of packets when the peer is lost that all routes lead to.
 
+use std::fs;
+use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
+use interop::command::run;
+use interop::programs::binary;
 use interop::wait::until;
+use serde::Deserialize;
 
 use super::{Bench, Figures, Measure, Row, figures, percentiles};
 use crate::daemon::{Name, Role};
@@ -19,8 +24,18 @@ const WATCHED: usize = 20;
 /// Destinations of each family that are looked up when all is done.
 const CHECKED: usize = 5000;
 
+/// What `kernel_bound` says, in seconds.
+#[derive(Deserialize)]
+struct Took {
+    wall: f64,
+    cpu: f64,
+}
+
 impl Bench {
     pub(super) fn fill_kernel(&self, name: Name) -> Result<Vec<Row>> {
+        if name == Name::Requests {
+            return Ok(vec![(Measure::named("d"), self.only_requests()?)]);
+        }
         let plan = Plan { kernel: true, ..Plan::of(&[Role::Feeder]) };
         let lab = self.lab(&plan, name)?;
         let before = lab.kernel_routes()?;
@@ -29,6 +44,17 @@ impl Bench {
         lab.sessions[0].feed(Arc::clone(&self.octets))?;
         let last = lab.until_in_kernel(before, stream::count(&self.table))?;
         Ok(vec![(Measure::named("d"), figures(&lab, &clock, last - start)?)])
+    }
+
+    /// What the same routes take that were put into requests beforehand: nobody fills the kernel faster.
+    fn only_requests(&self) -> Result<Figures> {
+        let table = self.dir.join("requests.bgp");
+        fs::create_dir_all(&self.dir)?;
+        fs::write(&table, self.octets.as_slice())?;
+        let said = run(Command::new(binary("kernel_bound")?).arg(&table).arg("--json"))?;
+        fs::remove_file(&table)?;
+        let Took { wall, cpu } = serde_json::from_str(&said).context("kernel_bound")?;
+        Ok(Figures::from([(Figure::Wall, wall), (Figure::Cpu, cpu)]))
     }
 
     /// Three peers with the same prefixes and ever longer paths; the best two are lost, each in its way. Then two peers

@@ -66,6 +66,8 @@ pub(crate) enum Goal {
     OfBird(Figure, f64),
     /// At most so much of FRR's.
     OfFrr(Figure, f64),
+    /// At most so much of what only the requests take.
+    OfRequests(Figure, f64),
     /// At most so much, in the figure's unit.
     AtMost(Figure, f64),
 }
@@ -82,7 +84,7 @@ pub(crate) struct Measure {
 }
 
 use Figure::{Cpu, P50, P99, Peak, Wall};
-use Goal::{AtMost, OfBird, OfFrr};
+use Goal::{AtMost, OfBird, OfFrr, OfRequests};
 
 const fn measure(key: &'static str, title: &'static str, goals: &'static [Goal]) -> Measure {
     Measure { key, title, goals }
@@ -99,7 +101,11 @@ impl Measure {
         ),
         measure("b-lost", "best of the 8 lost", &[OfBird(Wall, 0.1), OfFrr(Wall, 0.25)]),
         measure("c", "one route, idle", &[OfBird(P50, 0.6), OfBird(P99, 1.0)]),
-        measure("d", "whole table into the kernel", &[OfBird(Wall, 0.3), OfBird(Cpu, 0.4)]),
+        measure(
+            "d",
+            "whole table into the kernel",
+            &[OfRequests(Wall, 1.15), OfBird(Wall, 0.3), OfBird(Cpu, 0.4)],
+        ),
         measure("e", "30 x 30 k distinct -> all", &[OfBird(Wall, 0.33), OfBird(Cpu, 0.33)]),
         measure("f", "a day's churn", &[OfBird(Cpu, 0.33)]),
         measure("g", "one route during a whole table", &[AtMost(P99, 5.0)]),
