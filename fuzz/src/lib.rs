@@ -1,16 +1,17 @@
 //! What the fuzz targets share: how the first octet of an input says in which context the rest is read.
 //!
-//! Owns that octet and the promises that every decoded UPDATE keeps; `cursor` and `session` are for inputs of several
-//! parts, `world` is the laws of the session tests. The seeds are made by the example `fuzz_seeds` of
-//! bgp-wire, which writes the same octet.
+//! Owns that octet; `cursor` and `session` are for inputs of several parts, `laws` is what the corpus tests ask of every
+//! UPDATE, `world` is the laws of the session tests. The seeds are made by the example `fuzz_seeds` of bgp-wire, which
+//! writes the same octet.
 
 pub mod cursor;
+#[path = "../../crates/wire/tests/corpus/laws.rs"]
+pub mod laws;
 pub mod session;
 pub mod structured;
 #[path = "../../crates/session/tests/session/world.rs"]
 pub mod world;
 
-use bgp_wire::attribute::Remedy;
 use bgp_wire::{DecodeContext, PeerKind, PerFamily, Update};
 
 /// The context that `octet` stands for: bit 0 four-octet AS numbers, 1 add-path, 2 internal peer, 3 no IPv4,
@@ -29,26 +30,6 @@ pub fn context(octet: u8) -> DecodeContext {
 
 /// Panics where an UPDATE breaks a promise of its type.
 pub fn check(update: &Update, cx: &DecodeContext) {
-    assert_eq!(update.attributes.is_some(), !update.announced.is_empty());
-    assert!(update.announced.iter().all(|announcement| !announcement.nlri.is_empty()));
-    assert!(update.withdrawn.iter().all(|nlri| !nlri.is_empty()));
-    assert!(
-        update.faults.iter().all(|fault| fault.remedy < Remedy::ResetSession && fault.octets.len() <= 64)
-    );
-    let gone = update.faults.iter().any(|fault| fault.remedy == Remedy::TreatAsWithdraw);
-    assert!(!gone || update.announced.is_empty());
-    let nlri = update.announced.iter().map(|announcement| &announcement.nlri).chain(&update.withdrawn);
-    for nlri in nlri {
-        assert!(cx.families[nlri.family()]);
-        assert!(nlri.iter().count() <= nlri.len_hint());
-        assert!(nlri.iter().all(|entry| entry.prefix.family() == nlri.family()));
-    }
-    if let Some(set) = &update.attributes {
-        let values = set.parse();
-        assert!(
-            cx.peer == PeerKind::Internal || values.local_pref.is_none() && values.cluster_list.is_empty()
-        );
-        assert!(values.as_path.asns().all(|asn| asn.0 != 0));
-        assert_eq!(values.to_bytes().parse(), values);
-    }
+    let broken = laws::broken(update, cx);
+    assert!(broken.is_empty(), "{broken:?}: {update:?}");
 }

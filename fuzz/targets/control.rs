@@ -1,8 +1,9 @@
 //! Any octets on the control socket: the daemon's own server on a real Unix socket, with nobody behind the
-//! channels. Every request gets an answer of HTTP, and every body is JSON.
+//! channels. Every request gets an answer of HTTP, and every body is JSON; what is no request may get none.
 #![no_main]
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -17,6 +18,8 @@ use tokio::sync::mpsc;
 
 /// A request that is not answered in this time hangs.
 const PATIENCE: Duration = Duration::from_secs(4);
+/// Octets that hyper reads first.
+const READ_AT_ONCE: usize = 8192;
 
 struct Server {
     runtime: Runtime,
@@ -35,8 +38,9 @@ impl Server {
             let listener = UnixListener::bind(&path).expect("a socket");
             let path = path.clone();
             let (hub, started, rules) = (Hub::default(), Instant::now(), Rules::default());
-            let (moves, idle_timer) = (None, None);
-            let control = Control { supervisor, routing, bfd, hub, started, path, rules, moves, idle_timer };
+            let (moves, idle_timer, ports) = (None, None, BTreeSet::new());
+            let control =
+                Control { supervisor, routing, bfd, hub, started, path, rules, moves, idle_timer, ports };
             tokio::spawn(control::serve(listener, Arc::new(control)));
         });
         Self { runtime, path }
@@ -50,6 +54,8 @@ impl Server {
             // The server may close before it has read all; what it said until then counts.
             drop(stream.write_all(octets).await);
             drop(stream.shutdown().await);
+            let first = tokio::time::timeout(PATIENCE, stream.read_buf(&mut said)).await;
+            assert!(first.is_ok(), "no answer: {}", String::from_utf8_lossy(octets));
             let listens = octets.windows(7).any(|part| part.eq_ignore_ascii_case(b"monitor"));
             let patience = if listens { Duration::from_millis(20) } else { PATIENCE };
             match tokio::time::timeout(patience, stream.read_to_end(&mut said)).await {
@@ -59,6 +65,25 @@ impl Server {
             said
         })
     }
+}
+
+/// Whether `input` begins with the head of a request, whole and in plain words: RFC 9112 sections 3 and 5.
+fn asks(input: &[u8]) -> bool {
+    const METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
+    let Some(end) = input.windows(4).position(|four| four == b"\r\n\r\n") else { return false };
+    let Ok(head) = std::str::from_utf8(&input[..end]) else { return false };
+    let mut lines = head.split("\r\n");
+    let words: Vec<&str> = lines.next().unwrap_or_default().split(' ').collect();
+    let [method, target, "HTTP/1.0" | "HTTP/1.1"] = words[..] else { return false };
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/-._~:?=&%".contains(c);
+    let field = |line: &str| {
+        line.split_once(": ").is_some_and(|(name, value)| {
+            !name.is_empty()
+                && name.chars().all(|c| c.is_ascii_alphabetic() || c == '-')
+                && value.chars().all(|c| (' '..='~').contains(&c))
+        })
+    };
+    METHODS.contains(&method) && target.starts_with('/') && target.chars().all(plain) && lines.all(field)
 }
 
 thread_local! {
@@ -87,5 +112,9 @@ fn judge(mut said: &[u8]) {
 }
 
 fuzz_target!(|input: &[u8]| {
-    judge(&SERVER.with_borrow_mut(|server| server.get_or_insert_with(Server::start).ask(input)));
+    let said = SERVER.with_borrow_mut(|server| server.get_or_insert_with(Server::start).ask(input));
+    // Whoever fills what the server reads at once, and has shut down its own half by then, is taken for gone.
+    let heard = input.len() < READ_AT_ONCE;
+    assert!(!said.is_empty() || !heard || !asks(input), "no answer: {}", String::from_utf8_lossy(input));
+    judge(&said);
 });

@@ -39,11 +39,12 @@ fn says(text: &str, prefix: Prefix) -> Option<Action> {
 }
 
 fuzz_target!(|input: &str| {
-    let (mut rules, mut prefixes): (Vec<Rule>, Vec<Prefix>) = (Vec::new(), Vec::new());
+    let (mut lines, mut rules, mut prefixes) = (Vec::new(), Vec::new(), Vec::new());
     for line in input.lines().take(64) {
         match line.parse::<Rule>() {
             Ok(rule) => {
                 assert_eq!(rule.to_string().parse(), Ok(rule));
+                lines.push(line);
                 rules.push(rule);
             }
             Err(error) => {
@@ -57,8 +58,9 @@ fuzz_target!(|input: &str| {
     for prefix in prefixes {
         assert_eq!(prefix.to_string().parse(), Ok(prefix));
         let policy = Policy::PrefixList(list.clone().into());
-        let found =
-            rules.iter().find_map(|rule| says(&rule.to_string(), prefix).map(|action| (rule, action)));
+        // What was typed is read a second time, not what the rule says of itself.
+        let mut typed = lines.iter().zip(&rules);
+        let found = typed.find_map(|(line, rule)| says(line, prefix).map(|action| (rule, action)));
         let expected = match found {
             Some((_, Action::Permit)) => Verdict::Accept,
             Some((rule, Action::Deny)) => {

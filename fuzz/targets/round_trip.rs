@@ -35,7 +35,8 @@ fn read(mut stream: BytesMut, cx: &DecodeContext) -> Vec<Update> {
 /// MP_REACH_NLRI or MP_UNREACH_NLRI first (RFC 7606 section 5.1), the others by ascending code; no flag that means nothing.
 fn is_regular(body: &[u8]) {
     const MP: [u8; 2] = [14, 15];
-    let section = |octets: &[u8]| octets.first_chunk().map_or(0, |length| usize::from(u16::from_be_bytes(*length)));
+    let section =
+        |octets: &[u8]| octets.first_chunk().map_or(0, |length| usize::from(u16::from_be_bytes(*length)));
     let attributes = &body[2 + section(body)..];
     let attributes = AttributeSlice::of_octets(&attributes[2..2 + section(attributes)]);
     assert!(attributes.iter().skip(1).all(|attribute| !MP.contains(&attribute.code)));

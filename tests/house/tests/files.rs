@@ -56,20 +56,46 @@ fn source_files_open_with_their_concept_and_stay_readable() {
     assert!(faults.is_empty(), "{}", faults.join("\n"));
 }
 
+/// The lines of waivers without a reason: of one item, of what is in a file, or under a condition. A waiver opens its line.
+fn bare_waivers(text: &str) -> Vec<usize> {
+    let mut bare = Vec::new();
+    let mut at = 0;
+    for (number, line) in text.split_inclusive('\n').enumerate() {
+        let attribute = text[at..].trim_start_matches(' ').split(")]").next().unwrap_or_default();
+        at += line.len();
+        let Some(words) = attribute.strip_prefix("#![").or_else(|| attribute.strip_prefix("#[")) else {
+            continue;
+        };
+        let waives = ["allow(", "expect("]
+            .iter()
+            .any(|word| words.starts_with(word) || words.starts_with("cfg_attr(") && words.contains(word));
+        if waives && !words.contains("reason = \"") {
+            bare.push(number + 1);
+        }
+    }
+    bare
+}
+
 #[test]
 fn every_workspace_lint_waiver_has_a_reason() {
     let root = house::root();
     let mut bare = Vec::new();
-    for file in house::files(&root.join("crates"), "rs") {
-        let text = std::fs::read_to_string(&file).expect("a readable source file");
-        let starts = text.match_indices("#[allow(").chain(text.match_indices("#[expect("));
-        for (at, _) in starts {
-            let attribute = text[at..].split(")]").next().unwrap_or_default();
-            if !attribute.contains("reason") {
-                let line = text[..at].lines().count() + 1;
-                bare.push(format!("{}:{line}", file.display()));
-            }
+    for directory in ["crates", "tests", "benches", "fuzz"] {
+        for file in house::files(&root.join(directory), "rs") {
+            let text = std::fs::read_to_string(&file).expect("a readable source file");
+            bare.extend(bare_waivers(&text).iter().map(|line| format!("{}:{line}", file.display())));
         }
     }
     assert!(bare.is_empty(), "waivers without a reason:\n{}", bare.join("\n"));
+}
+
+#[test]
+fn waivers_of_every_kind_want_a_reason() {
+    let said = ["#[allow(dead_code)]", "#![allow(dead_code)]", "    #[expect(\n    dead_code\n)]"];
+    let under_a_condition = "#![cfg_attr(test, allow(dead_code))]";
+    for text in said.into_iter().chain([under_a_condition]) {
+        assert_eq!(bare_waivers(&format!("//! Text.\n{text}\nfn x() {{}}\n")), [2], "{text}");
+        let mended = text.replace("dead_code", "dead_code, reason = \"why\"");
+        assert_eq!(bare_waivers(&mended), [0; 0], "{mended}");
+    }
 }

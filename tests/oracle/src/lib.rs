@@ -7,12 +7,14 @@
 //! What a fault costs is not routecore's to say: it knows no RFC 7606. It does say which prefixes a message holds, and
 //! those are what treat-as-withdraw withdraws. The costs are read a second time by [`remedy`].
 
+mod merge;
 mod ours;
 pub mod remedy;
 mod theirs;
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::net::Ipv6Addr;
 
 use bgp_wire::{DecodeContext, Family, FamilyCode, Update, update};
 use bytes::Bytes;
@@ -66,7 +68,10 @@ impl Reason {
             Self::OtherFamily,
             "RFC 4760 section 6: families that were not agreed on are ignored; routecore reads them",
         ),
-        (Self::TwoOctets, "RFC 6793 section 4.2.3: we merge the two paths; routecore gives what was sent"),
+        (
+            Self::TwoOctets,
+            "RFC 6793 section 4.2.3: we merge the two paths; routecore gives both, which are compared merged",
+        ),
         (
             Self::InternalOnly,
             "RFC 7606 section 7.5: an external peer's LOCAL_PREF is discarded; routecore shows it",
@@ -77,7 +82,7 @@ impl Reason {
         ),
         (
             Self::NextHopPair,
-            "RFC 2545 section 3: a second address that is not link-local; routecore shows it",
+            "RFC 2545 section 3: a second address that is not link-local, or no global one before it; routecore shows it",
         ),
     ];
 }
@@ -203,36 +208,63 @@ fn is_plain((family, _): &(FamilyCode, Option<u8>)) -> bool {
 
 impl Comparison {
     fn attributes(&mut self, ours: &Reading, theirs: &Reading, cx: &DecodeContext) {
+        let split = ["as4_path", "as4_aggregator"].iter().any(|name| theirs.attributes.contains_key(name));
+        if split {
+            self.merged(ours, theirs);
+        }
         let names = ours.attributes.keys().chain(theirs.attributes.keys());
+        let names = names.filter(|name| !split || !SPLIT.contains(name));
         for name in names.collect::<std::collections::BTreeSet<_>>() {
             let (mine, other) = (ours.attributes.get(name), theirs.attributes.get(name));
             if mine == other {
                 continue;
             }
-            match understood(name, mine, other, theirs, cx) {
+            match understood(name, mine, other, cx) {
                 Some(reason) => self.reasons.push(reason),
                 None => self.same(name, &mine, &other),
             }
         }
     }
+
+    /// What was sent in two parts is compared as one, hop by hop.
+    fn merged(&mut self, ours: &Reading, theirs: &Reading) {
+        self.reasons.push(Reason::TwoOctets);
+        let text = |name| ours.attributes.get(name).map(String::as_str);
+        let (path, aggregator) = merge::merged(theirs);
+        self.same("as_path", &merge::hops(text("as_path").unwrap_or_default()), &path);
+        self.same("aggregator", &text("aggregator"), &aggregator);
+    }
 }
+
+/// What a peer of two-octet AS numbers may send in two parts.
+const SPLIT: [&str; 4] = ["as_path", "as4_path", "aggregator", "as4_aggregator"];
 
 fn understood(
     name: &str,
     ours: Option<&String>,
     other: Option<&String>,
-    theirs: &Reading,
     cx: &DecodeContext,
 ) -> Option<Reason> {
-    let merged = !cx.four_octet_as && theirs.attributes.contains_key("as4_path");
     match name {
-        "as4_path" => Some(Reason::TwoOctets),
-        "as_path" | "aggregator" if merged => Some(Reason::TwoOctets),
         "local_pref" if ours.is_none() && cx.peer == bgp_wire::PeerKind::External => {
             Some(Reason::InternalOnly)
         }
-        "next_hop" if other.is_none() => Some(Reason::ExtendedNextHop),
-        "next_hop" if other.is_some_and(|pair| pair.contains(' ')) => Some(Reason::NextHopPair),
+        "next_hop" if other.is_none() && ours.is_some_and(|hops| hops.contains(':')) => {
+            Some(Reason::ExtendedNextHop)
+        }
+        "next_hop" if ours == other.map(|hops| without_odd_pairs(hops)).as_ref() => Some(Reason::NextHopPair),
         _ => None,
     }
+}
+
+/// Next hops, and of those pairs that RFC 2545 section 3 does not know the address that can be used.
+fn without_odd_pairs(hops: &str) -> String {
+    let link_local =
+        |text: &str| text.parse::<Ipv6Addr>().is_ok_and(|address| address.is_unicast_link_local());
+    let usable = |hop| match str::split_once(hop, ' ') {
+        Some((first, second)) if !link_local(second) => first,
+        Some((first, second)) if first == "::" || link_local(first) => second,
+        _ => hop,
+    };
+    hops.split(", ").map(usable).collect::<Vec<_>>().join(", ")
 }

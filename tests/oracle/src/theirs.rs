@@ -5,10 +5,12 @@ use std::collections::BTreeSet;
 use bgp_wire::{DecodeContext, Family};
 use bytes::Bytes;
 use routecore::bgp::ParseError;
+use routecore::bgp::aspath::AsPath;
 use routecore::bgp::message::UpdateMessage;
 use routecore::bgp::message::update::SessionConfig;
 use routecore::bgp::nlri::afisafi::{AfiSafiType, IsPrefix, Nlri};
 use routecore::bgp::nlri::nexthop::NextHop;
+use routecore::bgp::path_attributes::{PathAttribute, PathAttributeType};
 
 use crate::Reading;
 
@@ -72,14 +74,11 @@ fn attributes(
         }
     };
     put("origin", message.origin()?.map(|origin| u8::from(origin).to_string()));
-    if let Some(path) = message.aspath()? {
-        let segments: Vec<String> = path.segments().map(|segment| words(&segment.to_string())).collect();
-        put("as_path", Some(segments.join(" ")));
+    put("as_path", message.aspath()?.map(|path| path_text(&path)));
+    if !cx.four_octet_as {
+        put("as4_path", message.as4path().ok().flatten().map(|path| path_text(&path)));
+        put("as4_aggregator", as4_aggregator(message));
     }
-    put(
-        "as4_path",
-        message.as4path().ok().flatten().map(|path| path.to_string()).filter(|_| !cx.four_octet_as),
-    );
     put("med", message.multi_exit_disc()?.map(|med| med.0.to_string()));
     put("local_pref", message.local_pref()?.map(|preference| preference.0.to_string()));
     put("atomic_aggregate", message.is_atomic_aggregate()?.then(String::new));
@@ -100,6 +99,17 @@ fn attributes(
     put("large", list(large.map(|all| all.filter(|text| seen.insert(text.clone())).collect())));
     put("next_hop", next_hops(message, cx));
     Ok(())
+}
+
+fn as4_aggregator(message: &UpdateMessage<Vec<u8>>) -> Option<String> {
+    let found = message.path_attributes().ok()?.get(PathAttributeType::As4Aggregator)?;
+    let PathAttribute::As4Aggregator(one) = found.to_owned().ok()? else { return None };
+    Some(format!("{} {}", one.0.asn().into_u32(), one.0.address()))
+}
+
+fn path_text(path: &AsPath<&[u8]>) -> String {
+    let segments: Vec<String> = path.segments().map(|segment| words(&segment.to_string())).collect();
+    segments.join(" ")
 }
 
 /// `AS_SEQUENCE(AS1, AS2)` without the letters.

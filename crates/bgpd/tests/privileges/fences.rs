@@ -57,11 +57,19 @@ pub(crate) fn dies_of(name: &str) {
     panic!("{name} was survived: errno {:?}", thread.join());
 }
 
-/// A directory of the daemon's own, as `/etc/bgpd-rs` and `/run/bgpd-rs` are.
-struct Home(PathBuf);
+/// A directory of the daemon's own, as `/etc/bgpd-rs` and `/run/bgpd-rs` are. The parent makes and removes it: behind the
+/// fences nothing of it can be removed.
+pub(crate) struct Home(PathBuf);
 
 impl Home {
-    fn new() -> Self {
+    /// Where the child finds it.
+    pub(crate) const VARIABLE: &str = "PRIVILEGES_HOME";
+
+    fn given() -> Self {
+        Self(std::env::var_os(Self::VARIABLE).expect("the parent names it").into())
+    }
+
+    pub(crate) fn make() -> Self {
         let home = std::env::temp_dir().join(format!("bgpd-rs-fences-{}", std::process::id()));
         for directory in ["etc", "run", "keys", "elsewhere"] {
             fs::create_dir_all(home.join(directory)).unwrap();
@@ -72,7 +80,11 @@ impl Home {
         Self(home)
     }
 
-    fn path(&self, path: &str) -> PathBuf {
+    pub(crate) fn remove(self) {
+        fs::remove_dir_all(self.0).unwrap();
+    }
+
+    pub(crate) fn path(&self, path: &str) -> PathBuf {
         self.0.join(path)
     }
 }
@@ -90,7 +102,7 @@ pub(crate) fn no_thread_stays_outside() {
 pub(crate) fn what_still_works() {
     settle(None).unwrap();
     is(nix::unistd::geteuid().is_root(), true, "is root");
-    let home = Home::new();
+    let home = Home::given();
     let fence = files::restrict(&files::Needs {
         config: home.path("etc/bgpd-rs.toml"),
         password_files: vec![home.path("keys/key")],
@@ -116,7 +128,7 @@ pub(crate) fn what_still_works() {
     older.join().unwrap();
     std::thread::spawn(what_seccomp_refuses).join().unwrap();
     // The fences are around what was there before, too: nothing of it can be removed but the socket.
-    is(fs::remove_dir_all(&home.0).is_err(), true, "the directory stays; the parent has it in /tmp");
+    is(fs::remove_dir_all(&home.0).is_err(), true, "the directory stays, for the parent");
 }
 
 fn what_landlock_leaves(home: &Home) {

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use bgp_wire::{Family, NextHop, PeerKind, Prefix, Update};
+use bgp_wire::{Family, NextHop, PathAttributes, PeerKind, Prefix, Update};
 use bytes::BytesMut;
 use proptest::prelude::*;
+use proptest::sample::Index;
 
 use super::{
     Kernel, Receiver, announce, config, end_of_rib, external, holders, in_use, internal, path, paths, prefix,
@@ -249,7 +250,40 @@ fn changes() -> impl Strategy<Value = Vec<Change>> {
     prop::collection::vec(change, 0..60)
 }
 
-fn table(receiver: &Receiver) -> BTreeMap<Prefix, (bgp_wire::PathAttributes, NextHop)> {
+/// A RIB with routes of several attribute sets and both End-of-RIBs, of which the peer that is told knows one in an older
+/// form.
+fn of_several_sets() -> Rib {
+    let mut rib = begin();
+    for (more, prefixes) in [(1, ["2004::1/128", "2004::2/128"]), (2, ["10.0.1.0/24", "10.0.2.0/24"])] {
+        let other = PathAttributes { med: Some(more), communities: [more].into(), ..path(&[64512, more]) };
+        rib.receive_update(PEERS[0], &announce(&path(&[64512]), HOPS[0], &prefixes[..1]));
+        rib.receive_update(PEERS[0], &announce(&other, HOPS[1], &prefixes[1..]));
+    }
+    for family in Family::ALL {
+        rib.receive_update(PEERS[0], &end_of_rib(family));
+    }
+    ready(&mut rib);
+    Receiver::default().pull(&mut rib, TOLD, 4096);
+    rib.receive_update(PEERS[0], &announce(&path(&[64512, 9]), HOPS[0], &["2004::1/128"]));
+    settle(&mut rib);
+    rib
+}
+
+/// Whatever was read is taken in: as routes, as stale ones, and as what a peer was told.
+fn take_in(updates: &[Update]) {
+    let mut rib = begin();
+    for update in updates {
+        rib.receive_update(PEERS[0], update);
+        rib.restore_sent(TOLD, update);
+        rib.restore_stale(PEERS[1], update);
+    }
+    ready(&mut rib);
+    holders::check(&rib);
+    while rib.next_update(TOLD, &mut BytesMut::new(), 4096) {}
+    holders::check(&rib);
+}
+
+fn table(receiver: &Receiver) -> BTreeMap<Prefix, (PathAttributes, NextHop)> {
     receiver.routes.clone()
 }
 
@@ -301,22 +335,24 @@ proptest! {
     }
 
     #[test]
-    fn a_spoiled_stream_never_panics(at in any::<prop::sample::Index>(), with in any::<u8>(), cut in any::<prop::sample::Index>()) {
-        let mut rib = begin();
-        rib.receive_update(PEERS[0], &announce(&path(&[64512]), HOPS[0], &["2004::1/128", "2004::2/128"]));
-        let mut octets = carry(&rib)[0].received.to_vec();
-        let at = at.index(octets.len());
-        octets[at] = with;
-        octets.truncate(cut.index(octets.len()));
-        if let Ok(updates) = read(&octets, PeerKind::External) {
-            let mut next = begin();
-            for update in &updates {
-                next.receive_update(PEERS[0], update);
-                next.restore_sent(TOLD, update);
-                next.restore_stale(PEERS[1], update);
+    fn a_spoiled_stream_never_panics(
+        spoiled in prop::collection::vec((any::<Index>(), any::<u8>()), 1..3),
+        cut in prop::option::weighted(0.2, any::<Index>()),
+    ) {
+        let rib = of_several_sets();
+        let [received, _, told] = &carry(&rib)[..] else { panic!("three peers") };
+        for (stream, kind) in [(&received.received, PeerKind::External), (&told.sent, PeerKind::Internal)] {
+            let mut octets = stream.to_vec();
+            for (at, with) in &spoiled {
+                let at = at.index(octets.len());
+                octets[at] = *with;
             }
-            ready(&mut next);
-            holders::check(&next);
+            if let Some(cut) = cut {
+                octets.truncate(cut.index(octets.len()));
+            }
+            if let Ok(updates) = read(&octets, kind) {
+                take_in(&updates);
+            }
         }
     }
 }

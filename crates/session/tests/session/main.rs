@@ -4,6 +4,7 @@
 #![expect(clippy::disallowed_methods, reason = "virtual time begins somewhere")]
 
 mod collision;
+mod corpus;
 mod hand;
 mod open;
 mod random;

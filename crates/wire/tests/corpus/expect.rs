@@ -1,4 +1,4 @@
-//! What a record expects, compared with what was decoded.
+//! What a record expects, compared with what came of it.
 //!
 //! The expectations are of a reader of single messages that carries unicast and multicast and keeps everything. Where
 //! this speaker rightly does otherwise is a [`Rule`]: each has its line with clause and reason in `deviations.txt`.
@@ -10,14 +10,14 @@ use bgp_wire::attribute::Remedy;
 use bgp_wire::{Family, Message, NextHop, Notification, Open, PeerKind, RouteRefresh, Update};
 use serde_json::{Map, Value, json};
 
+use super::outcome::Outcome;
 use super::raw::Raw;
-use super::record::{Outcome, Record, hex, unhex};
+use super::record::{Record, hex, unhex};
 use super::seen;
 
-/// What differs; `None` where the expectation does not hold for this speaker.
-pub(crate) fn differences(record: &Record) -> Option<Differences> {
-    // "applies_if": only where an attribute or family is implemented that is not here. It still has to be survived.
-    let outcome = record.outcome();
+/// What differs between `outcome` and what the record expects; `None` where the expectation does not hold for this speaker.
+pub(crate) fn differences(record: &Record, outcome: Outcome) -> Option<Differences> {
+    // "applies_if": only where an attribute or family is implemented that is not here. It still had to be survived.
     if record.conditional {
         return None;
     }
@@ -78,6 +78,11 @@ pub(crate) struct Differences {
 }
 
 impl Differences {
+    /// Such as no rule has had a say in.
+    pub(crate) fn plain(texts: Vec<String>) -> Self {
+        Self { texts, ..Self::default() }
+    }
+
     /// Notes that `rule` has changed an expectation, where it has.
     fn rule(&mut self, rule: Rule, changed: bool) {
         if changed {

@@ -1,117 +1,56 @@
 //! Every record of the corpus of BGP messages: octets in, meaning or remedy out.
 //!
-//! Owns the running: which files, which deviations, what is counted as skipped. What a record expects is `expect`, the
-//! text form of what was decoded is `seen`. Records under licences that the tree cannot take are read from a directory
-//! beside the repository and counted loudly where that is absent. Nothing here knows a single record; what does not
-//! match stands in `tests/corpus/deviations.txt` with its reason, and fails as soon as it does match.
+//! What a record expects is `expect`, the text form of what was decoded is `seen`, what holds for every UPDATE is `laws`;
+//! running and counting is `tally`. The tests of bgp-session say the same records to a session.
 
+mod again;
 mod deviations;
 mod expect;
+#[expect(unreachable_pub, reason = "shared with the fuzz targets")]
+mod laws;
+mod outcome;
 mod raw;
 mod record;
 mod seen;
+mod tally;
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::io::Write;
+use std::collections::HashSet;
 
-use bgp_wire::{Framer, Message, Next};
-use bytes::{Bytes, BytesMut};
+use bgp_wire::iana::message as kind;
+use bgp_wire::{
+    DecodeContext, Frame, Framer, Message, Next, NlriEntry, PeerKind, PerFamily, Update, message,
+};
+use bytes::BytesMut;
 
 use deviations::Deviations;
-use record::{Outcome, Record};
+use expect::Differences;
+use outcome::{Outcome, first_frame};
+use record::{EXPECTED, Record, UNCLEAR};
+use tally::{run, run_with_rules, settle};
 
-/// What came of the records of some files.
-#[derive(Default)]
-struct Tally {
-    run: BTreeSet<String>,
-    not_applicable: usize,
-    skipped_files: Vec<String>,
-    failures: BTreeMap<String, Vec<String>>,
-    rules: BTreeSet<expect::Rule>,
-}
-
-/// Runs a check that knows no rules.
-fn run(names: &[&str], check: impl Fn(&Record) -> Option<Vec<String>>) -> Tally {
-    run_with_rules(names, |record| {
-        check(record).map(|texts| expect::Differences { texts, ..expect::Differences::default() })
-    })
-}
-
-fn run_with_rules(names: &[&str], check: impl Fn(&Record) -> Option<expect::Differences>) -> Tally {
-    let mut tally = Tally::default();
-    for name in names {
-        let (records, missing) = record::load(name);
-        tally.skipped_files.extend(missing);
-        for record in records {
-            match check(&record) {
-                None => tally.not_applicable += 1,
-                Some(differences) => {
-                    tally.run.insert(record.name.clone());
-                    tally.rules.extend(&differences.rules);
-                    if !differences.texts.is_empty() {
-                        tally.failures.insert(record.name.clone(), differences.texts);
-                    }
-                }
-            }
-        }
-    }
-    say(&format!(
-        "corpus {names:?}: {} records run, {} not applicable, {} deviate",
-        tally.run.len(),
-        tally.not_applicable,
-        tally.failures.len()
-    ));
-    for file in &tally.skipped_files {
-        say(&format!("corpus: NOT RUN, {file} (BGPD_RS_SHARED names the directory that holds corpus/)"));
-    }
-    assert!(!tally.run.is_empty(), "no record was run");
-    tally
-}
-
-/// Past the harness, which shows the words of a test only where it fails.
-fn say(line: &str) {
-    writeln!(std::io::stderr(), "{line}").expect("stderr takes a line");
-}
-
-/// Fails on every difference that is not listed, and on every listed one that is none.
-fn settle(tally: &Tally) {
-    let listed = Deviations::load();
-    let mut report = Vec::new();
-    for (name, differences) in &tally.failures {
-        if !listed.contains(name) {
-            report.push(format!("{name}\n    {}", differences.join("\n    ")));
-        }
-    }
-    for name in listed.names().filter(|name| tally.run.contains(*name) && !tally.failures.contains_key(*name))
-    {
-        report.push(format!("{name}\n    no longer deviates: take its line out of deviations.txt"));
-    }
-    for rule in tally.rules.iter().filter(|rule| !listed.contains(rule)) {
-        report.push(format!("{rule}\n    is applied and not listed"));
-    }
-    assert!(report.is_empty(), "{} records:\n{}", report.len(), report.join("\n"));
+fn differences(record: &Record) -> Option<Differences> {
+    expect::differences(record, Outcome::of(&record.octets, record.extended, &record.context))
 }
 
 #[test]
 fn valid_messages_mean_what_is_expected() {
-    settle(&run_with_rules(&["own", "valid", "valid.copyleft"], expect::differences));
+    settle(&run_with_rules(&["own", "valid", "valid.copyleft"], differences));
 }
 
 #[test]
 fn malformed_messages_cost_what_the_rfcs_say() {
-    settle(&run_with_rules(&["malformed", "malformed.copyleft"], expect::differences));
+    settle(&run_with_rules(&["malformed", "malformed.copyleft"], differences));
 }
 
 #[test]
 fn messages_of_route_collectors_mean_what_is_expected() {
-    settle(&run_with_rules(&["real_updates"], expect::differences));
+    settle(&run_with_rules(&["real_updates"], differences));
 }
 
 /// A rule that no record needs has no place in the list.
 #[test]
 fn every_listed_rule_is_needed() {
-    let names = ["own", "valid", "valid.copyleft", "malformed", "malformed.copyleft", "real_updates"];
-    let tally = run_with_rules(&names, expect::differences);
+    let tally = run_with_rules(&EXPECTED, differences);
     let listed = Deviations::load();
     let idle: Vec<&String> = listed
         .names()
@@ -120,35 +59,60 @@ fn every_listed_rule_is_needed() {
     assert!(idle.is_empty() || !tally.skipped_files.is_empty(), "no record needs {idle:?}");
 }
 
-/// Whatever they are, an answer comes of them, in every context.
-#[test]
-fn contested_and_broken_messages_get_an_answer() {
-    let tally = run(&["robustness", "contested", "contested.copyleft"], |record| {
-        for context in record::contexts() {
-            let outcome = Outcome::of(&record.octets, record.extended, &context);
-            assert!(!format!("{outcome:?}").is_empty());
-        }
-        Some(Vec::new())
-    });
-    settle(&tally);
+/// Every way to read an UPDATE.
+fn contexts() -> impl Iterator<Item = DecodeContext> {
+    let flag = |bits: u8, bit: u8| bits & (1 << bit) != 0;
+    (0..32).map(move |bits| DecodeContext {
+        four_octet_as: flag(bits, 0),
+        add_path: PerFamily { ipv4: flag(bits, 1), ipv6: flag(bits, 1) },
+        peer: if flag(bits, 2) { PeerKind::Internal } else { PeerKind::External },
+        families: PerFamily { ipv4: !flag(bits, 3), ipv6: true },
+        extended_next_hop: PerFamily { ipv4: flag(bits, 4), ipv6: flag(bits, 4) },
+        enhanced_route_refresh: flag(bits, 0),
+    })
 }
 
-const ALL: [&str; 9] = [
-    "own",
-    "valid",
-    "valid.copyleft",
-    "malformed",
-    "malformed.copyleft",
-    "real_updates",
-    "robustness",
-    "contested",
-    "contested.copyleft",
-];
+/// The error that a message of a type may cost, beside that of its header.
+fn code_of(kind: Option<u8>) -> Option<u8> {
+    match kind? {
+        kind::OPEN => Some(2),
+        kind::UPDATE => Some(3),
+        kind::ROUTE_REFRESH => Some(7),
+        _ => None,
+    }
+}
+
+/// What is wrong with an answer that anything may get: the promises of an UPDATE, and an error of its own kind.
+fn broken(outcome: &Outcome, kind: Option<u8>, cx: &DecodeContext) -> Vec<String> {
+    match outcome {
+        Outcome::Message(Message::Update(update)) => laws::broken(update, cx)
+            .into_iter()
+            .map(|promise| format!("promised, in {cx:?}: {promise}"))
+            .collect(),
+        Outcome::Fault(fault) if fault.code != 1 && Some(fault.code) != code_of(kind) => {
+            vec![format!("type {kind:?} costs {fault}")]
+        }
+        Outcome::Message(_) | Outcome::Fault(_) | Outcome::Nothing => Vec::new(),
+    }
+}
+
+/// Whatever they are, an answer comes of them, in every context, and it keeps its promises.
+#[test]
+fn any_message_gets_an_answer_that_keeps_its_promises() {
+    settle(&run(&all(), |record| {
+        let answer = |cx| broken(&Outcome::of(&record.octets, record.extended, &cx), record.kind(), &cx);
+        Some(contexts().flat_map(answer).collect())
+    }));
+}
+
+fn all() -> Vec<&'static str> {
+    [&EXPECTED[..], &UNCLEAR].concat()
+}
 
 /// A stream cut anywhere gives the same messages.
 #[test]
 fn any_split_of_the_stream_gives_the_same_frames() {
-    settle(&run(&ALL, |record| {
+    settle(&run(&all(), |record| {
         let mut framer = Framer::new();
         if record.extended {
             framer.allow_extended();
@@ -170,41 +134,57 @@ fn any_split_of_the_stream_gives_the_same_frames() {
     }));
 }
 
-/// Lengths that promise more than is there are noticed at every place.
+/// Lengths that promise more than is there are noticed at every place: what is read of a part was there in the whole.
 #[test]
-fn a_body_cut_anywhere_gets_an_answer() {
-    settle(&run(&ALL, |record| {
-        let Next::Message(frame) = record.first_frame() else { return None };
-        for end in 0..frame.body.len().min(600) {
-            let cut = bgp_wire::Frame { kind: frame.kind, body: frame.body.slice(..end) };
-            let answer = bgp_wire::message::decode(&cut, &record.context);
-            assert!(!matches!(answer, Ok(Message::Keepalive)));
-        }
-        Some(Vec::new())
+fn a_body_cut_anywhere_says_nothing_that_the_whole_does_not() {
+    settle(&run(&all(), |record| {
+        let Next::Message(frame) = first_frame(&record.octets, record.extended) else { return None };
+        let whole = message::decode(&frame, &record.context).ok();
+        let lengths = 0..frame.body.len().min(600);
+        Some(lengths.flat_map(|end| cut(record, &frame, end, whole.as_ref())).collect())
     }));
+}
+
+/// What is wrong with the answer to the first octets of a body.
+fn cut(record: &Record, frame: &Frame, end: usize, whole: Option<&Message>) -> Vec<String> {
+    let part = Frame { kind: frame.kind, body: frame.body.slice(..end) };
+    let answer = match message::decode(&part, &record.context) {
+        Ok(message) => Outcome::Message(message),
+        Err(fault) => Outcome::Fault(fault.into()),
+    };
+    let mut wrong = broken(&answer, Some(frame.kind), &record.context);
+    let same = match (&answer, whole) {
+        (Outcome::Message(Message::Update(part)), Some(Message::Update(whole))) => {
+            entries(part).is_subset(&entries(whole))
+        }
+        (Outcome::Message(Message::Notification(part)), Some(Message::Notification(whole))) => {
+            (part.code, part.subcode) == (whole.code, whole.subcode) && whole.data.starts_with(&part.data)
+        }
+        (Outcome::Message(Message::RouteRefresh(part)), Some(Message::RouteRefresh(whole))) => part == whole,
+        // Where the rest costs the session, there is nothing to compare with.
+        (Outcome::Message(Message::Update(_) | Message::RouteRefresh(_)), None) | (Outcome::Fault(_), _) => {
+            true
+        }
+        (Outcome::Message(_) | Outcome::Nothing, _) => false,
+    };
+    if !same {
+        wrong.push(format!("its first {end} octets are {answer:?}"));
+    }
+    wrong
+}
+
+fn entries(update: &Update) -> HashSet<NlriEntry> {
+    let announced = update.announced.iter().map(|announcement| &announcement.nlri);
+    announced.chain(&update.withdrawn).flatten().collect()
 }
 
 /// What was decoded can be said to another peer, of four octets and of two, and means the same there.
 #[test]
 fn what_was_decoded_survives_encoding() {
     settle(&run(&["own", "valid", "valid.copyleft", "real_updates"], |record| {
-        let Outcome::Message(message) = record.outcome() else { return None };
-        let differences = match message {
-            Message::Update(update) => seen::round_trip(&update),
-            Message::Open(open) => again(&open.encode(), &Message::Open(open)),
-            // What of ours says more is cut, RFC 8654 section 5.
-            Message::Notification(n) if n.data.len() > bgp_wire::context::MAX_MESSAGE - 21 => return None,
-            Message::Notification(n) => again(&n.encode(), &Message::Notification(n)),
-            Message::RouteRefresh(r) => again(&r.encode(), &Message::RouteRefresh(r)),
-            Message::Keepalive => again(&bgp_wire::message::keepalive(), &Message::Keepalive),
-        };
-        Some(differences)
+        match Outcome::of(&record.octets, record.extended, &record.context) {
+            Outcome::Message(message) => again::round_trip(message),
+            Outcome::Fault(_) | Outcome::Nothing => None,
+        }
     }));
-}
-
-fn again(encoded: &Bytes, message: &Message) -> Vec<String> {
-    match Outcome::of(encoded, false, &bgp_wire::DecodeContext::default()) {
-        Outcome::Message(again) if again == *message => Vec::new(),
-        other => vec![format!("encoded and decoded it is {other:?}")],
-    }
 }

@@ -1,13 +1,27 @@
-//! A record of the corpus, and what the crate makes of its octets.
+//! A record of the corpus of BGP messages, and the files that hold them.
+//!
+//! Used by the corpus tests of this crate and, by its path, by those of the session, by `tests/oracle` and by the example
+//! `fuzz_seeds`; so it knows nothing of what they do with it. Records under licences that the tree cannot take are read
+//! from a directory beside the repository.
 
 use std::collections::BTreeSet;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use bgp_wire::{DecodeContext, Framer, Message, Next, Notification, PeerKind, PerFamily, message};
-use bytes::{Bytes, BytesMut};
+use bgp_wire::{DecodeContext, PeerKind, PerFamily};
+use bytes::Bytes;
 use serde_json::Value;
 
+/// The files whose records say what is to come of them.
+pub(crate) const EXPECTED: [&str; 6] =
+    [OWN, "valid", "valid.copyleft", "malformed", "malformed.copyleft", "real_updates"];
+/// The files whose records only have to be survived.
+pub(crate) const UNCLEAR: [&str; 3] = ["robustness", "contested", "contested.copyleft"];
+/// The file of records that were made for this project; there is no more of it elsewhere.
+const OWN: &str = "own";
+
 /// One line of a file.
+#[derive(Debug)]
 pub(crate) struct Record {
     pub(crate) name: String,
     pub(crate) octets: Bytes,
@@ -16,36 +30,6 @@ pub(crate) struct Record {
     /// Whether the outcome holds only if an attribute is implemented that is not.
     pub(crate) conditional: bool,
     pub(crate) expect: Value,
-}
-
-/// What the crate says to a stream of octets that holds one message.
-#[derive(Debug)]
-pub(crate) enum Outcome {
-    Message(Message),
-    Fault(Notification),
-    /// The stream ends before the message does.
-    Incomplete,
-}
-
-impl Outcome {
-    pub(crate) fn of(octets: &[u8], extended: bool, context: &DecodeContext) -> Self {
-        match first_frame(octets, extended) {
-            Next::Wait => Self::Incomplete,
-            Next::Fault(fault) => Self::Fault(fault.into()),
-            Next::Message(frame) => match message::decode(&frame, context) {
-                Ok(message) => Self::Message(message),
-                Err(fault) => Self::Fault(fault.into()),
-            },
-        }
-    }
-}
-
-fn first_frame(octets: &[u8], extended: bool) -> Next {
-    let mut framer = Framer::new();
-    if extended {
-        framer.allow_extended();
-    }
-    framer.next(&mut BytesMut::from(octets))
 }
 
 impl Record {
@@ -69,12 +53,9 @@ impl Record {
         }
     }
 
-    pub(crate) fn outcome(&self) -> Outcome {
-        Outcome::of(&self.octets, self.extended, &self.context)
-    }
-
-    pub(crate) fn first_frame(&self) -> Next {
-        first_frame(&self.octets, self.extended)
+    /// The message type, where there are octets for one.
+    pub(crate) fn kind(&self) -> Option<u8> {
+        self.octets.get(18).copied()
     }
 
     /// The body, whatever the header says.
@@ -83,39 +64,27 @@ impl Record {
     }
 }
 
-/// Every way to read an UPDATE.
-pub(crate) fn contexts() -> Vec<DecodeContext> {
-    let flag = |bits: u8, bit: u8| bits & (1 << bit) != 0;
-    let context = |bits: u8| DecodeContext {
-        four_octet_as: flag(bits, 0),
-        add_path: PerFamily { ipv4: flag(bits, 1), ipv6: flag(bits, 1) },
-        peer: if flag(bits, 2) { PeerKind::Internal } else { PeerKind::External },
-        families: PerFamily { ipv4: !flag(bits, 3), ipv6: true },
-        extended_next_hop: PerFamily { ipv4: flag(bits, 4), ipv6: flag(bits, 4) },
-        enhanced_route_refresh: flag(bits, 0),
-    };
-    (0..32).map(context).collect()
-}
-
 /// The records of a file: of the tree, and those that only the shared directory has. The second part is what is absent.
 pub(crate) fn load(name: &str) -> (Vec<Record>, Option<String>) {
-    let file = format!("{name}.jsonl");
     let shared = shared().join("corpus");
-    let mut records = read(&tree().join("messages").join(&file));
+    let mut records = of_the_tree(name);
     if shared.is_dir() {
         let known: BTreeSet<_> = records.iter().map(|r| (r.name.clone(), r.octets.clone())).collect();
-        let more = read(&shared.join(&file)).into_iter();
+        let more = read(&shared.join(format!("{name}.jsonl"))).into_iter();
         records.extend(more.filter(|r| !known.contains(&(r.name.clone(), r.octets.clone()))));
         return (records, None);
     }
-    let absent = (name != OWN).then(|| format!("what {file} holds beside the records of the tree"));
+    let absent = (name != OWN).then(|| format!("what {name}.jsonl holds beside the records of the tree"));
     (records, absent)
 }
 
-/// The file of records that were made for this project; there is no more of it elsewhere.
-const OWN: &str = "own";
+/// The records of a file of the tree.
+pub(crate) fn of_the_tree(name: &str) -> Vec<Record> {
+    read(&tree().join("messages").join(format!("{name}.jsonl")))
+}
 
-fn read(path: &Path) -> Vec<Record> {
+/// The records of a file; none where there is no such file.
+pub(crate) fn read(path: &Path) -> Vec<Record> {
     let text = if path.is_file() {
         std::fs::read_to_string(path).expect("the file can be read")
     } else {
@@ -129,6 +98,7 @@ pub(crate) fn tree() -> PathBuf {
     repository().join("tests/corpus")
 }
 
+/// Every package that reads the corpus lies two below the root.
 fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
@@ -136,6 +106,11 @@ fn repository() -> PathBuf {
 /// The directory beside the repository, or the one that `BGPD_RS_SHARED` names.
 fn shared() -> PathBuf {
     std::env::var_os("BGPD_RS_SHARED").map_or_else(|| repository().join("../shared"), PathBuf::from)
+}
+
+/// Past the harness, which shows the words of a test only where it fails.
+pub(crate) fn say(line: &str) {
+    writeln!(std::io::stderr(), "{line}").expect("stderr takes a line");
 }
 
 pub(crate) fn unhex(text: &str) -> Vec<u8> {

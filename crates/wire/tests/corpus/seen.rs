@@ -1,15 +1,9 @@
 //! What was decoded, in the words of the corpus.
 
-use bgp_wire::attribute::flags;
-use bgp_wire::update::encode;
-use bgp_wire::{
-    Announcement, DecodeContext, EncodeContext, Message, NextHop, Nlri, Open, PathAttributes, PeerKind,
-    PerFamily, Update,
-};
-use bytes::BytesMut;
+use bgp_wire::{NextHop, Nlri, Open, PathAttributes};
 use serde_json::{Map, Value, json};
 
-use super::record::{Outcome, hex};
+use super::record::hex;
 
 /// Prefixes as text, with `#` and the path identifier where they have one.
 pub(crate) fn prefixes<'a>(nlri: impl Iterator<Item = &'a Nlri>) -> Vec<String> {
@@ -81,71 +75,4 @@ pub(crate) fn attributes(attributes: &PathAttributes) -> Map<String, Value> {
 fn list(items: impl Iterator<Item = String>) -> Option<Value> {
     let items: Vec<Value> = items.map(Value::String).collect();
     (!items.is_empty()).then_some(Value::Array(items))
-}
-
-/// Says an UPDATE again, to a reader of four-octet numbers and to one of two, and compares what these read.
-pub(crate) fn round_trip(update: &Update) -> Vec<String> {
-    let mut differences = Vec::new();
-    if let Some(attributes) = &update.attributes {
-        let values = attributes.parse();
-        if values.to_bytes().parse() != values {
-            differences.push("the attributes change on their way through octets".to_owned());
-        }
-        // A path with confederation segments does not pass a peer of short numbers whole: AS4_PATH has none of them
-        // (RFC 6793 section 4.2.2).
-        let readers: &[bool] = if values.as_path.has_confederation() { &[true] } else { &[true, false] };
-        for four_octet_as in readers.iter().copied() {
-            for announcement in &update.announced {
-                differences.extend(announced_again(announcement, &values, four_octet_as));
-            }
-        }
-    }
-    for nlri in &update.withdrawn {
-        differences.extend(withdrawn_again(nlri));
-    }
-    differences
-}
-
-fn contexts(nlri: &Nlri, four_octet_as: bool) -> (EncodeContext, DecodeContext) {
-    let add_path = PerFamily::from_fn(|_| nlri.has_path_ids());
-    let encode = EncodeContext { four_octet_as, add_path, max_len: 65535, ..EncodeContext::default() };
-    let decode =
-        DecodeContext { four_octet_as, add_path, peer: PeerKind::Internal, ..DecodeContext::default() };
-    (encode, decode)
-}
-
-fn announced_again(
-    announcement: &Announcement,
-    values: &PathAttributes,
-    four_octet_as: bool,
-) -> Option<String> {
-    let (encode_cx, decode_cx) = contexts(&announcement.nlri, four_octet_as);
-    let mut entries = announcement.nlri.iter().peekable();
-    let mut out = BytesMut::new();
-    encode::announce(&encode_cx, values, announcement.next_hop, &mut entries, &mut out).ok()?;
-    let Outcome::Message(Message::Update(again)) = Outcome::of(&out, true, &decode_cx) else {
-        return Some("the announcement cannot be read again".to_owned());
-    };
-    let mut expected = values.clone();
-    expected.unknown.iter_mut().for_each(|unknown| unknown.flags |= flags::PARTIAL);
-    // Compared as text: sequences that stand side by side may come back joined.
-    let (before, after) = (attributes(&expected), again.attributes.as_ref().map(|a| attributes(&a.parse())));
-    let same = after == Some(before)
-        && again.faults.is_empty()
-        && again.announced.len() == 1
-        && again
-            .announced
-            .iter()
-            .all(|a| a.nlri.iter().eq(&announcement.nlri) && a.next_hop == announcement.next_hop);
-    (!same).then(|| format!("announced again (four octets: {four_octet_as}) it is {again:?}"))
-}
-
-fn withdrawn_again(nlri: &Nlri) -> Option<String> {
-    let (encode_cx, decode_cx) = contexts(nlri, true);
-    let mut out = BytesMut::new();
-    encode::withdraw(&encode_cx, nlri.family(), &mut nlri.iter().peekable(), &mut out);
-    match Outcome::of(&out, true, &decode_cx) {
-        Outcome::Message(Message::Update(again)) if again.withdrawn.iter().flatten().eq(nlri) => None,
-        other => Some(format!("withdrawn again it is {other:?}")),
-    }
 }
