@@ -2,8 +2,7 @@
 //!
 //! A seed that fails is named with the command that runs it alone.
 
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 /// Seeds without `SIM_SEEDS`.
@@ -31,9 +30,10 @@ fn after_quiet_every_speaker_agrees_with_the_oracle() {
     let first = number("SIM_FIRST").unwrap_or(0);
     let last = first + number("SIM_SEEDS").unwrap_or(FEW);
     let limit = number("SIM_SECONDS").map_or(Duration::MAX, Duration::from_secs);
-    let (next, steps, failed) = (AtomicU64::new(first), AtomicU64::new(0), Mutex::new(Vec::new()));
+    let (next, steps, failures) = (AtomicU64::new(first), AtomicU64::new(0), AtomicUsize::new(0));
     let work = || {
-        while start.elapsed() < limit && failed.lock().unwrap().len() < ENOUGH {
+        let mut failed = Vec::new();
+        while start.elapsed() < limit && failures.load(Ordering::Relaxed) < ENOUGH {
             let seed = next.fetch_add(1, Ordering::Relaxed);
             if seed >= last {
                 break;
@@ -42,18 +42,19 @@ fn after_quiet_every_speaker_agrees_with_the_oracle() {
                 Ok(run) => drop(steps.fetch_add(run.steps, Ordering::Relaxed)),
                 Err(faults) => {
                     println!("SIM_SEED={seed} cargo test -p sim\n{faults}\n");
-                    failed.lock().unwrap().push(seed);
+                    failures.fetch_add(1, Ordering::Relaxed);
+                    failed.push(seed);
                 }
             }
         }
+        failed
     };
-    std::thread::scope(|scope| {
-        for _ in 0..std::thread::available_parallelism().map_or(1, usize::from) {
-            scope.spawn(work);
-        }
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let failed: Vec<u64> = std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+        workers.into_iter().flat_map(|worker| worker.join().unwrap()).collect()
     });
     let done = next.into_inner().min(last) - first;
     println!("{done} seeds, {} events, {:?}", steps.into_inner(), start.elapsed());
-    let failed = failed.into_inner().unwrap();
     assert!(done > 0 && failed.is_empty(), "{} of {done} seeds failed: {failed:?}", failed.len());
 }
