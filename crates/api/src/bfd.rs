@@ -18,7 +18,7 @@ pub struct BfdReply {
 /// One session.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BfdSession {
-    /// The neighbour, with `%interface` where the config names one.
+    /// The neighbour, with `%interface` if link-local and the config names it.
     pub peer: String,
     /// The address of ours that packets leave from; `null` while the kernel chooses.
     pub local: Option<String>,

@@ -110,7 +110,7 @@ pub enum EventKind {
     ConfigReload {
         /// Whether it was done.
         applied: bool,
-        /// What changed, or what was wrong.
+        /// What changed; or for how many faults it was refused, and what names them.
         message: String,
     },
     /// This reader was too slow.

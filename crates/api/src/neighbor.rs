@@ -31,7 +31,7 @@ pub struct NeighborsReply {
 /// One peer.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Neighbor {
-    /// Its address, with `%interface` if link-local.
+    /// Its address, with `%interface` if link-local and the config names it; routes and events have it without.
     pub address: String,
     /// The peer group that it takes its settings from.
     pub group: Option<String>,

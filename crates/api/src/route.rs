@@ -16,7 +16,7 @@ pub struct RouteQuery {
     /// `2004::1/128`: exactly this prefix. `2004::1`: the longest prefix that contains the address.
     #[serde(default)]
     pub prefix: Option<String>,
-    /// Also everything inside `prefix`.
+    /// Also everything inside `prefix`, which has its length then.
     #[serde(default)]
     pub longer: bool,
     /// What this neighbour announced to us. Not together with `advertised`.

@@ -64,11 +64,11 @@ pub struct PeerTotals {
 pub struct RibSize {
     /// Family.
     pub family: String,
-    /// Prefixes with at least one path.
+    /// Prefixes with at least one usable path.
     pub prefixes: u64,
     /// Paths over all peers.
     pub paths: u64,
-    /// Prefixes that have a best path.
+    /// Prefixes that have a best path: the same ones.
     pub best: u64,
 }
 
@@ -100,7 +100,8 @@ pub struct ConfigState {
     pub path: String,
     /// Age of the config that is in force.
     pub loaded_seconds: u64,
-    /// Why the last reload was refused; `null` if it was not.
+    /// That the last reload was refused, for how many faults, and what names them: who may only look is told nothing
+    /// that stands in the file. `null` if it was not refused.
     pub last_reload_error: Option<String>,
     /// As [`crate::ConfigReply::confirm_seconds`].
     #[serde(default)]

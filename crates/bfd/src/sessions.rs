@@ -117,14 +117,13 @@ impl Sessions {
         if self.entries.get(&peer.address).is_some_and(|entry| entry.peer != peer) {
             self.drop_entry(peer.address);
         }
-        if self.entries.contains_key(&peer.address) {
+        if let Some(entry) = self.entries.get_mut(&peer.address) {
+            // First of all: a passive session has nothing to do now, and would have said its last.
+            entry.parting = false;
             self.with(peer.address, out, |session, out| {
                 session.enable(now, out);
                 session.set_config(config, now, out);
             });
-            if let Some(entry) = self.entries.get_mut(&peer.address) {
-                entry.parting = false;
-            }
         } else {
             let (discriminator, seed) = (self.free_discriminator(), self.random.next());
             self.insert(peer, Session::new(config, discriminator, seed, now));
@@ -384,6 +383,30 @@ mod tests {
         );
     }
 
+    /// RFC 5880 section 6.8.1, also where a session of the process before has the number that comes next.
+    #[test]
+    fn no_two_sessions_have_one_discriminator() {
+        let (mut before, now, mut out) = (Sessions::new(1), Instant::now(), Vec::new());
+        before.set(peer(NODE), Config::default(), now, &mut out);
+        let theirs = answer(&first_packet(&out), State::Init);
+        before.receive(&theirs.encode(), arrival(NODE), now, &mut out).unwrap();
+        let (_, rest) = before.suspend(now, &mut out).pop().unwrap();
+        // Those of a session that goes on and of a new one.
+        let discriminators = |rest: &Suspended| {
+            let (mut sessions, mut out) = (Sessions::new(7), Vec::new());
+            sessions.resume(peer(NODE), Config::default(), rest, now, &mut out);
+            let resumed = first_packet(&out).my_discriminator;
+            out.clear();
+            sessions.set(peer(IpAddr::from([172, 50, 0, 3])), Config::default(), now, &mut out);
+            (resumed, first_packet(&out).my_discriminator)
+        };
+        let (_, next) = discriminators(&rest);
+        let mut taken = serde_json::to_value(&rest).unwrap();
+        taken["local"] = serde_json::to_value(next).unwrap();
+        let (resumed, new) = discriminators(&serde_json::from_value(taken).unwrap());
+        assert!(resumed == next && new != next, "{resumed} {new}");
+    }
+
     #[test]
     fn a_link_local_peer_is_one_on_its_link() {
         let (mut sessions, now, mut out) = (Sessions::new(1), Instant::now(), Vec::new());
@@ -413,6 +436,24 @@ mod tests {
         }
         assert_eq!(out.last(), Some(&Output::Ended(NODE)));
         assert!(ended.is_some() && sessions.is_empty());
+    }
+
+    #[test]
+    fn one_that_is_wanted_again_while_it_parts_stays_also_where_it_only_waits() {
+        let (mut sessions, now, mut out) = (Sessions::new(1), Instant::now(), Vec::new());
+        let passive = Config { passive: true, ..Config::default() };
+        sessions.set(peer(NODE), passive, now, &mut out);
+        let mut node = Sessions::new(2);
+        node.set(peer(IpAddr::from([172, 50, 0, 1])), Config::default(), now, &mut out);
+        let first = first_packet(&out);
+        sessions.receive(&first.encode(), arrival(NODE), now, &mut out).unwrap();
+        sessions.remove(NODE, now, &mut out);
+        out.clear();
+        sessions.set(peer(NODE), passive, now + Duration::from_millis(100), &mut out);
+        assert!(!out.contains(&Output::Ended(NODE)), "{out:?}");
+        assert_eq!(sessions.status().count(), 1);
+        let again = now + Duration::from_secs(60);
+        assert_eq!(sessions.receive(&first.encode(), arrival(NODE), again, &mut out), Ok(NODE));
     }
 
     /// Found by fuzzing: the last packets were due, and their time over, when somebody looked.

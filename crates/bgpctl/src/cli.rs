@@ -162,7 +162,7 @@ pub(crate) struct RouteArgs {
     /// A prefix: exactly this one, in detail. An address: the longest prefix that contains it
     #[arg(value_parser = parse_prefix)]
     pub(crate) prefix: Option<String>,
-    /// Also everything inside PREFIX
+    /// Also everything inside PREFIX, which is not an address then
     #[arg(long, requires = "prefix")]
     pub(crate) longer: bool,
     /// What this neighbour announced to us, before policy

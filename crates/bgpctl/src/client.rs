@@ -60,15 +60,22 @@ impl<'a> Client<'a> {
     }
 
     async fn ask<T: DeserializeOwned>(&self, method: Method, path: &str, body: String) -> Result<T, Failure> {
-        self.in_time(async {
+        let is_order = method == Method::POST;
+        let answered = self.in_time(async {
             let response = self.send(method, path, body).await?;
             if !response.status().is_success() {
                 return Err(self.refusal(response).await?);
             }
             let body = self.collect(response).await?;
             serde_json::from_slice(&body).map_err(|error| Failure::Malformed(error.to_string()))
-        })
-        .await
+        });
+        match answered.await {
+            Err(Failure::Silent { socket, what }) if is_order => Err(Failure::Silent {
+                socket,
+                what: format!("{what}; it may do what it was told all the same"),
+            }),
+            other => other,
+        }
     }
 
     async fn in_time<T>(&self, work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {

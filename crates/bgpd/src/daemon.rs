@@ -1,10 +1,12 @@
 //! The daemon as a whole: its tasks are made and joined here, in the order in which they need each other.
 //!
-//! Start: kernel, listeners, control socket, metrics, supervisor; then the service manager hears READY. Stop: sessions
-//! first, so that peers are told, then the kernel's table, then the end. Hand-over: everything comes to rest, peers and
-//! kernel hear nothing, and another process goes on. A task that ends by itself ends the daemon: a
+//! Start: what listens is opened and system calls are fenced in; then come kernel, BFD, routing and supervisor, then those
+//! who answer at the sockets; then the service manager hears READY, though the kernel may still be read. Stop: sessions
+//! first, so that peers are told, then the kernel's table; the other way round where its routes stay. Hand-over: everything
+//! comes to rest, peers and kernel hear nothing, and another process goes on. A task that ends by itself ends the daemon: a
 //! service manager that restarts it does more good than half a daemon.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -31,7 +33,7 @@ use crate::supervisor::{self, Parts, Request, Supervisor};
 use crate::{bfd, buckets, host, identity, metrics, random, sandbox, service, session_config};
 
 /// How long the kernel may take to be left as configured.
-const KERNEL_PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const KERNEL_PATIENCE: Duration = Duration::from_secs(20);
 /// The longest that a stop takes, for the service manager.
 const STOP_AT_MOST: Duration = Duration::from_secs(25);
 /// How far apart signals that were sent together are heard, with reserve for a machine that is busy.
@@ -60,6 +62,8 @@ struct Tasks {
     bfd: oneshot::Receiver<()>,
     requests: mpsc::Sender<Request>,
     orders: mpsc::Sender<Order>,
+    /// Asks routing whether it goes on.
+    pings: mpsc::Sender<oneshot::Sender<()>>,
     control: Arc<Control>,
     /// Whether the kernel's routes outlive the daemon.
     keep_routes: bool,
@@ -97,10 +101,7 @@ pub async fn run(mut start: Start) -> anyhow::Result<()> {
     }
     let socket = control::bind(&start.socket, &start.rules)?;
     let successors = Successors::listen(&start.socket);
-    let scrapes = match config.metrics.listen {
-        Some(address) => Some(metrics::bind(address).await?),
-        None => None,
-    };
+    let scrapes = config.metrics.listen.map(metrics::Port::open);
     let mut signals = Signals::new()?;
 
     fence_calls(config.process.sandbox);
@@ -112,7 +113,7 @@ pub async fn run(mut start: Start) -> anyhow::Result<()> {
     }
     listeners.start(&tasks.requests);
     if let Some(period) = service::watchdog_period() {
-        tokio::spawn(feed_watchdog(period, Arc::clone(&tasks.control)));
+        tokio::spawn(feed_watchdog(period, tasks.requests.clone(), tasks.pings.clone()));
     }
     service::ready("running");
     info!(version = bgp_api::VERSION, %router_id, "bgpd-rs is running");
@@ -171,6 +172,7 @@ fn spawn(start: Start, router_id: RouterId, listeners: Arc<Listeners>) -> anyhow
         Kernel::start(KernelConfig { table: config.kernel.table, ..KernelConfig::default() })
             .context("cannot speak with the kernel by netlink (is CAP_NET_ADMIN missing?)")?;
     let (keep_routes, restart) = (config.kernel.keep_routes_on_stop, config.process.restart);
+    let ports = config.bgp.listen.iter().map(SocketAddr::port).collect();
     let rib = Rib::new(RibConfig {
         local_asn: config.bgp.asn,
         router_id,
@@ -183,6 +185,7 @@ fn spawn(start: Start, router_id: RouterId, listeners: Arc<Listeners>) -> anyhow
     let (to_routing, from_peers) = routing::lanes();
     let (orders, received_orders) = mpsc::channel(routing::SMALL_QUEUE);
     let (queries, received_queries) = mpsc::channel(routing::SMALL_QUEUE);
+    let (pings, received_pings) = mpsc::channel(1);
     let (requests, received_requests) = mpsc::channel(supervisor::QUEUE);
 
     let (to_routing_of_bfd, news) = mpsc::channel(bfd::NEWS);
@@ -193,14 +196,15 @@ fn spawn(start: Start, router_id: RouterId, listeners: Arc<Listeners>) -> anyhow
         peers: from_peers,
         orders: received_orders,
         queries: received_queries,
+        pings: received_pings,
         kernel: events,
         bfd: news,
     };
     let (own_restart, own_restart_known) = watch::channel(None);
-    let deferral = config.kernel.startup_grace;
+    let beginning = (config.kernel.startup_grace, inherited.state.is_some());
     let (wants_buckets, buckets_wanted) = watch::channel(None);
     tokio::spawn(buckets::look_after(has_buckets, buckets_wanted, queries.clone()));
-    let routing = Routing::new((rib, fib), kernel, hub.clone(), deferral, own_restart, wants_buckets);
+    let routing = Routing::new((rib, fib), kernel, hub.clone(), beginning, own_restart, wants_buckets);
     let routing = tokio::spawn(routing.run(inputs));
     let supervisor = Supervisor::new(Parts {
         config,
@@ -223,11 +227,12 @@ fn spawn(start: Start, router_id: RouterId, listeners: Arc<Listeners>) -> anyhow
         hub,
         moves: moves(),
         idle_timer,
+        ports,
         started: Instant::now(),
         path: socket,
         rules,
     });
-    Ok(Tasks { supervisor, routing, bfd: bfd_ended, requests, orders, control, keep_routes, restart })
+    Ok(Tasks { supervisor, routing, bfd: bfd_ended, requests, orders, pings, control, keep_routes, restart })
 }
 
 /// The largest weight that every kernel takes.
@@ -446,14 +451,16 @@ async fn leave_kernel(tasks: &Tasks, keep: bool) {
 }
 
 /// Tells the service manager that we live, as long as supervisor and routing answer.
-async fn feed_watchdog(period: Duration, control: Arc<Control>) {
+async fn feed_watchdog(
+    period: Duration,
+    supervisor: mpsc::Sender<Request>,
+    routing: mpsc::Sender<oneshot::Sender<()>>,
+) {
     let mut due = tokio::time::interval(period);
     loop {
         due.tick().await;
-        let alive = tokio::try_join!(
-            control::ask(&control.supervisor, Request::Ping),
-            control::ask(&control.routing, routing::Query::Ping),
-        );
+        let alive =
+            tokio::try_join!(control::ask(&supervisor, Request::Ping), control::ask(&routing, |reply| reply));
         match alive {
             Ok(_) => service::alive(),
             Err(reply) => error!("watchdog not fed: {}", reply.error.message),

@@ -2,16 +2,19 @@
 //!
 //! Owns the limits that the control socket and the metrics endpoint share. A caller that sends nothing, or half a
 //! question, or a large one, or does not read the answer, is let go; one for whom there is no seat is not kept waiting
-//! where it would hold memory. What is asked and answered is not looked at here.
+//! where it would hold memory. What is asked and answered is not looked at here, but for refusals that are none of
+//! ours: they get the form that bgpctl reads.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request};
 use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
+use axum::{Json, Router};
+use bgp_api::{ErrorCode, ErrorReply};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
@@ -68,9 +71,36 @@ pub fn limited(router: Router, patience: Patience) -> Router {
 
 async fn in_time(limit: Duration, request: Request, next: Next) -> Response {
     match tokio::time::timeout(limit, next.run(request)).await {
-        Ok(response) => response,
-        Err(_) => StatusCode::REQUEST_TIMEOUT.into_response(),
+        Ok(response) => in_words(response).await,
+        Err(_) => {
+            let message =
+                format!("the question did not come whole, or had no answer, within {} s", limit.as_secs());
+            refusal(StatusCode::REQUEST_TIMEOUT, message)
+        }
     }
+}
+
+/// What axum refuses by itself, a body that is too large for one, it says as text.
+async fn in_words(response: Response) -> Response {
+    let status = response.status();
+    let is_ours = response.headers().get(CONTENT_TYPE).is_some_and(|kind| kind == "application/json");
+    if is_ours || !(status.is_client_error() || status.is_server_error()) {
+        return response;
+    }
+    let text = axum::body::to_bytes(response.into_body(), MAX_BODY).await.unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
+    refusal(status, if text.is_empty() { status.to_string() } else { text.into_owned() })
+}
+
+fn refusal(status: StatusCode, message: String) -> Response {
+    let code = match status {
+        StatusCode::NOT_FOUND => ErrorCode::PathUnknown,
+        StatusCode::METHOD_NOT_ALLOWED => ErrorCode::MethodNotAllowed,
+        StatusCode::REQUEST_TIMEOUT => ErrorCode::Unavailable,
+        status if status.is_server_error() => ErrorCode::Internal,
+        _ => ErrorCode::BadRequest,
+    };
+    (status, Json(ErrorReply::new(code, message))).into_response()
 }
 
 /// Serves one connection to its end, on a seat.
@@ -94,8 +124,6 @@ where
 
 #[cfg(test)]
 mod tests {
-    use std::time::Instant;
-
     use axum::body::{Body, Bytes};
     use axum::routing::{get, post};
     use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
@@ -144,6 +172,12 @@ mod tests {
         String::from_utf8(heard).unwrap()
     }
 
+    /// The status, and the body as bgpctl reads it.
+    fn refused(heard: &str) -> (String, ErrorReply) {
+        let status = heard.split(' ').nth(1).unwrap().to_owned();
+        (status, serde_json::from_str(heard.rsplit("\r\n\r\n").next().unwrap()).unwrap())
+    }
+
     #[tokio::test(start_paused = true)]
     async fn who_asks_is_answered_and_the_seat_is_free_again() {
         let (mut caller, seats, served) = connect();
@@ -180,12 +214,18 @@ mod tests {
             format!("POST /echo HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {size}\r\n\r\n");
         caller.write_all(head.as_bytes()).await.unwrap();
         caller.write_all(&vec![b'x'; size]).await.unwrap();
-        assert!(all(&mut caller).await.starts_with("HTTP/1.1 413 "));
+        let (status, refused) = refused(&all(&mut caller).await);
+        assert_eq!((status.as_str(), refused.error.code), ("413", ErrorCode::BadRequest));
 
         let (mut caller, _seats, served) = connect();
         caller.write_all(b"POST /echo HTTP/1.1\r\nhost: x\r\ncontent-length: 5\r\n\r\nab").await.unwrap();
-        assert!(all(&mut caller).await.starts_with("HTTP/1.1 408 "));
+        let (status, refused) = self::refused(&all(&mut caller).await);
+        assert_eq!((status.as_str(), refused.error.code), ("408", ErrorCode::Unavailable));
         served.await.unwrap();
+
+        let (mut caller, _seats, _served) = connect();
+        caller.write_all(b"GET /elsewhere HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await.unwrap();
+        assert_eq!(self::refused(&all(&mut caller).await).1.error.code, ErrorCode::PathUnknown);
     }
 
     #[tokio::test(start_paused = true)]
@@ -195,11 +235,12 @@ mod tests {
         assert!(all(&mut caller).await.starts_with("HTTP/1.1 408 "));
         served.await.unwrap();
 
-        let real = Instant::now();
+        let start = tokio::time::Instant::now();
         let (mut caller, seats, served) = connect();
         caller.write_all(b"GET /endless HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
         // Nothing is read; virtual time runs on while nobody can do anything.
         served.await.unwrap();
-        assert!(seats.take().is_some() && real.elapsed() < Duration::from_secs(20));
+        assert!(start.elapsed() >= SHORT.stall && start.elapsed() < 2 * SHORT.stall);
+        assert!(seats.take().is_some());
     }
 }

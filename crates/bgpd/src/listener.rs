@@ -53,10 +53,11 @@ impl Listeners {
     /// Accepts no more; whoever connects from now on waits in the socket, which is given away.
     ///
     /// # Errors
-    /// There are no descriptors left.
+    /// There are no descriptors left; then nothing has changed.
     pub fn hand_over(&self) -> io::Result<Vec<OwnedFd>> {
+        let duplicates = self.sockets.iter().map(|socket| socket.duplicate()).collect::<io::Result<_>>()?;
         self.closed.send_replace(true);
-        self.sockets.iter().map(|socket| socket.duplicate()).collect()
+        Ok(duplicates)
     }
 
     /// Accepts again, where [`Listeners::hand_over`] came to nothing.

@@ -10,7 +10,7 @@ use std::task::{Context, Poll};
 use bgp_wire::{NextHop, PerFamily};
 use ipnetwork::IpNetwork;
 use nix::ifaddrs::{InterfaceAddress, getifaddrs};
-use nix::net::if_::if_nametoindex;
+use nix::net::if_::{if_indextoname, if_nametoindex};
 use tokio::task::JoinHandle;
 
 /// Our end of a connection.
@@ -30,9 +30,10 @@ pub struct LocalEnd {
 pub struct LookUp(JoinHandle<LocalEnd>);
 
 impl LookUp {
-    /// Begins to look, for a connection between these addresses.
-    pub fn begin(local: IpAddr, remote: IpAddr) -> Self {
-        Self(tokio::task::spawn_blocking(move || local_end(local, remote)))
+    /// Begins to look, for a connection between these addresses, over this link where they are link-local: another one may
+    /// have the same address.
+    pub fn begin(local: IpAddr, remote: IpAddr, link: Option<u32>) -> Self {
+        Self(tokio::task::spawn_blocking(move || local_end(local, remote, link)))
     }
 }
 
@@ -46,14 +47,16 @@ impl Future for LookUp {
 }
 
 /// Looks at this host's interfaces; where they cannot be read, the session's own address is all there is.
-fn local_end(local: IpAddr, remote: IpAddr) -> LocalEnd {
+fn local_end(local: IpAddr, remote: IpAddr, link: Option<u32>) -> LocalEnd {
     let Ok(all) = getifaddrs() else { return LocalEnd::default() };
     let all: Vec<_> = all.filter_map(OwnAddress::new).collect();
-    choose(&all, local, remote)
+    let link = link.and_then(|index| if_indextoname(index).ok()?.into_string().ok());
+    choose(&all, local, remote, link.as_deref())
 }
 
-fn choose(all: &[OwnAddress], local: IpAddr, remote: IpAddr) -> LocalEnd {
-    let Some(ours) = all.iter().find(|own| own.address == local) else { return LocalEnd::default() };
+fn choose(all: &[OwnAddress], local: IpAddr, remote: IpAddr, link: Option<&str>) -> LocalEnd {
+    let is_ours = |own: &&OwnAddress| own.address == local && link.is_none_or(|link| own.name == link);
+    let Some(ours) = all.iter().find(is_ours) else { return LocalEnd::default() };
     let same_link = |own: &&OwnAddress| own.name == ours.name;
     let connected = all.iter().filter(same_link).any(|own| own.holds(remote));
     let v6: Vec<Ipv6Addr> = all.iter().filter(same_link).filter_map(OwnAddress::v6).collect();
@@ -142,7 +145,7 @@ mod tests {
             own("br1", "fe80::2", "ffff:ffff:ffff:ffff::"),
         ];
         let next_hops = |local: &str, remote: &str| {
-            let end = choose(&all, local.parse().unwrap(), remote.parse().unwrap());
+            let end = choose(&all, local.parse().unwrap(), remote.parse().unwrap(), None);
             let text = |hop: Option<NextHop>| hop.map(|hop| format!("{hop:?}"));
             (text(end.next_hop.ipv4), text(end.next_hop.ipv6))
         };
@@ -154,6 +157,22 @@ mod tests {
         assert_eq!(next_hops("2001:db8:1::1", "2001:db8:9::9"), (ours, hop(NextHop::V6(global))));
         assert_eq!(next_hops("172.50.0.1", "172.50.0.2"), (None, both));
         assert_eq!(next_hops("192.0.2.1", "192.0.2.2"), (None, None), "an address that is not ours");
+    }
+
+    /// VLANs have the MAC address of their link, and a bridge that of a port: so they have its link-local address.
+    #[test]
+    fn of_links_with_the_same_address_the_connection_s_is_taken() {
+        let all = [
+            own("eth0", "10.0.0.1", "255.255.255.0"),
+            own("eth0", "fe80::1", "ffff:ffff:ffff:ffff::"),
+            own("lo", "127.0.0.1", "255.0.0.0"),
+            own("lo", "fe80::1", "ffff:ffff:ffff:ffff::"),
+        ];
+        let (local, remote) = ("fe80::1".parse().unwrap(), "fe80::2".parse().unwrap());
+        let end = choose(&all, local, remote, Some("lo"));
+        assert_eq!(end.interface, if_nametoindex("lo").ok());
+        assert_eq!(end.next_hop.ipv4, Some(NextHop::V4([127, 0, 0, 1].into())));
+        assert_eq!(choose(&all, local, remote, Some("eth9")), LocalEnd::default(), "it is gone");
     }
 
     #[test]

@@ -10,7 +10,6 @@ use std::io::IsTerminal;
 use std::sync::OnceLock;
 
 use tracing::{Event, Level, Subscriber};
-use tracing_subscriber::EnvFilter;
 use tracing_subscriber::Layer as _;
 use tracing_subscriber::fmt::format::{self, FormatEvent, FormatFields};
 use tracing_subscriber::fmt::{FmtContext, FormattedFields};
@@ -18,6 +17,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::reload::{self, Handle};
 use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Registry};
 
 mod lines;
 
@@ -27,11 +27,30 @@ static RELOAD: OnceLock<Change> = OnceLock::new();
 /// Puts another filter in place.
 type Change = Box<dyn Fn(EnvFilter) -> Result<(), String> + Send + Sync>;
 
-/// Starts logging with `filter`, such as `info` or `bgpd_rs=debug`.
+/// What keeps logging from being started.
+type StartError = Box<dyn std::error::Error + Send + Sync>;
+
+/// Starts logging with `filter`, such as `info` or `bgpd_rs=debug`, which [`change`] may replace.
 ///
 /// # Errors
 /// The filter does not parse, or logging was started before.
-pub fn start(filter: &str) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+pub fn start(filter: &str) -> Result<(), StartError> {
+    let handle = begin(filter)?;
+    keep(Box::new(move |filter| handle.reload(filter).map_err(|error| error.to_string())));
+    Ok(())
+}
+
+/// The same with a filter that stays, whatever the configuration says: whoever started this process has chosen it.
+///
+/// # Errors
+/// The filter does not parse, or logging was started before.
+pub fn start_for_good(filter: &str) -> Result<(), StartError> {
+    begin(filter)?;
+    keep(Box::new(|_| Err("--log or BGPD_RS_LOG says what is logged".to_owned())));
+    Ok(())
+}
+
+fn begin(filter: &str) -> Result<Handle<EnvFilter, Registry>, StartError> {
     let filter = EnvFilter::try_new(filter)?;
     let (filter, handle) = reload::Layer::new(filter);
     let lines = tracing_subscriber::fmt::layer().with_writer(lines::ToLines);
@@ -41,8 +60,7 @@ pub fn start(filter: &str) -> Result<(), Box<dyn std::error::Error + Send + Sync
         lines.with_ansi(std::io::stderr().is_terminal()).with_target(false).boxed()
     };
     tracing_subscriber::registry().with(filter).with(lines).try_init()?;
-    keep(handle);
-    Ok(())
+    Ok(handle)
 }
 
 /// Lines that were logged until now wait; from now on a thread of its own writes them. To be called when everything that
@@ -66,16 +84,20 @@ pub fn last_words(text: &str) {
 }
 
 /// Keeps the way to change the filter.
-fn keep<S: 'static>(handle: Handle<EnvFilter, S>) {
-    let change = move |filter| handle.reload(filter).map_err(|error| error.to_string());
+fn keep(change: Change) {
     // A second start has failed before this.
-    drop(RELOAD.set(Box::new(change)));
+    drop(RELOAD.set(change));
+}
+
+/// Whether what is logged is heard by somebody.
+pub fn is_started() -> bool {
+    RELOAD.get().is_some()
 }
 
 /// Changes the filter of the running log.
 ///
 /// # Errors
-/// The filter does not parse, or logging was never started.
+/// The filter does not parse, it was chosen for good, or logging was never started.
 pub fn change(filter: &str) -> Result<(), String> {
     let filter = EnvFilter::try_new(filter).map_err(|error| error.to_string())?;
     match RELOAD.get() {
@@ -114,5 +136,20 @@ where
         }
         context.field_format().format_fields(writer.by_ref(), event)?;
         writeln!(writer)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tracing::level_filters::LevelFilter;
+
+    use super::*;
+
+    #[test]
+    fn a_filter_chosen_at_the_start_outlives_a_reload() {
+        start_for_good("warn").unwrap();
+        assert!(is_started());
+        assert!(change("debug").unwrap_err().contains("--log"));
+        assert_eq!(LevelFilter::current(), LevelFilter::WARN);
     }
 }

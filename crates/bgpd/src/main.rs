@@ -31,10 +31,11 @@ fn main() -> ExitCode {
     let options = Options::parse();
     let outcome = run(options);
     let code = outcome.unwrap_or_else(|error| {
-        error!("{error:#}");
-        log::finish();
-        // Where standard error is on a full disk, nobody can be told.
-        writeln!(std::io::stderr(), "bgpd-rs: {error:#}").unwrap_or_default();
+        if log::is_started() {
+            error!("{error:#}");
+        } else {
+            say(&format!("bgpd-rs: {error:#}\n"));
+        }
         ExitCode::FAILURE
     });
     log::finish();
@@ -56,12 +57,11 @@ fn run(options: Options) -> anyhow::Result<ExitCode> {
     let loaded = match config::load(&options.config) {
         Ok(loaded) => loaded,
         Err(faults) => {
-            eprint!("{}", faults.render(std::io::stderr().is_terminal()));
+            say(&faults.render(std::io::stderr().is_terminal()));
             return Ok(ExitCode::from(EX_CONFIG));
         }
     };
-    let level = options.log.clone().unwrap_or_else(|| loaded.config.log.level.to_string());
-    log::start(&level).map_err(|error| anyhow::anyhow!("the log filter {level:?} does not work: {error}"))?;
+    start_log(options.log.as_deref(), &loaded.config)?;
     for line in loaded.warnings.lines() {
         warn!("{line}");
     }
@@ -85,7 +85,8 @@ fn run(options: Options) -> anyhow::Result<ExitCode> {
     // Before the fence: what the process before has handed over is nobody's file.
     let inherited = handover::take(options.replace, &socket)?;
     // Asked for while the control group that may limit it can be read.
-    let workers = workers();
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    let workers = workers(std::env::var("TOKIO_WORKER_THREADS").ok().as_deref(), processors);
     // It, too, is around this thread and those that it starts.
     let _fence = fence_files(&loaded.config, &options.config, &socket);
     log::write_from_here().context("cannot start the thread that writes the log")?;
@@ -93,6 +94,7 @@ fn run(options: Options) -> anyhow::Result<ExitCode> {
         daemon::Start { config: loaded.config, config_path: options.config, socket, rules, inherited };
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(workers)
+        .max_blocking_threads(BLOCKING_AT_MOST)
         .event_interval(EVENT_INTERVAL)
         .enable_all()
         .build()
@@ -101,12 +103,32 @@ fn run(options: Options) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// So many threads as processors that the process may use; tokio's own variable overrides it. Routing's thread comes on top:
-/// one less here has a session with one change wait for who reads a table.
-fn workers() -> usize {
-    let asked = std::env::var("TOKIO_WORKER_THREADS").ok().and_then(|text| text.parse().ok());
-    let workers = asked.or_else(|| std::thread::available_parallelism().map(usize::from).ok());
-    workers.unwrap_or(1).max(1)
+/// What is chosen on the command line stays at a reload.
+fn start_log(chosen: Option<&str>, config: &Config) -> anyhow::Result<()> {
+    let level = config.log.level.to_string();
+    let filter = chosen.unwrap_or(&level);
+    let started = if chosen.is_some() { log::start_for_good(filter) } else { log::start(filter) };
+    started.map_err(|error| anyhow::anyhow!("the log filter {filter:?} does not work: {error}"))
+}
+
+/// More would only wait: what they read and decode goes to routing, which is one thread and takes four times as long
+/// for it (`docs/performance.md`). The unit's `TasksMax=` has room for so many, whatever the host has.
+const WORKERS_AT_MOST: usize = 16;
+
+/// Threads that read files and ask the kernel for whoever asks us. More questions wait; tokio's own 512 are more than
+/// the unit's `TasksMax=`.
+const BLOCKING_AT_MOST: usize = 64;
+
+/// So many threads as processors that the process may use, within reason; tokio's own variable overrides it. Routing's
+/// thread comes on top: one less here has a session with one change wait for who reads a table.
+fn workers(asked: Option<&str>, processors: usize) -> usize {
+    let asked = asked.and_then(|text| text.parse().ok()).filter(|asked| *asked > 0);
+    asked.unwrap_or(processors.clamp(1, WORKERS_AT_MOST))
+}
+
+/// Says something on standard error. Where that is on a full disk, or closed, nobody can be told.
+fn say(text: &str) {
+    std::io::stderr().write_all(text.as_bytes()).unwrap_or_default();
 }
 
 /// Keeps the process to the files that it goes on to need; lasts as long as the returned value.
@@ -136,13 +158,44 @@ fn check(path: &Path) -> ExitCode {
     let colour = std::io::stderr().is_terminal();
     match config::load(path) {
         Ok(loaded) => {
-            eprint!("{}", loaded.warnings.render(colour));
-            println!("{}: the configuration is valid", path.display());
+            say(&loaded.warnings.render(colour));
+            // The exit code says it where standard output takes nothing.
+            writeln!(std::io::stdout(), "{}: the configuration is valid", path.display()).unwrap_or_default();
             ExitCode::SUCCESS
         }
         Err(faults) => {
-            eprint!("{}", faults.render(colour));
+            say(&faults.render(colour));
             ExitCode::from(EX_CONFIG)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn as_many_workers_as_are_of_use_or_as_are_asked_for() {
+        for (asked, processors, workers) in [
+            (None, 1, 1),
+            (None, 2, 2),
+            (None, 256, WORKERS_AT_MOST),
+            (Some("3"), 256, 3),
+            (Some("40"), 2, 40),
+            (Some("0"), 2, 2),
+            (Some("many"), 2, 2),
+        ] {
+            assert_eq!(super::workers(asked, processors), workers, "{asked:?} {processors}");
+        }
+    }
+
+    #[test]
+    fn the_unit_has_room_for_all_threads() {
+        let unit = include_str!("../../../systemd/bgpd-rs.service");
+        let room = unit.lines().find_map(|line| line.strip_prefix("TasksMax=")).unwrap();
+        // Besides: routing, BFD, netlink, its audit, the log; and what systemd starts for a stop or a reload. Beside a
+        // process that hands over there is the next one.
+        let one = WORKERS_AT_MOST + BLOCKING_AT_MOST + 24;
+        assert!(room.parse::<usize>().unwrap() >= 2 * one, "{room}");
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use sd_notify::NotifyState;
 use tracing::{debug, warn};
 
-/// Start-up is complete: listeners are open and the kernel has been read.
+/// Start-up is complete, or a reload: listeners and control socket are open. The kernel may still be read.
 pub fn ready(status: &str) {
     tell(&[NotifyState::Ready, NotifyState::Status(status)]);
 }

@@ -38,7 +38,7 @@ pub struct Resilient {
 }
 
 impl Resilient {
-    /// With more buckets than this, weight 1 beside a single 256 is due some: a drained leg would keep them.
+    /// With more buckets than this, weight 1 beside a single 256 is due some: a leg that drains would keep them.
     pub const FEW_BUCKETS: u16 = 128;
 }
 

@@ -9,7 +9,7 @@
 //! they come from, then changed. The kernel hands out the buckets of a new group in one order, so both groups agree
 //! on the buckets of the members that stay.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use bgp_wire::ScopedNextHop;
 
@@ -110,12 +110,14 @@ impl Objects {
     /// A group for a set that has none: one that nobody owns and the kernel may still hold, or a new one, sown with the
     /// members of the group `seed`.
     pub(crate) fn claim_group(&mut self, members: &Members, seed: Option<u32>) -> u32 {
-        let mut wanted = Group { kind: self.kind, members: members.clone() };
+        let mut wanted = self.weighed(self.kind, members);
         let seed = seed.and_then(|id| self.groups.get(&id)).map(|group| group.wanted.without(group.backup));
         let found = self.left(&wanted);
         // Flows keep their buckets where there are as many as before.
         let like = found.and_then(|id| self.groups.get(&id)).map(|group| &group.wanted).or(seed.as_ref());
-        wanted.kind = like.map_or(wanted.kind, |like| wanted.kind.with_buckets_of(like.kind));
+        if let Some(like) = like {
+            wanted = self.weighed(wanted.kind.with_buckets_of(like.kind), members);
+        }
         let id = found.unwrap_or_else(|| {
             free_id(&GROUP_IDS, &mut self.next_group_id, |id| {
                 self.groups.contains_key(&id) || self.taken.contains(&id)
@@ -139,7 +141,7 @@ impl Objects {
 
     /// Whether the kernel may still hold a group of these members that nobody owns.
     pub(crate) fn is_left(&self, members: &Members) -> bool {
-        self.left(&Group { kind: self.kind, members: members.clone() }).is_some()
+        self.left(&self.weighed(self.kind, members)).is_some()
     }
 
     fn left(&self, wanted: &Group) -> Option<u32> {
@@ -154,12 +156,32 @@ impl Objects {
     /// is another. `patient`: no bucket moves that is in use, however long the group is out of balance.
     pub(crate) fn change_group(&mut self, id: u32, members: &Members, backup: Option<u32>, patient: bool) {
         let kind = if patient { self.patient } else { self.kind };
+        let Some(old) = self.groups.get(&id).map(|group| group.wanted.kind) else { return };
+        let wanted = self.weighed(kind.with_buckets_of(old), members);
         let Some(group) = self.groups.get_mut(&id) else { return };
         group.backup = backup;
-        let kind = kind.with_buckets_of(group.wanted.kind);
-        if group.wanted.members != *members || group.wanted.kind != kind {
-            self.rename_group(id, Group { kind, members: members.clone() });
+        if group.wanted != wanted {
+            self.rename_group(id, wanted);
         }
+    }
+
+    /// A group of these members, of which those that drain have weight 0: they get 1, and the others so much that each is due as
+    /// many buckets as without them, and those that drain none. For that the weight of one bucket must be twice their number,
+    /// which the largest weight of the kernel may be too small for: then some are due one.
+    fn weighed(&self, kind: GroupKind, members: &[(u32, u16)]) -> Group {
+        let staying: Members = members.iter().filter(|(_, weight)| *weight > 0).copied().collect();
+        let buckets = kind.buckets().filter(|_| staying.len() < members.len());
+        let Some(buckets) = buckets else { return Group { kind, members: members.to_vec() } };
+        let due: BTreeMap<u32, u64> = due(buckets, &staying).collect();
+        let largest = u64::from(self.largest_weight);
+        let most = due.values().copied().max().unwrap_or(0).max(1);
+        let weight = |id: &u32| match due.get(id) {
+            Some(due) if largest >= most => due * (largest / most),
+            Some(due) => due * largest / most,
+            None => 1,
+        };
+        let weight = |id: &u32| u16::try_from(weight(id)).unwrap_or(u16::MAX).max(1);
+        Group { kind, members: members.iter().map(|(id, _)| (*id, weight(id))).collect() }
     }
 
     fn rename_group(&mut self, id: u32, wanted: Group) {
@@ -371,5 +393,68 @@ impl Objects {
         }
         group.sown = seed.is_some();
         if known { None } else { Some((seed.unwrap_or(wanted), exclusive)) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{FibConfig, Resilient};
+
+    /// A number below `bound`.
+    fn below(state: &mut u64, bound: u64) -> u64 {
+        *state ^= *state << 13;
+        *state ^= *state >> 7;
+        *state ^= *state << 17;
+        *state % bound
+    }
+
+    /// Legs in any order, of which some drain.
+    fn legs(random: &mut u64) -> Members {
+        let (count, draining) = (2 + below(random, 6), 1 + below(random, 4));
+        let weight = |place| if place < draining { 0 } else { 1 + below(random, 256) };
+        let weights: Vec<u64> = (0..count).map(weight).collect();
+        let mut legs: Members = weights
+            .into_iter()
+            .map(|weight| (u32::try_from(below(random, 1 << 30)).unwrap(), u16::try_from(weight).unwrap()))
+            .collect();
+        legs.sort_unstable();
+        legs.dedup_by_key(|(id, _)| *id);
+        legs
+    }
+
+    #[test]
+    fn who_drains_is_due_no_bucket_and_the_others_are_due_what_they_were() {
+        let few = |random: &mut u64, most| u16::try_from(1 + below(random, most)).unwrap();
+        let (mut random, mut held) = (1, 0);
+        for round in 0..20_000 {
+            let (buckets, largest_weight) = match round % 3 {
+                0 => (Resilient::FEW_BUCKETS, 256),
+                1 => (few(&mut random, 4096), u16::MAX),
+                _ => (few(&mut random, 300), few(&mut random, 600)),
+            };
+            let kind = GroupKind::Resilient(Resilient { buckets, ..Resilient::default() });
+            let objects = Objects::new(&FibConfig { largest_weight, ..FibConfig::default() });
+            let legs = legs(&mut random);
+            let group = objects.weighed(kind, &legs);
+            assert!(group.members.iter().all(|(_, weight)| (1..=largest_weight).contains(weight)));
+            let staying: Members = legs.iter().filter(|(_, weight)| *weight > 0).copied().collect();
+            let alone: BTreeMap<u32, u64> = due(buckets, &staying).collect();
+            let none = legs.iter().filter(|(id, _)| alone.get(id).is_none_or(|due| *due == 0)).count();
+            let most = alone.values().max().copied().unwrap_or(0);
+            if staying.is_empty() || u64::from(largest_weight) < 2 * none as u64 * most {
+                assert!(buckets > Resilient::FEW_BUCKETS || largest_weight < 256 || none > 1 || most == 0);
+                continue;
+            }
+            held += 1;
+            for (id, due) in due(buckets, &group.members) {
+                assert_eq!(
+                    due,
+                    alone.get(&id).copied().unwrap_or(0),
+                    "{buckets} buckets: {legs:?} as {group:?}"
+                );
+            }
+        }
+        assert!(held > 5_000, "{held}");
     }
 }

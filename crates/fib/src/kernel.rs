@@ -273,4 +273,5 @@ pub(crate) mod errno {
     pub(crate) const ENOBUFS: i32 = 105;
     pub(crate) const ETIMEDOUT: i32 = 110;
     pub(crate) const EHOSTUNREACH: i32 = 113;
+    pub(crate) const ECANCELED: i32 = 125;
 }

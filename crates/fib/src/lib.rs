@@ -51,6 +51,6 @@ pub use kernel::{
 pub use op::{GroupSpec, NexthopSpec, Op, OpId, RouteSpec, RouteTarget};
 pub use packed::{Lead, Part, Place, Plan, Prefixes, RouteOps, Step, Verb};
 pub use view::{
-    Arrivals, DrainView, GroupView, HopView, Installed, Joining, Notice, Presence, Reachability, RouteCounts,
-    RouteState, RouteView, Stats, Via,
+    Arrivals, DrainView, GroupView, HopView, Installed, Joining, Notice, Presence, Progress, Reachability,
+    RouteCounts, RouteState, RouteView, RouteWalk, Stats, Via,
 };

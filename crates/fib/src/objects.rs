@@ -93,6 +93,15 @@ impl<T> Object<T> {
     pub(crate) fn is_gone(&self) -> bool {
         self.claims == 0 && self.flight.is_none() && matches!(self.held, Held::Absent)
     }
+
+    /// The kernel has removed it, or refused to; the trouble that there was with it before.
+    pub(crate) fn removal_answered(&mut self, gone: bool, touch: u64) -> Option<Trouble> {
+        self.flight = None;
+        self.doubt = false;
+        self.touched = touch;
+        self.held = if gone { Held::Absent } else { Held::Doubt };
+        self.trouble.take()
+    }
 }
 
 impl<T: PartialEq> Object<T> {

@@ -38,7 +38,7 @@ pub struct GroupSpec {
     pub protocol: u8,
     /// `NHA_GROUP_TYPE`, and for a resilient one `NHA_RES_GROUP`.
     pub kind: GroupKind,
-    /// Id and weight (1 to 256) of each member, by ascending id, each once.
+    /// Id and weight (from 1, up to what the kernel takes) of each member, by ascending id, each once.
     pub members: Vec<(u32, u16)>,
 }
 

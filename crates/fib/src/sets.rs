@@ -49,7 +49,7 @@ pub(crate) struct Wanted {
 /// What a set comes to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Legs {
-    /// The gateways by which its routes go, sorted, each once.
+    /// The gateways by which its routes go, sorted, each once; with weight 0 where they drain.
     pub(crate) vias: Vec<(Via, u16)>,
     /// The gateway that takes over when the only one of these is lost.
     pub(crate) spare: Option<Via>,

@@ -10,6 +10,7 @@ use bgp_wire::{PerFamily, Prefix, ScopedNextHop};
 use crate::config::GroupKind;
 use crate::fib::{Differences, Meddling, Subject};
 use crate::kernel::{KernelError, Requester};
+use crate::routes::{Stage, Walk};
 
 /// Whether a next hop can be used, as the RIB wants to know it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,6 +75,62 @@ pub enum RouteState {
     /// No longer wanted, removal on its way.
     Removing,
 }
+
+/// A [`RouteState`] without its reasons, which is found in no time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// [`RouteState::Installed`].
+    Installed,
+    /// [`RouteState::Pending`].
+    Pending,
+    /// [`RouteState::Unresolved`].
+    Unresolved,
+    /// [`RouteState::Blocked`].
+    Blocked,
+    /// [`RouteState::Failed`].
+    Failed,
+    /// [`RouteState::Paused`].
+    Paused,
+    /// [`RouteState::Leftover`].
+    Leftover,
+    /// [`RouteState::Removing`].
+    Removing,
+}
+
+impl RouteState {
+    /// Which it is.
+    pub fn progress(&self) -> Progress {
+        match self {
+            Self::Installed => Progress::Installed,
+            Self::Pending => Progress::Pending,
+            Self::Unresolved(_) => Progress::Unresolved,
+            Self::Blocked { .. } => Progress::Blocked,
+            Self::Failed { .. } => Progress::Failed,
+            Self::Paused { .. } => Progress::Paused,
+            Self::Leftover => Progress::Leftover,
+            Self::Removing => Progress::Removing,
+        }
+    }
+}
+
+impl From<Stage> for Progress {
+    fn from(stage: Stage) -> Self {
+        match stage {
+            Stage::Installed => Self::Installed,
+            Stage::Pending => Self::Pending,
+            Stage::Unresolved => Self::Unresolved,
+            Stage::Blocked => Self::Blocked,
+            Stage::Failed => Self::Failed,
+            Stage::Paused => Self::Paused,
+            Stage::Leftover => Self::Leftover,
+            Stage::Removing => Self::Removing,
+        }
+    }
+}
+
+/// A way through all routes that there are at its beginning, gone in portions while they change.
+#[derive(Debug)]
+pub struct RouteWalk(pub(crate) Walk);
 
 /// One prefix as wanted and as installed.
 #[derive(Clone, Debug, PartialEq, Eq)]

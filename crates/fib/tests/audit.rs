@@ -5,7 +5,7 @@ mod support;
 
 use std::time::Duration;
 
-use bgp_fib::{AuditView, Differences, Event, FibConfig, KernelRoute, Notice, Op, Subject};
+use bgp_fib::{AuditView, Differences, Event, FibConfig, KernelRoute, Notice, Op, Seen, Subject};
 
 use support::{BRIDGE, Host, Kernel, address, prefix, route};
 
@@ -152,6 +152,61 @@ fn lost_reports_end_an_audit_and_what_they_would_have_told_is_found() {
     assert_eq!(host.kernel.ours(prefix("2004::3/128")).len(), 1);
     begin(&mut host);
     assert_eq!(finish(&mut host).runs, 1);
+}
+
+#[test]
+fn of_two_routes_of_others_to_a_prefix_one_that_goes_meanwhile_takes_the_other_not_along() {
+    let mut host = host();
+    let (to, via) = (prefix("192.0.2.0/24"), Some(address("172.50.0.3")));
+    for metric in [50, 60] {
+        host.kernel.put_foreign(route(to, support::STATIC, metric, via, BRIDGE), Seen::Change);
+    }
+    host.want("10.9.0.9/32", &["192.0.2.1"]);
+    host.run();
+    assert_eq!(host.gateways("10.9.0.9/32"), ["172.50.0.3"]);
+    begin(&mut host);
+    host.kernel.delete_route(to, support::STATIC);
+    host.run();
+    finish(&mut host);
+    assert_eq!(host.gateways("10.9.0.9/32"), ["172.50.0.3"]);
+}
+
+#[test]
+fn legs_that_an_ipv6_route_of_others_gets_meanwhile_are_not_taken_back() {
+    let mut host = host();
+    let (to, others) = (prefix("2005::/64"), address("2001:3200:3200::3"));
+    let first = route(to, support::STATIC, 50, Some(others), BRIDGE);
+    host.kernel.put_foreign(first.clone(), Seen::Change);
+    host.want("2004::9/128", &["2005::9"]);
+    host.run();
+    begin(&mut host);
+    host.kernel.audit_on(usize::MAX);
+    // Read before the second leg came, heard of after it.
+    let read = std::mem::take(&mut host.kernel.events);
+    let mut both = route(to, support::STATIC, 50, Some(address("2001:3200:3200::4")), BRIDGE);
+    both.hops.extend(first.hops.clone());
+    host.kernel.events.push_back(Event::Route(both, Seen::Change));
+    host.run();
+    host.kernel.events = read;
+    host.run();
+    host.kernel.events.push_back(Event::RouteGone(first));
+    host.run();
+    assert_eq!(host.gateways("2004::9/128"), ["2001:3200:3200::4"]);
+}
+
+#[test]
+fn what_an_audit_had_read_before_reports_were_lost_is_not_believed_after() {
+    let mut host = host();
+    begin(&mut host);
+    // It has shown a route of others that has gone since; the report was lost.
+    let theirs = route(prefix("192.0.2.0/24"), support::STATIC, 50, Some(address("172.50.0.3")), BRIDGE);
+    host.fib.observe(Event::Overrun, host.now);
+    host.fib.observe(Event::Route(theirs, Seen::Dump), host.now);
+    host.want("10.9.0.9/32", &["192.0.2.1"]);
+    host.fib.tick(host.now);
+    assert!(host.fib.next_hop(&support::hop("192.0.2.1")).unwrap().via.is_none());
+    host.pass(Duration::from_secs(2));
+    assert_eq!(host.gateways("10.9.0.9/32"), [""; 0]);
 }
 
 #[test]

@@ -110,6 +110,28 @@ fn buckets_in_use_stay_until_their_flows_have_ended_and_then_the_leg_goes() {
 }
 
 #[test]
+fn a_leg_that_drains_is_due_no_bucket_whatever_the_weights_of_the_others() {
+    for weights in [[2, 1, 5], [1, 1, 8], [7, 1, 4], [1, 1, 100], [256, 1, 255]] {
+        let mut host = three_nodes();
+        let shares = || NODES.iter().zip(weights).map(|(node, weight)| (hop(node), weight));
+        let others = shares().filter(|(next_hop, _)| *next_hop != hop(NODES[1]));
+        host.fib.want_shares(prefix(OTHER), others, None, host.now);
+        host.fib.want_shares(prefix(SERVICE), shares(), None, host.now);
+        host.pass(Duration::from_secs(1));
+        let without = buckets(&mut host, OTHER).clone();
+        let nodes = NODES.map(|node| id(&host, node));
+        drain(&mut host, order(&NODES[1..2]));
+        let with = buckets(&mut host, SERVICE).clone();
+        let share =
+            |buckets: &Buckets, node| buckets.owners.iter().filter(|owner| **owner == Some(node)).count();
+        let shares = |buckets| nodes.map(|node| share(buckets, node));
+        assert_eq!(shares(&with), shares(&without), "{weights:?}");
+        let group = host.kernel.group_of(prefix(SERVICE));
+        assert_eq!(group.members.len(), 3, "it is there for the flows that it has");
+    }
+}
+
+#[test]
 fn a_node_is_all_the_next_hops_with_its_mac_address() {
     let mut host = Host::lab();
     host.want(SERVICE, &["::ffff:172.50.0.2", "::ffff:172.50.0.3"]);

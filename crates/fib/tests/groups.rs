@@ -305,6 +305,32 @@ fn no_route_points_to_a_group_that_is_only_sown() {
 }
 
 #[test]
+fn a_group_that_is_only_sown_and_loses_what_it_had_too_much_gets_its_routes() {
+    let mut host = Host::lab();
+    want_all(&mut host, 1..=2, &NODES);
+    host.run();
+    host.want(&service(1), &NODES[..2]);
+    let mut ops = Vec::new();
+    host.fib.next_ops(1, &mut ops);
+    assert!(matches!(&ops[..], [(_, Op::GroupAdd(group))] if group.members.len() == 3), "{ops:?}");
+    for (id, op) in ops {
+        let answer = host.kernel.apply(&op);
+        host.fib.confirm(id, answer, host.now);
+    }
+    host.fib.tick(host.now);
+    // Somebody removes the third node's object, before the group is changed.
+    let third = hop_id(&host, NODES[2]);
+    host.kernel.delete_object(third);
+    while let Some(event) = host.kernel.events.pop_front() {
+        host.fib.observe(event, host.now);
+    }
+    host.run();
+    assert_ne!(nhid(&host, 1), nhid(&host, 2));
+    assert_eq!(host.gateways(&service(1)), &NODES[..2]);
+    assert_eq!(host.gateways(&service(2)), NODES);
+}
+
+#[test]
 fn weights_make_shares_and_change_in_place() {
     let mut host = Host::lab();
     let shares = |weights: [u16; 2]| NODES.iter().map(|node| hop(node)).zip(weights);

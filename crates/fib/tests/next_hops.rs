@@ -5,10 +5,14 @@ mod support;
 use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
 
-use bgp_fib::{Address, FibConfig, Link, NeighborState, Notice, Op, Reachability, RouteKind, Seen};
+use bgp_fib::{
+    Address, Event, FibConfig, GroupKind, KernelHop, KernelRoute, Kind, Link, NeighborState, Notice, Op,
+    Reachability, RouteKind, Seen, Via,
+};
 use bgp_wire::{NextHop, ScopedNextHop};
 
-use support::{BRIDGE, Host, Kernel, STATIC, address, hop, mac, prefix, route};
+use support::buckets::Buckets;
+use support::{BRIDGE, Group, Host, Kernel, Object, STATIC, address, hop, mac, prefix, route};
 
 const SERVICE: &str = "2004::1/128";
 const NODES: [&str; 3] = ["2001:3200:3200::2", "2001:3200:3200::3", "2001:3200:3200::4"];
@@ -90,6 +94,192 @@ fn recursion_goes_by_the_longest_route_and_its_gateway() {
     host.kernel.delete_route(prefix("192.0.2.0/24"), STATIC);
     host.run();
     assert!(host.gateways("10.0.0.1/32").is_empty());
+}
+
+/// A route of somebody else by these gateways.
+fn by(text: &str, metric: u32, gateways: &[&str]) -> KernelRoute {
+    let hop =
+        |text: &&str| KernelHop { gateway: Some(address(text)), ifindex: BRIDGE, weight: 1, down: false };
+    KernelRoute {
+        hops: gateways.iter().map(hop).collect(),
+        ..route(prefix(text), STATIC, metric, None, BRIDGE)
+    }
+}
+
+fn report(host: &mut Host, event: Event) {
+    host.fib.observe(event, host.now);
+}
+
+#[test]
+fn the_legs_of_an_ipv6_route_come_and_go_one_by_one() {
+    const TO: &str = "2005::/64";
+    let way = |host: &mut Host| look(host, hop("2005::9")).split(' ').next().unwrap().to_owned();
+    let put = |host: &mut Host, gateways: &[&str]| {
+        report(host, Event::Route(by(TO, 50, gateways), Seen::Change));
+    };
+    let gone = |host: &mut Host, gateways: &[&str]| report(host, Event::RouteGone(by(TO, 50, gateways)));
+    let mut host = Host::lab();
+    put(&mut host, &NODES[..1]);
+    // Appended: told with the legs that there were.
+    put(&mut host, &[NODES[1], NODES[0]]);
+    put(&mut host, &[NODES[2], NODES[0], NODES[1]]);
+    gone(&mut host, &NODES[2..]);
+    gone(&mut host, &NODES[..1]);
+    assert_eq!(way(&mut host), NODES[1], "the others stay");
+    gone(&mut host, &NODES[1..2]);
+    assert_eq!(look(&mut host, hop("2005::9")), "no route leads to it", "nothing of them is left");
+    // All that go together are told as one, in whatever order; a leg may be of another protocol.
+    put(&mut host, &NODES[..2]);
+    let theirs = by(TO, 50, &[NODES[2], NODES[0], NODES[1]]);
+    report(&mut host, Event::Route(KernelRoute { protocol: 9, ..theirs }, Seen::Change));
+    gone(&mut host, &[NODES[1], NODES[2]]);
+    assert_eq!(way(&mut host), NODES[0]);
+    gone(&mut host, &NODES[..1]);
+    assert_eq!(look(&mut host, hop("2005::9")), "no route leads to it");
+    // With another metric it is another route.
+    put(&mut host, &NODES[..1]);
+    report(&mut host, Event::Route(by(TO, 40, &NODES[1..2]), Seen::Change));
+    gone(&mut host, &NODES[..1]);
+    assert_eq!(way(&mut host), NODES[1]);
+}
+
+/// An IPv4 route of somebody else through a group of one object, each of them his.
+fn by_object(host: &mut Host, text: &str, metric: u32) {
+    let via = Via { gateway: address("172.50.0.3"), ifindex: BRIDGE };
+    let kind = GroupKind::HashThreshold;
+    let group = Group { kind, members: vec![(900, 1)], buckets: Buckets::default() };
+    for (id, object) in [(900, Object::Hop(via)), (910, Object::Group(group))] {
+        let row = (STATIC, object);
+        host.kernel.events.push_back(Event::Nexthop(support::nexthop(id, &row), Seen::Change));
+        host.kernel.objects.insert(id, row);
+    }
+    let through = KernelRoute { nexthop_id: Some(910), ..by(text, metric, &["172.50.0.3"]) };
+    host.kernel.put_foreign(through, Seen::Change);
+    host.run();
+}
+
+#[test]
+fn routes_of_others_go_with_the_object_that_they_go_by_and_nobody_says_so() {
+    type End = (&'static str, fn(&mut Kernel));
+    let ends: [End; 3] = [
+        ("object", |kernel| kernel.delete_object(900)),
+        ("carrier", |kernel| kernel.link_up(BRIDGE, true, false)),
+        ("link", |kernel| kernel.link_up(BRIDGE, false, false)),
+    ];
+    for (what, end) in ends {
+        let mut host = Host::lab();
+        by_object(&mut host, "192.0.2.0/24", 50);
+        let way = "172.50.0.3 metric 50: by 192.0.2.0/24 via 172.50.0.3 at br-5";
+        assert_eq!(look(&mut host, hop("192.0.2.1")), way);
+        end(&mut host.kernel);
+        host.run();
+        host.kernel.link_up(BRIDGE, true, true);
+        host.run();
+        assert_eq!(look(&mut host, hop("192.0.2.1")), "no route leads to it", "{what}");
+    }
+}
+
+#[test]
+fn an_object_that_a_dump_does_not_show_takes_the_routes_of_others_along() {
+    let mut host = Host::lab();
+    by_object(&mut host, "192.0.2.0/24", 50);
+    host.kernel.delete_object(900);
+    host.kernel.events.clear();
+    report(&mut host, Event::DumpStart(Kind::Nexthops));
+    report(&mut host, Event::DumpEnd(Kind::Nexthops));
+    assert_eq!(look(&mut host, hop("192.0.2.1")), "no route leads to it");
+}
+
+#[test]
+fn a_member_that_a_group_of_others_has_lost_is_no_way_though_the_route_was_told_with_it() {
+    let mut host = Host::lab();
+    by_object(&mut host, "192.0.2.0/24", 50);
+    let via = Via { gateway: address("172.50.0.4"), ifindex: BRIDGE };
+    let row = (STATIC, Object::Hop(via));
+    host.kernel.events.push_back(Event::Nexthop(support::nexthop(901, &row), Seen::Change));
+    host.kernel.objects.insert(901, row);
+    host.kernel.change_group(910, vec![(900, 1), (901, 1)]);
+    host.kernel.delete_object(900);
+    host.run();
+    let way = "172.50.0.4 metric 50: by 192.0.2.0/24 via 172.50.0.4 at br-5";
+    assert_eq!(look(&mut host, hop("192.0.2.1")), way);
+}
+
+#[test]
+fn a_route_in_our_way_that_goes_with_its_object_gives_way_at_once() {
+    let mut host = Host::lab();
+    by_object(&mut host, "10.9.9.0/24", 20);
+    host.want("10.9.9.0/24", &["172.50.0.2"]);
+    host.run();
+    assert_eq!(host.gateways("10.9.9.0/24"), [""; 0]);
+    host.kernel.delete_object(900);
+    host.run();
+    assert_eq!(host.gateways("10.9.9.0/24"), ["172.50.0.2"]);
+}
+
+#[test]
+fn a_link_that_is_reported_down_again_is_no_news() {
+    let mut host = Host::lab();
+    host.kernel.set_link(link(9, "eth9", false));
+    host.kernel.put_foreign(by("10.9.9.0/24", 20, &["172.50.0.3"]), Seen::Change);
+    host.run();
+    host.want("10.9.9.0/24", &["172.50.0.2"]);
+    host.run();
+    host.take_log();
+    host.fib.take_notices(&mut Vec::new());
+    for _ in 0..3 {
+        host.kernel.set_link(link(9, "eth9", false));
+        host.run();
+    }
+    let mut notices = Vec::new();
+    host.fib.take_notices(&mut notices);
+    assert_eq!((host.take_log(), notices), (vec![], vec![]));
+    // One that is set down, though it had no carrier before, takes routes along.
+    host.kernel.put_foreign(route(prefix("192.0.2.0/24"), STATIC, 50, None, 9), Seen::Change);
+    host.run();
+    assert_eq!(look(&mut host, hop("192.0.2.1")), "eth9 has no carrier");
+    host.kernel.link_up(9, false, false);
+    assert_eq!(look(&mut host, hop("192.0.2.1")), "no route leads to it");
+}
+
+/// Everything is read again, and this IPv6 route of others is passed over.
+fn dump_without(host: &mut Host, text: &str) {
+    let hidden = host.kernel.routes.remove(&prefix(text));
+    host.kernel.events.push_back(Event::Overrun);
+    host.run();
+    host.kernel.routes.extend(hidden.map(|rows| (prefix(text), rows)));
+}
+
+#[test]
+fn an_ipv6_route_that_one_dump_has_not_shown_is_there_until_a_second_has_not_either() {
+    let mut host = Host::lab();
+    host.kernel.put_foreign(by("2005::/64", 50, &NODES[1..2]), Seen::Change);
+    host.want(SERVICE, &["2005::9"]);
+    host.run();
+    assert_eq!(host.gateways(SERVICE), NODES[1..2]);
+    host.now += Duration::from_secs(2);
+    dump_without(&mut host, "2005::/64");
+    assert_eq!(host.gateways(SERVICE), NODES[1..2]);
+    host.pass(Duration::from_secs(2));
+    assert_eq!(host.gateways(SERVICE), NODES[1..2], "the second has shown it");
+    // This time it has gone, and the report was lost.
+    dump_without(&mut host, "2005::/64");
+    host.kernel.routes.remove(&prefix("2005::/64"));
+    host.pass(Duration::from_secs(2));
+    assert_eq!(host.gateways(SERVICE), [""; 0]);
+}
+
+#[test]
+fn an_address_of_a_link_that_is_set_down_hides_no_route() {
+    let mut host = Host::lab();
+    host.kernel.put_foreign(by("192.0.2.0/24", 50, &["172.50.0.3"]), Seen::Change);
+    host.kernel.set_link(Link { admin_up: false, ..link(9, "eth9", false) });
+    let on = Address { ifindex: 9, address: address("192.0.2.1"), prefix_len: 25, tentative: false };
+    host.kernel.set_address(on);
+    let way = "172.50.0.3 metric 50: by 192.0.2.0/24 via 172.50.0.3 at br-5";
+    assert_eq!(look(&mut host, hop("192.0.2.7")), way);
+    host.kernel.delete_route(prefix("192.0.2.0/24"), STATIC);
+    assert_eq!(look(&mut host, hop("192.0.2.7")), "eth9 is down");
 }
 
 #[test]

@@ -4,9 +4,16 @@ mod support;
 
 use std::time::Duration;
 
-use bgp_fib::{Event, FibConfig, GROUP_IDS, HOP_IDS, KernelError, Notice, Op, RouteState, RouteTarget, Seen};
+use bgp_fib::{
+    Arrivals, Event, FibConfig, GROUP_IDS, HOP_IDS, KernelError, Kind, Notice, Op, OpId, RouteState,
+    RouteTarget, Seen,
+};
 
-use support::{BRIDGE, Fib, Host, Kernel, STATIC, address, hop, prefix, route};
+use support::{BRIDGE, ENOENT, Fib, Host, Kernel, STATIC, address, hop, prefix, route};
+
+const EAGAIN: i32 = 11;
+const ENOBUFS: i32 = 105;
+const ECANCELED: i32 = 125;
 
 const SERVICE: &str = "2004::1/128";
 const NODES: [&str; 3] = ["2001:3200:3200::2", "2001:3200:3200::3", "2001:3200:3200::4"];
@@ -150,6 +157,25 @@ fn when_the_link_loses_carrier_everything_is_gone_and_comes_back_when_it_does() 
     assert_eq!(host.gateways(SERVICE), NODES);
     assert_eq!(host.kernel.objects.len(), 4);
     assert_eq!(host.fib.route(&prefix(SERVICE)).unwrap().repairs, 0);
+}
+
+#[test]
+fn what_was_added_after_a_short_fault_and_before_its_report_is_not_forgotten() {
+    let mut host = Host::lab();
+    host.want(SERVICE, &NODES);
+    let ops = plan(&mut host);
+    host.kernel.link_up(BRIDGE, true, false);
+    host.kernel.link_up(BRIDGE, true, true);
+    for (id, op) in ops {
+        let answer = host.kernel.apply(&op);
+        host.fib.confirm(id, answer, host.now);
+    }
+    while let Some(event) = host.kernel.events.pop_front() {
+        host.fib.observe(event, host.now);
+    }
+    host.want(SERVICE, &[]);
+    host.pass(Duration::from_secs(5));
+    assert!(host.kernel.objects.is_empty() && host.kernel.ours(prefix(SERVICE)).is_empty());
 }
 
 #[test]
@@ -344,6 +370,205 @@ fn out_of_memory_is_waited_out_and_everything_read_again() {
     assert_eq!(host.take_log(), []);
     host.pass(Duration::from_secs(3));
     assert_eq!(host.gateways(SERVICE), NODES);
+}
+
+fn refusal(errno: i32) -> KernelError {
+    KernelError { errno, message: None }
+}
+
+/// What is to be done now.
+fn plan(host: &mut Host) -> Vec<(OpId, Op)> {
+    let mut ops = Vec::new();
+    host.fib.next_ops(100, &mut ops);
+    ops
+}
+
+#[test]
+fn a_question_or_a_reading_that_the_kernel_has_no_room_for_stops_no_write() {
+    let mut host = Host::lab();
+    // Somebody who is not there: he is asked for.
+    host.want("2004::9/128", &["::ffff:172.50.0.9"]);
+    host.now += Duration::from_secs(2);
+    host.fib.observe(Event::Overrun, host.now);
+    let mut refused = Vec::new();
+    for (id, op) in plan(&mut host) {
+        let errno = match op {
+            Op::Probe { .. } => ENOBUFS,
+            Op::Dump(Kind::Routes) => EAGAIN,
+            _ => {
+                host.kernel.apply(&op).unwrap();
+                host.fib.confirm(id, Ok(()), host.now);
+                continue;
+            }
+        };
+        host.fib.confirm(id, Err(refusal(errno)), host.now);
+        refused.push(op);
+    }
+    assert!(matches!(&refused[..], [Op::Dump(_), Op::Probe { .. }]), "{refused:?}");
+    host.pass(Duration::from_secs(1));
+    assert_eq!(host.fib.stats().errors, 2);
+    host.want(SERVICE, &NODES);
+    host.run();
+    assert_eq!(host.gateways(SERVICE), NODES, "the table is read and the route written");
+    // An audit that has no socket is no reason to wait, either.
+    host.kernel.audit_waits = true;
+    host.now += Duration::from_secs(400);
+    host.fib.tick(host.now);
+    let audit = plan(&mut host).into_iter().find(|(_, op)| *op == Op::Audit).unwrap();
+    host.fib.confirm(audit.0, Err(refusal(ENOBUFS)), host.now);
+    host.want(SERVICE, &NODES[..1]);
+    assert!(kinds(&plan(&mut host).into_iter().map(|(_, op)| op).collect::<Vec<_>>()).contains(&"hop del"));
+}
+
+#[test]
+fn what_somebody_else_has_made_needless_is_no_error() {
+    let mut host = Host::lab();
+    host.want(SERVICE, &["::ffff:172.50.0.9"]);
+    host.kernel.audit_waits = true;
+    host.now += Duration::from_secs(400);
+    host.fib.tick(host.now);
+    let mut answered = Vec::new();
+    for (id, op) in plan(&mut host) {
+        let errno = match op {
+            Op::Probe { .. } => ENOENT,
+            Op::Audit => ECANCELED,
+            _ => continue,
+        };
+        answered.push(host.fib.refused(id, refusal(errno), host.now, &mut Arrivals::default()));
+    }
+    assert_eq!((answered, host.fib.stats().errors), (vec![false, false], 0));
+}
+
+#[test]
+fn a_removal_that_is_refused_is_tried_ever_more_rarely_and_told_once() {
+    let mut host = Host::lab();
+    host.want(SERVICE, &NODES[..1]);
+    host.run();
+    let objects: Vec<u32> = host.kernel.objects.keys().copied().collect();
+    host.kernel.refuses_objects.extend(&objects);
+    host.want(SERVICE, &[]);
+    host.run();
+    host.take_log();
+    host.fib.take_notices(&mut Vec::new());
+    host.pass(Duration::from_secs(60));
+    let tries = kinds(&host.take_log()).iter().filter(|kind| **kind == "group del").count();
+    assert!((5..15).contains(&tries), "{tries} tries within a minute");
+    let mut notices = Vec::new();
+    host.fib.take_notices(&mut notices);
+    assert_eq!(notices, [], "it was told at once");
+    host.kernel.refuses_objects.clear();
+    host.pass(Duration::from_secs(31));
+    assert!(host.kernel.objects.is_empty());
+}
+
+#[test]
+fn a_change_of_a_group_that_is_refused_waits() {
+    let config = FibConfig { largest_weight: u16::MAX, ..FibConfig::default() };
+    let mut host = Host::new(config, Kernel::lab());
+    host.want(SERVICE, &NODES[..2]);
+    host.run();
+    host.fib.end_of_startup(host.now);
+    host.run();
+    let group = host.kernel.nhid(prefix(SERVICE)).unwrap();
+    host.kernel.refuses_objects.insert(group);
+    host.take_log();
+    host.fib.take_notices(&mut Vec::new());
+    // Who has carried flows leaves before he comes back as a backup.
+    let leg = std::iter::once((hop(NODES[0]), 1));
+    host.fib.want_shares(prefix(SERVICE), leg, Some(hop(NODES[1])), host.now);
+    host.pass(Duration::from_secs(1));
+    let tries = kinds(&host.take_log()).iter().filter(|kind| **kind == "group replace").count();
+    assert!((3..6).contains(&tries), "{tries} tries within a second");
+    let mut notices = Vec::new();
+    host.fib.take_notices(&mut notices);
+    let error = refusal(support::EPERM);
+    assert_eq!(notices, [Notice::NexthopFailed { id: group, error }]);
+    host.kernel.refuses_objects.clear();
+    host.pass(Duration::from_secs(2));
+    let carrying = host.kernel.carrying(prefix(SERVICE)).remove(0);
+    assert_eq!(carrying.iter().map(|via| via.gateway).collect::<Vec<_>>(), [address(NODES[0])]);
+}
+
+#[test]
+fn what_is_put_back_is_no_new_arrival() {
+    let mut host = Host::lab();
+    host.want(SERVICE, &NODES);
+    host.run();
+    assert_eq!(host.installed.drain(..).count(), 1);
+    host.pass(Duration::from_secs(3600));
+    let gone: [fn(&mut Host); 3] = [
+        |host| host.kernel.delete_route(prefix(SERVICE), 186),
+        |host| host.kernel.link_up(BRIDGE, true, false),
+        |host| host.kernel.delete_object(host.kernel.nhid(prefix(SERVICE)).unwrap()),
+    ];
+    for undo in gone {
+        undo(&mut host);
+        host.run();
+        host.kernel.link_up(BRIDGE, true, true);
+        host.pass(Duration::from_secs(1));
+        assert_eq!((host.gateways(SERVICE).len(), host.installed.len()), (3, 0));
+    }
+    // What is wanted anew and needs no write has arrived as well.
+    let fail: fn(&mut Host) = |host| {
+        for node in NODES {
+            host.kernel.set_neighbor(BRIDGE, address(node), None, bgp_fib::NeighborState::Failed);
+        }
+        host.run();
+        for node in (2..).zip(NODES) {
+            let state = bgp_fib::NeighborState::Reachable;
+            host.kernel.set_neighbor(BRIDGE, address(node.1), Some(support::mac(node.0)), state);
+        }
+    };
+    let missing: fn(&mut Host) = |host| {
+        host.kernel.routes.remove(&prefix(SERVICE));
+        host.pass(Duration::from_secs(400));
+    };
+    for (weight, undo) in (2..).zip([gone[0], fail, missing]) {
+        let shares = NODES.iter().zip([weight, 1, 1]).map(|(node, weight)| (hop(node), weight));
+        host.fib.want_shares(prefix(SERVICE), shares, None, host.now);
+        host.pass(Duration::from_secs(3600));
+        undo(&mut host);
+        host.run();
+        assert_eq!((host.gateways(SERVICE).len(), host.installed.len()), (3, 0), "{weight}");
+    }
+    let wanted_at = host.now;
+    host.want(SERVICE, &[]);
+    host.run();
+    assert_eq!(host.installed.iter().map(|done| done.wanted_at).collect::<Vec<_>>(), [wanted_at]);
+}
+
+#[test]
+fn a_hop_that_is_alone_has_no_weight_where_there_are_no_objects() {
+    let mut kernel = Kernel::lab();
+    kernel.no_objects = true;
+    let mut host = Host::new(FibConfig::default(), kernel);
+    host.fib.want_shares(prefix(SERVICE), std::iter::once((hop(NODES[0]), 7)), None, host.now);
+    host.run();
+    let [row] = &host.kernel.routes[&prefix(SERVICE)][..] else { panic!("one route") };
+    assert_eq!(row.hops.iter().map(|hop| hop.weight).collect::<Vec<_>>(), [1], "the kernel reads back none");
+}
+
+#[test]
+fn a_failed_hop_goes_though_everything_has_to_be_read_again() {
+    let mut host = Host::lab();
+    host.want(SERVICE, &NODES);
+    host.want("2004::2/128", &NODES[..1]);
+    host.run();
+    let dead = host.fib.next_hop(&hop(NODES[2])).unwrap().nexthop_id.unwrap();
+    host.take_log();
+    host.now += Duration::from_secs(2);
+    host.kernel.alive.remove(&(BRIDGE, address(NODES[2])));
+    host.kernel.set_neighbor(BRIDGE, address(NODES[2]), None, bgp_fib::NeighborState::Failed);
+    host.fib.observe(Event::Overrun, host.now);
+    host.want("2004::3/128", &NODES[..1]);
+    // None of the dumps is done yet.
+    assert_eq!(kinds(&plan(&mut host).into_iter().map(|(_, op)| op).collect::<Vec<_>>()), ["dump"; 5]);
+    while let Some(event) = host.kernel.events.pop_front() {
+        host.fib.observe(event, host.now);
+    }
+    let ops: Vec<Op> = plan(&mut host).into_iter().map(|(_, op)| op).collect();
+    assert_eq!(ops.first(), Some(&Op::NexthopDel { id: dead }));
+    assert!(ops[1..].iter().all(|op| matches!(op, Op::Probe { .. })), "and nothing else: {ops:?}");
 }
 
 #[test]

@@ -7,6 +7,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use bgp_fib::{Address, Event, FdbEntry, Link, Mac, Neighbor, NeighborState, Seen};
+use bgp_wire::Prefix;
 use netlink_packet_route::link::LinkFlags;
 use netlink_packet_route::neighbour::NeighbourState;
 
@@ -100,10 +101,14 @@ fn address(payload: &[u8]) -> Option<Address> {
             _ => {}
         }
     }
+    // Where IFA_ADDRESS is another one, it is the peer's, and what is on link is the prefix around that.
+    let (address, prefix_len) = match (local, plain) {
+        (Some(local), Some(peer)) if local != peer => (local, Prefix::host(local).len()),
+        _ => (local.or(plain)?, prefix_len),
+    };
     Some(Address {
         ifindex: u32_at(payload, 4)?,
-        // On a link with a peer address, IFA_ADDRESS is the peer's.
-        address: local.or(plain)?,
+        address,
         prefix_len,
         tentative: flags & (ifa::F_TENTATIVE | ifa::F_DADFAILED) != 0,
     })

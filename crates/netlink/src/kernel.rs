@@ -72,7 +72,8 @@ impl Kernel {
 
         let requests = RouteSocket::requests(config.receive_buffer)?;
         let second = RouteSocket::requests(config.receive_buffer)?;
-        let watch = RouteSocket::events(config.receive_buffer, [requests.port(), second.port()])?;
+        let watch =
+            RouteSocket::events(config.receive_buffer, [requests.port(), second.port()], config.table)?;
         let batch_len = config.batch.max(1);
         let ipv6 = Lane::start(Requests::new(second, config.patience), reports.another(), batch_len)?;
         let scope = RouteScope { table: config.table };

@@ -2,7 +2,8 @@
 //!
 //! In the order in which they came, with one exception: the removal of a next-hop object passes the routes. It is what
 //! repairs forwarding when a peer is lost, by one message for any number of routes, and must not wait for thousands of
-//! them. No route before it refers to the object, or `bgp-fib` would not remove it; other objects before it may.
+//! them. No route before it refers to the object, or `bgp-fib` would not remove it; other objects before it may. It passes
+//! questions and readings of the tables too: these change nothing.
 
 use std::collections::VecDeque;
 
@@ -15,9 +16,9 @@ pub(crate) struct Queue {
     ordered: VecDeque<Part>,
     /// How many operations at the front of `ordered` have been taken.
     taken: usize,
-    /// How many operations wait in `ordered`, and how many of them are no routes.
+    /// How many operations wait in `ordered`, and how many of them are on next-hop objects.
     len: usize,
-    others: usize,
+    on_objects: usize,
 }
 
 /// What comes next.
@@ -34,12 +35,12 @@ impl Queue {
     pub(crate) fn extend(&mut self, plan: Plan) {
         for part in plan.into_parts() {
             match part {
-                Part::One(id, op @ Op::NexthopDel { .. }) if self.others == 0 => {
+                Part::One(id, op @ Op::NexthopDel { .. }) if self.on_objects == 0 => {
                     self.urgent.push_back((id, op));
                 }
-                Part::One(..) => {
+                Part::One(_, ref op) => {
                     self.len += 1;
-                    self.others += 1;
+                    self.on_objects += usize::from(is_on_object(op));
                     self.ordered.push_back(part);
                 }
                 Part::Routes(ref routes) => {
@@ -76,8 +77,8 @@ impl Queue {
         self.len -= count;
         self.taken += count;
         let done = match self.ordered.front() {
-            Some(Part::One(..)) => {
-                self.others -= 1;
+            Some(Part::One(_, op)) => {
+                self.on_objects -= usize::from(is_on_object(op));
                 true
             }
             Some(Part::Routes(routes)) => self.taken >= routes.len(),
@@ -106,8 +107,29 @@ impl Queue {
     }
 }
 
+/// Changes a next-hop object.
+fn is_on_object(op: &Op) -> bool {
+    match op {
+        Op::NexthopAdd(_)
+        | Op::NexthopReplace(_)
+        | Op::NexthopDel { .. }
+        | Op::GroupAdd(_)
+        | Op::GroupReplace(_)
+        | Op::GroupDel { .. } => true,
+        Op::RouteAdd(_)
+        | Op::RouteReplace(_)
+        | Op::RouteDel { .. }
+        | Op::Probe { .. }
+        | Op::Verify { .. }
+        | Op::Dump(_)
+        | Op::Audit => false,
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use bgp_fib::Kind;
+
     use super::*;
 
     fn route(id: u64) -> (OpId, Op) {
@@ -130,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn the_removal_of_a_hop_passes_routes_and_nothing_else() {
+    fn the_removal_of_a_hop_passes_routes_and_questions_and_no_other_object() {
         let mut queue = Queue::default();
         queue.extend(vec![route(1), route(2), (OpId(3), Op::NexthopDel { id: 7 })].into());
         let others = vec![(OpId(4), Op::GroupDel { id: 8 }), (OpId(5), Op::NexthopDel { id: 9 }), route(6)];
@@ -139,6 +161,11 @@ mod tests {
         queue.extend(vec![route(7), (OpId(8), Op::NexthopDel { id: 7 })].into());
         assert!(matches!(queue.front(), Some(Next::Urgent(..))));
         assert_eq!(order(&mut queue), [8, 7]);
+        let probe = Op::Probe { ifindex: 5, address: [10, 0, 0, 2].into() };
+        let questions = vec![(OpId(9), probe), (OpId(10), Op::Dump(Kind::Routes)), (OpId(11), Op::Audit)];
+        queue.extend(questions.into());
+        queue.extend(vec![(OpId(12), Op::NexthopDel { id: 7 })].into());
+        assert_eq!(order(&mut queue), [12, 9, 10, 11]);
     }
 
     #[test]

@@ -95,7 +95,9 @@ impl Requests {
         let sequence = self.send(kind, flag::DUMP, layout)?;
         let mut end = DumpEnd::Complete;
         loop {
-            self.read(Instant::now() + self.patience)?;
+            if let Err(error) = self.read(Instant::now() + self.patience) {
+                return Err(self.break_off(error));
+            }
             for (header, payload) in Messages::new(&self.datagram) {
                 if header.sequence != sequence {
                     continue;
@@ -109,8 +111,18 @@ impl Requests {
                     _ => entry(header, payload),
                 }
             }
-            between()?;
+            if let Err(error) = between() {
+                return Err(self.break_off(error));
+            }
         }
+    }
+
+    /// Ends a dump that the kernel has not ended: it would refuse the next one.
+    fn break_off(&mut self, error: KernelError) -> KernelError {
+        if let Err(error) = self.socket.reopen() {
+            tracing::error!(%error, "the socket of requests cannot be opened anew");
+        }
+        error
     }
 
     /// Has one request done that is no operation of the table.

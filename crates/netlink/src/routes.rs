@@ -19,8 +19,8 @@ const SEQUENCE: Range<usize> = 8..12;
 const LEN: usize = 17;
 const DST: usize = 32;
 
-/// Appends requests for operations of `ops` from the place `from` on, up to `most`, and no more once there are `limit`
-/// octets; says how many, and where the last one begins.
+/// Appends requests for the operations of `ops` at these places, and no more once there are `limit` octets; says how many, and
+/// where the last one begins.
 pub(crate) fn encode_routes(
     ops: &RouteOps,
     places: Range<usize>,
@@ -99,16 +99,16 @@ pub(crate) fn route(
     (verb, lead): (Verb, &Lead),
     prefix: Prefix,
 ) {
-    // Scope "nowhere" stands for any scope in a deletion.
-    let (kind, flags, scope) = match verb {
-        Verb::Add => (message::NEWROUTE, EXCLUSIVE, route::SCOPE_UNIVERSE),
-        Verb::Replace => (message::NEWROUTE, IN_PLACE, route::SCOPE_UNIVERSE),
-        Verb::Del => (message::DELROUTE, 0, route::SCOPE_NOWHERE),
+    // Scope "nowhere" stands for any scope in a deletion, and no type for any type.
+    let (kind, flags, [scope, route_type]) = match verb {
+        Verb::Add => (message::NEWROUTE, EXCLUSIVE, [route::SCOPE_UNIVERSE, route::UNICAST]),
+        Verb::Replace => (message::NEWROUTE, IN_PLACE, [route::SCOPE_UNIVERSE, route::UNICAST]),
+        Verb::Del => (message::DELROUTE, 0, [route::SCOPE_NOWHERE, route::UNSPEC]),
     };
     // A number over 255 has no room in the header and stands in the attribute alone.
     let table = u8::try_from(place.table).ok();
     let (family, short) = (family_of(prefix.address()), table.unwrap_or(0));
-    let fixed = [family, prefix.len(), 0, 0, short, place.protocol, scope, route::UNICAST, 0, 0, 0, 0];
+    let fixed = [family, prefix.len(), 0, 0, short, place.protocol, scope, route_type, 0, 0, 0, 0];
     let header = Header { kind, flags: flag::REQUEST | flags, sequence, port: 0 };
     let mut request = Writer::new(out, header, &fixed);
     put_address(&mut request, route::DST, prefix.address());

@@ -108,10 +108,14 @@ pub(crate) mod route {
     pub(crate) const DPORT: u16 = 29;
     pub(crate) const NH_ID: u16 = 30;
 
+    /// Of any type, in a deletion.
+    pub(crate) const UNSPEC: u8 = 0;
     pub(crate) const UNICAST: u8 = 1;
     pub(crate) const SCOPE_UNIVERSE: u8 = 0;
     pub(crate) const SCOPE_NOWHERE: u8 = 255;
     pub(crate) const TABLE_MAIN: u32 = 254;
+    /// Stands in the header for a table above 255.
+    pub(crate) const TABLE_COMPAT: u32 = 252;
 
     /// The answer is the route that was found, not what was made of it.
     pub(crate) const F_FIB_MATCH: u32 = 0x2000;

@@ -89,6 +89,9 @@ impl Worker {
                 self.ipv6.settle();
                 self.read_events(usize::MAX, datagram);
                 let result = self.dump(kind);
+                if let Err(error) = &result {
+                    tracing::warn!(?kind, %error, "a table of the kernel cannot be read; it is tried again");
+                }
                 self.reports.answers(Answers::one(id, result));
             }
             Some(Next::One(id, Op::Audit)) => {

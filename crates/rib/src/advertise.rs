@@ -1,9 +1,10 @@
 //! Adj-RIB-Out: RFC 4271 section 9.2, pulled by the peer when it can take more.
 //!
-//! Nothing is queued for a peer but a bit for each prefix that has changed for it. What it is told is what holds when it
-//! asks: a slow peer costs no memory, and a flap that is over when it asks costs at most one UPDATE. Prefixes are taken
-//! out in batches and sorted by what is announced, so that each UPDATE is as full as its attributes allow. Changes of peers
-//! that say little come first: they do not wait behind the table of one that says much.
+//! Nothing is queued for a peer but a bit for each prefix that has changed for it. What it is told is what holds when
+//! it asks: a slow peer costs no memory, and a flap that is over when it asks costs at most one UPDATE. Prefixes are
+//! taken out in batches and sorted by what is announced, so that each UPDATE is as full as its attributes allow.
+//! Changes of peers that say little come first: they do not wait behind the table of one that says much. Behind them
+//! the families take turns.
 
 use bgp_wire::route_refresh::{RouteRefresh, Subtype};
 use bgp_wire::update::encode;
@@ -24,41 +25,68 @@ use crate::table::{Source, Table};
 const BATCH: usize = 8192;
 /// The key of what is withdrawn.
 const WITHDRAWN: u64 = 0;
+/// Prefixes that are compared at a time with what an earlier process told: attributes are parsed for each.
+const COMPARED: usize = 512;
 
 impl Rib {
-    /// Appends UPDATEs for a peer to `out`, whole ones, until it holds `limit` octets or more (by at most one message), and
-    /// says whether there is more. Where the peer is to be told everything, [`Rib::decide`] finds out first what that is;
-    /// nothing is written meanwhile, and there is no more. End-of-RIB comes for every family when the first routes are out, also where there are
-    /// none.
+    /// Appends UPDATEs for a peer to `out`, whole ones, until it holds `limit` octets or more (by at most one message),
+    /// and says whether there is more. Fewer octets than that, and more to come, are as much work all the same: what an
+    /// earlier process told has been looked through. Where the peer is to be told everything, [`Rib::decide`] finds out
+    /// first what that is; nothing is written meanwhile, and there is no more. End-of-RIB comes for every family when
+    /// the first routes are out, also where there are none.
     pub fn next_update(&mut self, id: PeerId, out: &mut BytesMut, limit: usize) -> bool {
         let Some(place) = self.places.get(&id).copied() else { return false };
-        let Some(Some(peer)) = self.peers.get_mut(place) else { return false };
-        let encode = peer.settings.encode;
         for family in Family::ALL {
-            let state = &mut peer.families[family].out;
-            let table = &mut self.tables[family];
-            let mut group = table.take_group(state.group);
-            if group.as_ref().is_some_and(|group| group.filling.is_some()) {
-                table.put_group(state.group, group);
-                continue;
+            let urgent = self.peer(place).is_some_and(|peer| !peer.families[family].out.urgent.is_empty());
+            if urgent && !self.with_writer(place, family, |writer| writer.write_urgent(out, limit)) {
+                return true;
             }
-            let mut writer = Writer {
-                place,
-                family,
-                encode,
-                state,
-                table,
-                group: group.as_deref_mut(),
-                forwardings: &self.forwardings,
-                from: Exports { sets: &self.sets, hops: &self.hops, local_asn: self.config.local_asn },
-            };
-            let done = writer.write(out, limit);
-            table.put_group(state.group, group);
-            if !done {
+        }
+        let families = match self.peer(place).map(|peer| peer.first) {
+            Some(Family::Ipv4Unicast) | None => Family::ALL,
+            Some(Family::Ipv6Unicast) => [Family::Ipv6Unicast, Family::Ipv4Unicast],
+        };
+        for (family, other) in families.into_iter().zip(families.into_iter().rev()) {
+            if !self.with_writer(place, family, |writer| writer.write(out, limit)) {
+                if let Some(peer) = self.peer_mut(place) {
+                    peer.first = other;
+                }
                 return true;
             }
         }
         false
+    }
+
+    /// Has a peer written to in a family, if it is known what it is to be told; whether nothing is left.
+    fn with_writer(
+        &mut self,
+        place: usize,
+        family: Family,
+        write: impl FnOnce(&mut Writer<'_>) -> bool,
+    ) -> bool {
+        let Some(Some(peer)) = self.peers.get_mut(place) else { return true };
+        let (encode, state) = (peer.settings.encode, &mut peer.families[family].out);
+        let table = &mut self.tables[family];
+        let mut group = table.take_group(state.group);
+        let filling = group.as_ref().is_some_and(|group| group.filling.is_some());
+        if filling || state.caught_up_to.is_some() {
+            table.put_group(state.group, group);
+            return true;
+        }
+        let mut writer = Writer {
+            place,
+            family,
+            encode,
+            state,
+            table,
+            group: group.as_deref_mut(),
+            forwardings: &self.forwardings,
+            from: Exports { sets: &self.sets, hops: &self.hops, local_asn: self.config.local_asn },
+            compared: 0,
+        };
+        let done = write(&mut writer);
+        table.put_group(state.group, group);
+        done
     }
 
     /// Whether a peer is to be told something that does not wait behind the rest.
@@ -98,25 +126,36 @@ struct Writer<'a> {
     group: Option<&'a mut Group>,
     forwardings: &'a Forwardings,
     from: Exports<'a>,
+    /// Prefixes that were compared with what an earlier process told.
+    compared: usize,
 }
 
 impl Writer<'_> {
-    /// Whether everything is out.
-    fn write(&mut self, out: &mut BytesMut, limit: usize) -> bool {
-        while self.state.waits() && self.state.caught_up_to.is_none() {
+    /// Writes what is urgent; whether all of that is out.
+    fn write_urgent(&mut self, out: &mut BytesMut, limit: usize) -> bool {
+        let behind = self.state.batch.len();
+        self.take_urgent();
+        while self.state.batch.len() > behind {
             if out.len() >= limit {
                 return false;
             }
-            self.take_urgent();
+            self.write_run(out, limit);
+        }
+        true
+    }
+
+    /// Whether everything is out.
+    fn write(&mut self, out: &mut BytesMut, limit: usize) -> bool {
+        // A mark that is written may be followed by everything, of which nothing is known yet.
+        while self.state.waits() && self.state.caught_up_to.is_none() {
+            if out.len() >= limit || self.compared >= COMPARED {
+                return false;
+            }
             if !self.state.batch.is_empty() || self.fill_batch() {
                 self.write_run(out, limit);
-            } else {
+            } else if self.state.pending.is_empty() {
                 self.write_mark(out);
             }
-        }
-        if self.state.caught_up_to.is_none() {
-            // What is left there does not wait any more.
-            self.state.urgent.clear();
         }
         true
     }
@@ -160,16 +199,17 @@ impl Writer<'_> {
     /// Whether the peer has exactly this from an earlier process. It is asked once: what is written from then on is ours.
     fn is_known(&mut self, id: u32, best: Option<Best>) -> bool {
         // Nearly always nothing is known.
-        !self.state.known.is_empty()
-            && self.state.known.remove(&id).is_some_and(|known| {
-                let now = best
-                    .zip(self.group.as_ref())
-                    .and_then(|(best, group)| self.from.values(&group.profile, best));
-                now.is_some_and(|now| handover::same(&known, &now))
-            })
+        if self.state.known.is_empty() {
+            return false;
+        }
+        let Some(known) = self.state.known.remove(&id) else { return false };
+        self.compared += 1;
+        let group = best.zip(self.group.as_ref());
+        let now = group.and_then(|(best, group)| self.from.values(&group.profile, best));
+        now.is_some_and(|now| handover::same(&known, &now))
     }
 
-    /// Takes out prefixes that wait; whether there were any.
+    /// Takes out prefixes that wait; whether anything is to be said of them.
     fn fill_batch(&mut self) -> bool {
         // Prefixes that came together have the same set more often than not: runs of them are sorted.
         let (mut runs, mut ids) = (Vec::new(), Vec::with_capacity(BATCH.min(self.state.pending.len())));
@@ -178,6 +218,7 @@ impl Writer<'_> {
         let by_entry = self.group.as_ref().is_some_and(|group| group.cells.is_none());
         let mut before: Option<Source> = None;
         while ids.len() < BATCH
+            && self.compared < COMPARED
             && let Some(word) = self.state.pending.pop_word(BATCH - ids.len())
         {
             for id in word.ids() {
@@ -214,7 +255,7 @@ impl Writer<'_> {
         self.group.as_ref().map_or(0, |group| group.version)
     }
 
-    /// Puts what is urgent before what is in the batch already.
+    /// Puts what is urgent before what is in the batch already, where the same prefix may wait with what held before.
     fn take_urgent(&mut self) {
         let mut urgent = Vec::new();
         while let Some(id) = self.state.urgent.pop_front() {
@@ -229,8 +270,10 @@ impl Writer<'_> {
             }
         }
         urgent.sort_unstable_by(|a, b| b.cmp(a));
-        for (key, id) in urgent {
-            self.state.batch.push(key, &[id]);
+        for run in urgent.chunk_by(|(a, _), (b, _)| a == b) {
+            let [(key, _), ..] = run else { continue };
+            let ids: Vec<u32> = run.iter().map(|(_, id)| *id).collect();
+            self.state.batch.push_apart(*key, &ids);
         }
     }
 
@@ -249,7 +292,7 @@ impl Writer<'_> {
             None => self.withdraw(&ids, out, limit),
             Some(best) => self.announce(best, &ids, out, limit),
         };
-        self.state.batch.push(key, ids.get(written..).unwrap_or_default());
+        self.state.batch.push_apart(key, ids.get(written..).unwrap_or_default());
         ids.clear();
         self.state.scratch = ids;
     }

@@ -22,9 +22,19 @@ impl Batch {
         &self.ids
     }
 
-    /// Appends prefixes with this key; the last one is to come first.
+    /// Appends prefixes with this key; the last one is to come first. What was put in with the same key just before is
+    /// in one run with them, so none of them may be there already.
     pub(crate) fn push(&mut self, key: u64, ids: &[u32]) {
-        if !ids.is_empty() && self.runs.last().is_none_or(|(last, _)| *last != key) {
+        if self.runs.last().is_none_or(|(last, _)| *last != key) {
+            self.push_apart(key, ids);
+        } else {
+            self.ids.extend_from_slice(ids);
+        }
+    }
+
+    /// Appends prefixes with this key as a run of their own.
+    pub(crate) fn push_apart(&mut self, key: u64, ids: &[u32]) {
+        if !ids.is_empty() {
             self.runs.push((key, self.ids.len()));
         }
         self.ids.extend_from_slice(ids);
@@ -48,10 +58,12 @@ mod tests {
         for (key, ids) in [(7, &[1, 2][..]), (7, &[3]), (9, &[]), (8, &[4]), (7, &[5])] {
             batch.push(key, ids);
         }
-        assert_eq!((batch.len(), batch.ids()), (5, &[1, 2, 3, 4, 5][..]));
+        batch.push_apart(7, &[6]);
+        batch.push_apart(7, &[]);
+        assert_eq!((batch.len(), batch.ids()), (6, &[1, 2, 3, 4, 5, 6][..]));
         let mut taken = Vec::new();
         let keys: Vec<u64> = std::iter::from_fn(|| batch.take_run(&mut taken)).collect();
-        assert_eq!((keys, taken), (vec![7, 8, 7], vec![5, 4, 1, 2, 3]));
+        assert_eq!((keys, taken), (vec![7, 7, 8, 7], vec![6, 5, 4, 1, 2, 3]));
         assert!(batch.is_empty());
     }
 }

@@ -1,9 +1,10 @@
 //! What is done in portions beside the decision: what lost peers left is given back, what was announced under other settings
-//! is judged again, and prefixes are looked for whose next hop has changed.
+//! is judged again, stale routes become the last choice, and prefixes are looked for that are to be decided again.
 
 use bgp_wire::Family;
 
 use crate::checks;
+use crate::column::Cell;
 use crate::rib::Rib;
 use crate::table::Orphan;
 
@@ -28,14 +29,18 @@ impl Rib {
                     }
                     _ => true,
                 };
-                if refused != cell.refused() {
+                let changed = refused != cell.refused();
+                if changed {
                     *cell = cell.with_refused(refused);
                     let step = if refused { u64::saturating_sub } else { u64::saturating_add };
                     state.accepted = step(state.accepted, 1);
+                }
+                if changed || state.competes_anew {
                     table.mark(at);
                 }
             }
             state.judged_to = Some(id).filter(|id| (*id as usize) < table.ids());
+            state.competes_anew &= state.judged_to.is_some();
         }
     }
 
@@ -80,23 +85,42 @@ impl Rib {
         }
     }
 
-    /// Looks at some prefixes for one whose next hop has changed.
+    /// Looks at some prefixes for those that are to be decided again: one of their next hops has changed, or what holds
+    /// for all.
     pub(crate) fn rescan(&mut self, family: Family, budget: usize) {
-        let table = &mut self.tables[family];
-        for _ in 0..budget {
-            if table.rescan.is_idle() {
-                break;
-            }
-            let (id, changed) = table.rescan.step();
-            let touched = self.peers.iter().flatten().any(|peer| {
-                let cell = peer.families[family].received.get(id);
-                !cell.is_none() && self.sets.get(cell.set()).is_some_and(|set| changed.contains(&set.hop))
-            });
-            if touched {
+        let (table, sets) = (&mut self.tables[family], &self.sets);
+        if table.rescan.is_idle() {
+            return;
+        }
+        let ids = table.ids();
+        for id in table.rescan.next_ids(budget, ids) {
+            let rescan = &table.rescan;
+            let changed = |place: usize| {
+                let peer = self.peers.get(place).and_then(Option::as_ref);
+                let cell = peer.map_or(Cell::NONE, |peer| peer.families[family].received.get(id));
+                sets.get(cell.set()).is_some_and(|set| rescan.seeks(set.hop))
+            };
+            if rescan.seeks_all() {
+                table.mark_if_used(id);
+            } else if table.entry(id).paths.iter(self.peers.len()).any(changed) {
                 table.mark(id);
             }
-            for hop in table.rescan.finish(table.ids()) {
-                self.hops.release(hop);
+        }
+        table.rescan.finish(ids).iter().for_each(|hop| self.hops.release(hop));
+    }
+
+    /// Has some of the stale routes become the last choice, of peers whose restart time is over.
+    pub(crate) fn age(&mut self, family: Family, budget: usize) {
+        let ids = u32::try_from(self.tables[family].ids()).unwrap_or(u32::MAX);
+        let most = u32::try_from(budget.max(1)).unwrap_or(u32::MAX);
+        for (place, first) in std::mem::take(&mut self.tables[family].aging) {
+            let end = first.saturating_add(most).min(ids);
+            self.make_long_lived(place, family, first..end);
+            if end < ids {
+                self.tables[family].aging.push((place, end));
+            } else {
+                // A policy may look at communities.
+                self.reevaluate(place, family);
             }
         }
     }

@@ -2,7 +2,7 @@
 //!
 //! A peer that sends few prefixes gets a small map, one that sends much of the table a plain array that the prefix id
 //! indexes: four octets a prefix, and the loss of a peer is a linear sweep. The map becomes an array above an eighth of
-//! the table; the array becomes a map again only when it is empty.
+//! the table; the array becomes a map again when it is empty, or when stale cells go and a sixty-fourth of it is left.
 
 use hashbrown::HashMap;
 
@@ -87,6 +87,8 @@ enum Cells {
 
 /// Above this many cells a map is never kept: growing it would take too long at a time.
 const SPARSE_MAX: usize = 32_768;
+/// Of so many places one holds a path where an array is no use any more.
+const THIN: usize = 64;
 
 impl Column {
     pub(crate) fn new(seed: Seed) -> Self {
@@ -146,7 +148,7 @@ impl Column {
     fn grown(&mut self, ids: usize) {
         self.len += 1;
         let Cells::Sparse(map) = &self.cells else { return };
-        if (self.len > ids / 8 && self.len > 64) || self.len > SPARSE_MAX {
+        if is_for_array(self.len, ids) {
             let mut cells = Paged::default();
             cells.grow(ids, Cell::NONE);
             for (id, cell) in map {
@@ -160,6 +162,18 @@ impl Column {
         self.len -= 1;
         if self.len == 0 {
             self.cells = Cells::Sparse(HashMap::with_hasher(self.seed));
+        }
+    }
+
+    /// Makes a map of an array of which little is left: who walks through it is not to walk through what was there
+    /// once.
+    fn thin_out(&mut self) {
+        if let Cells::Dense(cells) = &self.cells
+            && self.len <= (cells.len() / THIN).min(SPARSE_MAX / 2)
+        {
+            let mut map = HashMap::with_capacity_and_hasher(self.len, self.seed);
+            map.extend(self.iter());
+            self.cells = Cells::Sparse(map);
         }
     }
 
@@ -186,6 +200,35 @@ impl Column {
         }
     }
 
+    /// Takes the stale cells out, of which there are so many, as a column of their own; `ids` is how many prefix ids
+    /// the table has.
+    pub(crate) fn split_stale(&mut self, count: u64, ids: usize) -> Self {
+        let mut stale = Self::new(self.seed);
+        let count = usize::try_from(count).unwrap_or(usize::MAX);
+        if count == self.len {
+            return std::mem::replace(self, stale);
+        }
+        if is_for_array(count, ids) {
+            stale.cells = Cells::Dense(Paged::default());
+        }
+        match &mut self.cells {
+            Cells::Sparse(map) => {
+                for (id, cell) in map.extract_if(|_, cell| cell.stale()) {
+                    stale.add(id, cell, ids);
+                }
+            }
+            Cells::Dense(cells) => {
+                let cells = (0u32..).zip(cells.iter_mut());
+                for (id, cell) in cells.filter(|(_, cell)| cell.stale()) {
+                    stale.add(id, std::mem::take(cell), ids);
+                }
+            }
+        }
+        self.len -= stale.len;
+        self.thin_out();
+        stale
+    }
+
     /// Takes cells out, at most `max` places at a time; `None` when nothing is left.
     pub(crate) fn drain_some(&mut self, max: usize) -> Option<Vec<(u32, Cell)>> {
         let taken: Vec<(u32, Cell)> = match &mut self.cells {
@@ -203,6 +246,11 @@ impl Column {
         };
         if taken.is_empty() && exhausted { None } else { Some(taken) }
     }
+}
+
+/// Whether so many cells are too many for a map.
+fn is_for_array(len: usize, ids: usize) -> bool {
+    (len > ids / 8 && len > 64) || len > SPARSE_MAX
 }
 
 fn put(cells: &mut Paged<Cell>, id: u32, cell: Cell) -> Cell {
@@ -259,6 +307,26 @@ mod tests {
             drained.sort_unstable();
             prop_assert_eq!(drained, cells);
             prop_assert_eq!(column.len(), 0);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_stale_is_split_off(
+            cells in proptest::collection::btree_map(0u32..400, any::<bool>(), 0..300),
+            ids in 0usize..5000,
+        ) {
+            let mut column = Column::new(Seed::new(7));
+            for (id, stale) in &cells {
+                column.replace(*id, Cell::new(id + 1).with_stale(*stale), ids);
+            }
+            let count = cells.values().filter(|stale| **stale).count();
+            let split = column.split_stale(u64::try_from(count).unwrap(), ids);
+            prop_assert_eq!((split.len(), column.len()), (count, cells.len() - count));
+            for (id, stale) in &cells {
+                let (there, gone) = if *stale { (&split, &column) } else { (&column, &split) };
+                prop_assert_eq!((there.get(*id).set(), gone.get(*id)), (id + 1, Cell::NONE));
+            }
         }
     }
 

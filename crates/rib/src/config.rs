@@ -28,7 +28,8 @@ pub struct RibConfig {
     pub multipath_relax: bool,
     /// Whether the kernel side is told a backup for prefixes that have one next hop.
     pub backups: bool,
-    /// Drawn at random by the process: whoever chooses prefixes must not be able to choose hash collisions.
+    /// Drawn at random by the process; everything about a hash but its input follows from it. Whoever chooses prefixes,
+    /// attributes or next hops must not be able to choose collisions.
     pub hash_seed: u64,
 }
 

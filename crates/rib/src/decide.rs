@@ -1,8 +1,8 @@
 //! The decision process: RFC 4271 section 9.1, in portions.
 //!
-//! What waits are prefixes, not messages: ten changes of one prefix are one decision. A portion first gives back some of
-//! what lost peers left and looks at some prefixes whose next hop has changed, then decides, so that no change of
-//! anything keeps the caller for longer than its budget.
+//! What waits are prefixes, not messages: ten changes of one prefix are one decision. A portion first gives back some
+//! of what lost peers left and looks for some prefixes that are to be decided again (`chores`), then decides, so that
+//! no change of anything keeps the caller for longer than its budget.
 
 use std::sync::Arc;
 
@@ -50,6 +50,7 @@ impl Rib {
         for family in Family::ALL {
             self.sweep_orphans(family, left / 2);
             self.rescan(family, left / 2);
+            self.age(family, left / 2);
             self.judge_again(family, left / 2);
         }
         while left > 0 {
@@ -80,6 +81,7 @@ impl Rib {
             !table.undecided.is_empty()
                 || !table.rescan.is_idle()
                 || !table.orphans.is_empty()
+                || !table.aging.is_empty()
                 || table.groups.iter().flatten().any(|group| group.filling.is_some())
         }) || self.peers.iter().flatten().any(|peer| {
             let mut families = peer.families.iter();
@@ -403,10 +405,10 @@ impl Rib {
             (true, true) | (false, false) => {}
         }
         table.forward(id, forwarding, &mut self.forwardings, &mut self.hops);
-        if (before.best_place, before.best_set) != (place, set) {
+        let best = best.map(|(_, best)| best);
+        if before.best_place != place || was != best {
             let back = [before.best_place, place];
             let moved = before.best_set != NONE && set != NONE && before.best_place != place;
-            let best = best.map(|(_, best)| best);
             let change = Change { was, best, moved: moved.then_some(back), pace };
             self.export(family, id, &change);
         }

@@ -19,7 +19,7 @@ struct Run {
     cell: Cell,
     /// Of the next hop, held once by the run.
     forwarding: u32,
-    /// How many the prefix has waiting for it afterwards, and one that refers to it as best path.
+    /// Who refers to the prefix from then on: those downstream that wait for it, and its entry, which has a best path.
     holders: u16,
 }
 
@@ -119,8 +119,7 @@ impl Rib {
                 break;
             }
             *cell = cell.with_used(true);
-            // It does not wait for a decision any more.
-            entry.begin(Place::of(run.place), run.cell.set(), run.forwarding, [run.holders, 1]);
+            entry.begin(Place::of(run.place), run.cell.set(), run.forwarding, run.holders);
             taken.bits |= bit(id);
         }
         taken

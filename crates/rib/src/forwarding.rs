@@ -192,7 +192,9 @@ impl Forwardings {
 
 impl Ways {
     fn hash(&self, seed: Seed) -> u64 {
-        seed.hash_one((self.hops.as_slice(), self.backup, self.source))
+        let hash = seed.hash_one((self.hops.as_slice(), self.backup, self.source));
+        // Most have no weights.
+        if self.weights.is_empty() { hash } else { seed.hash_one((hash, self.weights.as_slice())) }
     }
 
     /// Every next hop, that of the backup included.
@@ -223,5 +225,23 @@ fn gcd(a: u16, b: u16) -> u16 {
 impl Forwardings {
     pub(crate) fn holders(&self) -> std::collections::HashMap<u32, u32> {
         self.sets.holders()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use smallvec::smallvec;
+
+    use super::*;
+
+    #[test]
+    fn weights_are_told_apart_by_the_hash() {
+        let weighed = |weight: u16| {
+            let weights = smallvec![weight, 1];
+            let ways = Ways { hops: smallvec![1, 2], weights, backup: NONE, source: RouteSource::External };
+            ways.hash(Seed::new(1))
+        };
+        let hashes: std::collections::HashSet<u64> = (1..=256).map(weighed).collect();
+        assert_eq!(hashes.len(), 256);
     }
 }

@@ -1,9 +1,10 @@
 //! Update groups: peers that are told the same share one Adj-RIB-Out.
 //!
-//! A group holds one id for each prefix, the attribute set of the route that is announced, so policy runs once and not once
-//! for each peer; where the policy lets everything pass, what the Loc-RIB holds says as much. What a set becomes on the way out is worked out when it is written, and the last of it are kept
-//! (`rewritten`). What differs from peer to peer, that a route does not go back to where it came from and what has been
-//! sent already, is found when the peer pulls.
+//! A group holds one id for each prefix, the attribute set of the route that is announced, so policy runs once and not
+//! once for each peer; where the policy lets everything pass, what the Loc-RIB holds says as much. What a set becomes
+//! on the way out is worked out when it is written, and the last of it are kept (`rewritten`). What differs from peer
+//! to peer, that a route does not go back to where it came from and what has been sent already, is found when the peer
+//! pulls.
 
 use bgp_policy::Policy;
 use bgp_wire::{Family, NextHop, PeerKind};

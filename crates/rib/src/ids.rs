@@ -126,7 +126,7 @@ impl IdSet {
         self.words.get(index as usize).copied().unwrap_or(0)
     }
 
-    /// Takes in ids of a word, none of which is in the set.
+    /// Takes in ids of a word, which may be in the set already.
     #[inline]
     pub(crate) fn insert_word(&mut self, word: Word) {
         let index = word.index as usize;

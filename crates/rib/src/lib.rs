@@ -74,12 +74,11 @@ pub use config::{MaximumPrefix, MaximumPrefixAction, PeerId, PeerSettings, RibCo
 pub use decision::Step;
 pub use forwarding::{Forwarding, RouteSource};
 pub use impact::{Impact, Position, Proposal, Shares};
-pub use long_lived::LongLived;
 pub use next_hops::{Reachability, Watch};
 pub use reason::{BestReason, NextHopFault, Refusal, Unreachable, Verdict};
 pub use receive::{LimitLevel, LimitReached, Received};
 pub use rib::Rib;
-pub use view::{AdvertisedView, Counters, NoExport, RouteView, Sizes};
+pub use view::{AdvertisedView, Counters, NoExport, PrefixWalk, RouteView, Sizes, WhichRib};
 
 #[cfg(test)]
 mod tests;

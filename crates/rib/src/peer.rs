@@ -18,6 +18,8 @@ pub(crate) struct Peer {
     pub(crate) id: PeerId,
     pub(crate) settings: PeerSettings,
     pub(crate) credit: Credit,
+    /// The family that it is told of first, where it waits for both.
+    pub(crate) first: Family,
     pub(crate) families: PerFamily<PeerFamily>,
 }
 
@@ -39,6 +41,8 @@ pub(crate) struct PeerFamily {
     pub(crate) refreshing: bool,
     /// Settings have changed: prefixes from this id on have not been judged again.
     pub(crate) judged_to: Option<u32>,
+    /// Its paths do better or worse beside others than before: their prefixes are decided again when they are judged.
+    pub(crate) competes_anew: bool,
     pub(crate) warned: bool,
     pub(crate) exceeded: bool,
     pub(crate) out: PeerOut,
@@ -157,7 +161,7 @@ pub(crate) enum EndOfRib {
 impl Peer {
     pub(crate) fn new(id: PeerId, settings: PeerSettings, seed: Seed) -> Self {
         let families = PerFamily::from_fn(|_| PeerFamily::new(seed));
-        Self { id, settings, credit: Credit::default(), families }
+        Self { id, settings, credit: Credit::default(), first: Family::Ipv4Unicast, families }
     }
 
     pub(crate) fn source(&self) -> RouteSource {
@@ -169,6 +173,17 @@ impl Peer {
 
     pub(crate) fn speaks(&self, family: Family) -> bool {
         self.settings.families[family]
+    }
+
+    /// Changes its settings, and notes where its paths do better or worse by that than before.
+    pub(crate) fn change(&mut self, change: impl FnOnce(&mut PeerSettings)) {
+        let looked_at =
+            |settings: &PeerSettings| (settings.kind, settings.router_id, settings.address, settings.weight);
+        let before = looked_at(&self.settings);
+        change(&mut self.settings);
+        if looked_at(&self.settings) != before {
+            Family::ALL.iter().for_each(|family| self.families[*family].competes_anew = true);
+        }
     }
 }
 
@@ -183,9 +198,19 @@ impl PeerFamily {
             end_of_rib_received: false,
             refreshing: false,
             judged_to: None,
+            competes_anew: false,
             warned: false,
             exceeded: false,
             out: PeerOut::default(),
+        }
+    }
+
+    /// Has everything be stale.
+    pub(crate) fn mark_stale(&mut self) {
+        let all = u64::try_from(self.received.len()).unwrap_or(u64::MAX);
+        if self.stale < all {
+            self.received.for_each(|_, cell| *cell = cell.with_stale(true));
+            self.stale = all;
         }
     }
 

@@ -32,7 +32,7 @@ pub struct Received {
     pub withdrawn: u64,
     /// The family whose initial routes are complete; what was still stale is gone.
     pub end_of_rib: Option<Family>,
-    /// Limits that were reached by this UPDATE; each is said once until the count falls below it again.
+    /// Limits that were reached by this UPDATE; each is said once until the count falls below it again, or it changes.
     pub limits: Vec<LimitReached>,
 }
 
@@ -153,6 +153,15 @@ impl Rib {
         self.sets.release(set_id, &mut self.hops);
     }
 
+    /// What is to be said about the limit of a family that is new.
+    pub(crate) fn begin_limit(&mut self, place: usize, family: Family) -> SmallVec<[LimitReached; 2]> {
+        if let Some(peer) = self.peer_mut(place) {
+            let state = &mut peer.families[family];
+            (state.warned, state.exceeded) = (false, false);
+        }
+        self.limits_reached(place, family, false)
+    }
+
     /// What is to be said about the limit of a family, now that more has come; `over` where not all of it was stored.
     fn limits_reached(&mut self, place: usize, family: Family, over: bool) -> SmallVec<[LimitReached; 2]> {
         let mut said = SmallVec::new();
@@ -174,7 +183,7 @@ impl Rib {
 }
 
 /// What was said about limits is said again when they are reached again.
-fn forget_limits(state: &mut PeerFamily, limit: Option<MaximumPrefix>) {
+pub(crate) fn forget_limits(state: &mut PeerFamily, limit: Option<MaximumPrefix>) {
     let Some(limit) = limit else { return };
     let count = u32::try_from(state.received.len()).unwrap_or(u32::MAX);
     if limit.warning_level().is_none_or(|level| count < level) {

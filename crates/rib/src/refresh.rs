@@ -27,8 +27,9 @@ impl Rib {
         }
     }
 
-    /// BoRR: what the peer has announced in the family is stale until it announces it again. Whether it counts: one that
-    /// was not agreed on does not, nor does one before the End-of-RIB of a peer that restarts gracefully.
+    /// BoRR: what the peer has announced in the family is stale until it announces it again, and where nothing has come
+    /// again since the last one, it is that already. Whether it counts: one that was not agreed on does not, nor does
+    /// one before the End-of-RIB of a peer that restarts gracefully.
     pub fn begin_refresh(&mut self, id: PeerId, family: Family) -> bool {
         let Some(place) = self.places.get(&id).copied() else { return false };
         let Some(peer) = self.peer_mut(place) else { return false };
@@ -38,8 +39,7 @@ impl Rib {
         }
         let state = &mut peer.families[family];
         state.refreshing = true;
-        state.received.for_each(|_, cell| *cell = cell.with_stale(true));
-        state.stale = u64::try_from(state.received.len()).unwrap_or(u64::MAX);
+        state.mark_stale();
         true
     }
 

@@ -6,13 +6,14 @@ use bgp_wire::{Family, NextHop, PerFamily, Prefix, ScopedNextHop};
 use hashbrown::HashMap;
 
 use crate::attributes::AttributeSets;
-use crate::column::{Cell, Column};
+use crate::column::Cell;
 use crate::config::{PeerId, PeerSettings, RibConfig};
 use crate::decision::Candidate;
 use crate::forwarding::Forwardings;
 use crate::group::{Group, Profile};
 use crate::next_hops::{NextHops, Reachability, Watch};
-use crate::peer::{EndOfRib, Pace, Peer};
+use crate::peer::{Change, EndOfRib, Peer};
+use crate::receive::forget_limits;
 use crate::seed::Seed;
 use crate::table::{Orphan, Place, Table};
 
@@ -75,7 +76,7 @@ impl Rib {
             self.leave_group(place, family);
         }
         match self.peers.get_mut(place) {
-            Some(Some(peer)) => peer.settings = settings,
+            Some(Some(peer)) => peer.change(|before| *before = settings),
             Some(empty) => *empty = Some(Peer::new(id, settings, self.seed)),
             None => return,
         }
@@ -105,7 +106,9 @@ impl Rib {
         for (family, state) in
             [(Family::Ipv4Unicast, peer.families.ipv4), (Family::Ipv6Unicast, peer.families.ipv6)]
         {
-            self.tables[family].orphans.push(Orphan::Received(state.received));
+            let table = &mut self.tables[family];
+            table.aging.retain(|(other, _)| *other != place);
+            table.orphans.push(Orphan::Received(state.received));
         }
     }
 
@@ -115,10 +118,11 @@ impl Rib {
         let Some(place) = self.places.get(&id).copied() else { return };
         for family in Family::ALL {
             self.leave_group(place, family);
+            // What becomes stale now has not been so for long.
+            self.tables[family].aging.retain(|(other, _)| *other != place);
             let Some(peer) = self.peer_mut(place) else { continue };
             let state = &mut peer.families[family];
-            state.received.for_each(|_, cell| *cell = cell.with_stale(true));
-            state.stale = u64::try_from(state.received.len()).unwrap_or(u64::MAX);
+            state.mark_stale();
             (state.end_of_rib_received, state.refreshing) = (false, false);
         }
     }
@@ -128,23 +132,19 @@ impl Rib {
     pub fn sweep_stale(&mut self, id: PeerId, family: Family) {
         let Some(place) = self.places.get(&id).copied() else { return };
         let Some(Some(peer)) = self.peers.get_mut(place) else { return };
-        let state = &mut peer.families[family];
+        let (state, table) = (&mut peer.families[family], &mut self.tables[family]);
         if state.stale == 0 {
             return;
         }
-        if state.stale == u64::try_from(state.received.len()).unwrap_or(u64::MAX) {
-            // Nothing came again: all of it goes, in portions.
-            let all = std::mem::replace(&mut state.received, Column::new(self.seed));
-            self.tables[family].orphans.push(Orphan::Received(all));
+        let mut gone = state.received.split_stale(state.stale, table.ids());
+        if state.received.len() == 0 {
             (state.accepted, state.used, state.stale) = (0, 0, 0);
-            return;
+        } else {
+            gone.for_each(|_, cell| state.count(*cell, Change::Out));
         }
-        let stale: Vec<u32> =
-            state.received.iter().filter(|(_, cell)| cell.stale()).map(|(prefix, _)| prefix).collect();
-        let Some(mut adj) = self.adj_rib_in(place, family) else { return };
-        for prefix in stale {
-            adj.replace(prefix, Cell::NONE, Pace::Bulk);
-        }
+        forget_limits(state, peer.settings.maximum_prefix[family]);
+        // What follows for their prefixes comes in portions.
+        table.orphans.push(Orphan::Received(gone));
     }
 
     /// Changes policies of a peer without touching its session: what it announced is judged again from the Adj-RIB-In,
@@ -232,6 +232,7 @@ impl Rib {
         if let Some(peer) = self.peer_mut(place) {
             let state = &mut peer.families[family];
             state.judged_to = (state.received.len() > 0).then_some(0);
+            state.competes_anew &= state.judged_to.is_some();
         }
     }
 

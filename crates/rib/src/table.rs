@@ -5,6 +5,7 @@
 //! Adj-RIB-Out and of every set of waiting ids counts one.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 
 use bgp_wire::{Family, Prefix};
 use hashbrown::HashMap;
@@ -72,8 +73,8 @@ impl Place {
     }
 }
 
-/// Places of peers, more than there are at times, never fewer: every 32nd place shares a bit. A decision looks only there,
-/// so that a hundred peers do not make it dearer for a prefix that two of them announce.
+/// Places of peers, more than there are at times, never fewer: every 32nd place shares a bit. A decision looks only
+/// there: of a hundred peers at eight at most, where two of them announce a prefix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Places(u32);
 
@@ -116,12 +117,13 @@ impl Entry {
         self.best_set == NONE && self.forwarding == NONE
     }
 
-    /// Takes in the first path, which is best, with these changes of the number of holders.
+    /// Takes in the first path, which is best, and with it so many holders more, of which one takes the place of the
+    /// decision that the prefix waited for.
     #[inline]
-    pub(crate) fn begin(&mut self, place: Place, set: u32, forwarding: u32, [more, fewer]: [u16; 2]) {
+    pub(crate) fn begin(&mut self, place: Place, set: u32, forwarding: u32, holders: u16) {
         (self.best_place, self.best_set, self.forwarding) = (place, set, forwarding);
-        let refs = self.refs.saturating_add(more);
-        self.refs = if refs == u16::MAX { refs } else { refs.saturating_sub(fewer) };
+        let refs = self.refs.saturating_add(holders);
+        self.refs = if refs == u16::MAX { refs } else { refs.saturating_sub(1) };
     }
 
     #[inline]
@@ -164,6 +166,9 @@ pub(crate) struct Table {
     /// What peers and groups left behind; swept by [`crate::Rib::decide`].
     pub(crate) orphans: Vec<Orphan>,
     pub(crate) rescan: Rescan,
+    /// Peers whose stale routes become the last choice, each with the first prefix id that has not been looked at for
+    /// that.
+    pub(crate) aging: Vec<(usize, u32)>,
     /// Prefixes with a best path.
     pub(crate) best: u64,
     seed: Seed,
@@ -180,45 +185,72 @@ pub(crate) enum Orphan {
     Prefixes(IdSet),
 }
 
-/// Passes over all prefixes for those whose next hop has changed.
+/// Passes over all prefixes for those that are to be decided again.
 #[derive(Debug, Default)]
 pub(crate) struct Rescan {
-    /// What this pass looks for; held. Empty where none is under way.
-    active: Vec<u32>,
-    /// What has changed since it began, for the next one; held.
-    waiting: Vec<u32>,
+    /// What this pass looks for; nothing where none is under way.
+    active: Sought,
+    /// What has changed since it began, for the next one.
+    waiting: Sought,
     next: u32,
+}
+
+/// Which prefixes are looked for.
+#[derive(Debug, Default)]
+struct Sought {
+    /// Those with a path by one of these next hops, which are held.
+    hops: IdSet,
+    /// All of them.
+    all: bool,
+}
+
+impl Sought {
+    fn is_nothing(&self) -> bool {
+        self.hops.is_empty() && !self.all
+    }
 }
 
 impl Rescan {
     pub(crate) fn is_idle(&self) -> bool {
-        self.active.is_empty() && self.waiting.is_empty()
+        self.active.is_nothing() && self.waiting.is_nothing()
     }
 
-    /// Whether the hop is new to the list, and to be held.
+    /// Has those looked for that have a path by this next hop; whether that is new, and the hop to be held.
     pub(crate) fn add(&mut self, hop: u32) -> bool {
-        let new = !self.waiting.contains(&hop);
-        if new {
-            self.waiting.push(hop);
-        }
-        new
+        self.waiting.hops.insert(hop)
     }
 
-    /// The next id to look at, and what for.
-    pub(crate) fn step(&mut self) -> (u32, &[u32]) {
-        if self.active.is_empty() {
-            self.active = std::mem::take(&mut self.waiting);
-            self.next = 0;
+    /// Has all of them looked for.
+    pub(crate) fn add_all(&mut self) {
+        self.waiting.all = true;
+    }
+
+    /// The next ids to look at, so many at most, of those that there are; a pass begins where none is under way.
+    pub(crate) fn next_ids(&mut self, most: usize, ids: usize) -> Range<u32> {
+        if self.active.is_nothing() {
+            (self.active, self.next) = (std::mem::take(&mut self.waiting), 0);
         }
-        let id = self.next;
-        self.next = id.saturating_add(1);
-        (id, &self.active)
+        let first = self.next;
+        let end = (first as usize).saturating_add(most.max(1)).min(ids);
+        self.next = u32::try_from(end).unwrap_or(u32::MAX);
+        first..self.next
+    }
+
+    /// Whether this pass looks for every prefix.
+    pub(crate) fn seeks_all(&self) -> bool {
+        self.active.all
+    }
+
+    /// Whether it looks for those with a path by this next hop.
+    pub(crate) fn seeks(&self, hop: u32) -> bool {
+        self.active.hops.contains(hop)
     }
 
     /// Ends the pass if it is through; the hops to let go.
-    pub(crate) fn finish(&mut self, ids: usize) -> Vec<u32> {
+    pub(crate) fn finish(&mut self, ids: usize) -> IdSet {
         // Ids that were added meanwhile belong to routes that are decided in any case.
-        if self.next as usize >= ids { std::mem::take(&mut self.active) } else { Vec::new() }
+        let is_through = self.next as usize >= ids;
+        if is_through { std::mem::take(&mut self.active).hops } else { IdSet::default() }
     }
 }
 
@@ -235,6 +267,7 @@ impl Table {
             groups: Vec::new(),
             orphans: Vec::new(),
             rescan: Rescan::default(),
+            aging: Vec::new(),
             best: 0,
             seed,
         }
@@ -340,6 +373,16 @@ impl Table {
         }
     }
 
+    /// [`Table::mark`], if the id is that of a prefix now.
+    pub(crate) fn mark_if_used(&mut self, id: u32) {
+        if let Some(entry) = self.entries.get_mut(id as usize)
+            && entry.refs > 0
+            && self.undecided.insert(id)
+        {
+            entry.refs = entry.refs.saturating_add(1);
+        }
+    }
+
     /// The next prefix to decide of those that come first.
     pub(crate) fn next_urgent(&mut self) -> Option<u32> {
         while let Some(id) = self.urgent.pop_front() {
@@ -348,15 +391,6 @@ impl Table {
             }
         }
         None
-    }
-
-    /// Has the decision run for every prefix that is known.
-    pub(crate) fn mark_all(&mut self) {
-        for id in 0..u32::try_from(self.ids()).unwrap_or(u32::MAX) {
-            if self.entry(id).refs > 0 {
-                self.mark(id);
-            }
-        }
     }
 
     /// Takes in new forwarding of a prefix, one hold of it included, and has the kernel side pull it, or no longer if it

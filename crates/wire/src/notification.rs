@@ -270,6 +270,7 @@ impl fmt::Display for Notification {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::update::UpdateFaultKind;
 
     fn again(notification: &Notification) -> Notification {
         let encoded = notification.encode();
@@ -299,8 +300,13 @@ mod tests {
     #[test]
     fn a_communication_is_cut_at_a_character_and_only_where_the_rfc_has_one() {
         let long = "\u{e4}".repeat(200);
-        let notification = Notification::cease(CeaseCode::AdministrativeReset, Some(&long));
-        assert_eq!(again(&notification).shutdown_communication().unwrap(), "\u{e4}".repeat(127));
+        for code in [CeaseCode::AdministrativeShutdown, CeaseCode::AdministrativeReset] {
+            let notification = Notification::cease(code, Some(&long));
+            assert_eq!((notification.data[0], notification.data.len()), (254, 1 + 254));
+            assert_eq!(again(&notification).shutdown_communication().unwrap(), "\u{e4}".repeat(127));
+            let longest = Notification::cease(code, Some(&"a".repeat(255)));
+            assert_eq!((longest.data[0], longest.data.len()), (255, 1 + 255));
+        }
         let silent = Notification::cease(CeaseCode::MaximumPrefixes, Some("no place for it"));
         assert!(silent.data.is_empty() && silent.shutdown_communication().is_none());
     }
@@ -319,6 +325,7 @@ mod tests {
     fn a_hard_reset_inside_a_hard_reset_is_not_followed() {
         let inner =
             Notification::hard_reset(&Notification::cease(CeaseCode::AdministrativeShutdown, Some("x")));
+        assert_eq!(inner.data[..], [6, 2, 1, b'x'], "RFC 8538 section 3.1: code, subcode, data");
         assert_eq!(inner.shutdown_communication().unwrap(), "x");
         let nested = Notification::hard_reset(&inner);
         assert_eq!(
@@ -344,6 +351,13 @@ mod tests {
         assert_eq!(of(OpenFault::Version(3).into()), (2, 1, vec![0, 4]));
         assert_eq!(of(OpenFault::ZeroAs.into()), (2, 2, vec![]));
         assert_eq!(of(OpenFault::HoldTime(1).into()), (2, 6, vec![]));
+        assert_eq!(of(OpenFault::Malformed("overrun").into()), (2, 0, vec![]));
+        assert_eq!(of(OpenFault::RouterId.into()), (2, 3, vec![]));
+        assert_eq!(of(OpenFault::OptionalParameter(9).into()), (2, 4, vec![]));
+        let octets = Bytes::from_static(&[0x40, 1, 1, 9]);
+        let fault = UpdateFault { kind: UpdateFaultKind::InvalidOrigin, reason: "undefined", octets };
+        assert_eq!(of(fault.into()), (3, 6, vec![0x40, 1, 1, 9]));
         assert_eq!(of(RouteRefreshFault::Short(20).into()), (1, 2, vec![0, 20]));
+        assert_eq!(of(RouteRefreshFault::Length(vec![7].into()).into()), (7, 1, vec![7]));
     }
 }

@@ -108,7 +108,9 @@ mod tests {
     fn every_subtype_survives() {
         for octet in 0..=u8::MAX {
             let refresh = RouteRefresh { family: FamilyCode { afi: 2, safi: 1 }, subtype: octet.into() };
-            assert_eq!(RouteRefresh::decode(&refresh.encode().slice(19..), true), Ok(refresh));
+            let body = refresh.encode().slice(19..);
+            assert_eq!(body[..], [0, 2, octet, 1], "AFI, subtype, SAFI");
+            assert_eq!(RouteRefresh::decode(&body, true), Ok(refresh));
         }
     }
 

@@ -127,7 +127,7 @@ fn add_family(table: &mut Table, mut cells: Vec<Cell>, family: &NeighborFamily) 
     table.row(cells);
 }
 
-/// Green is up, yellow is on its way or off by intent, red is neither.
+/// Green is up, yellow is on its way, red is neither.
 pub(crate) fn state_tone(neighbor: &Neighbor) -> Tone {
     match neighbor.state {
         SessionState::Established => Tone::Good,

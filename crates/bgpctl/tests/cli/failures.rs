@@ -155,16 +155,16 @@ fn an_answer_that_cannot_be_read_is_1() {
 fn an_answer_that_breaks_off_or_never_comes_is_3() {
     let cut = Answer::Raw(b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n{\"router".to_vec());
     let cases = [
-        (cut, "broke off"),
-        (Answer::Raw(Vec::new()), "broke off"),
-        (Answer::Silence, "did not answer within 0.2 s"),
+        (cut, "30", "broke off"),
+        (Answer::Raw(Vec::new()), "30", "broke off"),
+        (Answer::Silence, "0.2", "did not answer within 0.2 s"),
     ];
-    for (answer, words) in cases {
+    for (answer, timeout, words) in cases {
         let daemon = Answers::default()
             .answer("GET /v1/summary", answer.clone())
             .answer("GET /v1/monitor", answer)
             .start();
-        for args in [&["--timeout", "0.2", "show", "summary"][..], &["--timeout", "0.2", "monitor"]] {
+        for args in [&["--timeout", timeout, "show", "summary"][..], &["--timeout", timeout, "monitor"]] {
             let (code, text) = failure(run(&daemon.socket(), args));
             assert_eq!(code, 3, "{text}");
             assert!(text.contains(words), "{text}");

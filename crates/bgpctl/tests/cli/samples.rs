@@ -204,8 +204,8 @@ pub(crate) fn summary() -> Summary {
         uptime_seconds: 4556,
         peers: PeerTotals { total: 4, established: 2, dynamic: 2, shutdown: 0, groups: 1 },
         rib: vec![
-            RibSize { family: "ipv4-unicast".to_owned(), prefixes: 1200, paths: 1200, best: 0 },
-            RibSize { family: "ipv6-unicast".to_owned(), prefixes: 4, paths: 7, best: 1 },
+            RibSize { family: "ipv4-unicast".to_owned(), prefixes: 0, paths: 1200, best: 0 },
+            RibSize { family: "ipv6-unicast".to_owned(), prefixes: 1, paths: 7, best: 1 },
         ],
         fib: vec![
             FibSize { family: "ipv4-unicast".to_owned(), ..FibSize::default() },
@@ -216,7 +216,9 @@ pub(crate) fn summary() -> Summary {
         config: ConfigState {
             path: "/etc/bgpd-rs/bgpd-rs.toml".to_owned(),
             loaded_seconds: 4556,
-            last_reload_error: text("bgpd-rs.toml:3:1: unknown key `asm`; did you mean `asn`?"),
+            last_reload_error: text(
+                "1 fault in /etc/bgpd-rs/bgpd-rs.toml; `bgpd-rs --check /etc/bgpd-rs/bgpd-rs.toml` and the log name it",
+            ),
             confirm_seconds: None,
             rolled_back_seconds: Some(61),
         },
@@ -661,7 +663,7 @@ pub(crate) fn events() -> Vec<Event> {
             reason: None,
         },
         EventKind::ConfigReload { applied: true, message: "1 change".to_owned() },
-        EventKind::ConfigReload { applied: false, message: "unknown key `asm`".to_owned() },
+        EventKind::ConfigReload { applied: false, message: "1 fault in bgpd-rs.toml".to_owned() },
         EventKind::Lost { count: 17 },
     ];
     let event = |(n, kind)| Event { time: format!("2026-01-02T03:04:{n:02}.678Z"), kind };

@@ -3,7 +3,7 @@
 use bgp_api::*;
 
 use crate::daemon::{Answer, Answers, Asked, golden};
-use crate::{run, samples, stdout};
+use crate::{failure, run, samples, stdout};
 
 #[test]
 fn show_neighbors() {
@@ -240,6 +240,15 @@ fn a_confirmation_says_how_much_time_was_left() {
     let daemon = Answers::default().ok("POST /v1/reload/confirm", &reply).start();
     let text = stdout(run(&daemon.socket(), &["confirm"]));
     assert_eq!(text, "/etc/bgpd-rs/bgpd-rs.toml: confirmed, 42s before the end\n");
+}
+
+/// An order that nobody has waited for is done all the same.
+#[test]
+fn a_daemon_that_is_late_may_do_what_it_was_told() {
+    let daemon = Answers::default().answer("POST /v1/reload/confirm", Answer::Silence).start();
+    let (code, text) = failure(run(&daemon.socket(), &["--timeout", "0.2", "confirm"]));
+    assert_eq!(code, 3);
+    assert!(text.contains("did not answer within 0.2 s; it may do what it was told all the same"), "{text}");
 }
 
 #[test]

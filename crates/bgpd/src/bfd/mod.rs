@@ -8,6 +8,7 @@
 //! does itself takes microseconds. The protocol is `bgp-bfd`, the sockets are in [`crate::net`]; what the news mean for BGP
 //! is `crate::routing`'s.
 
+mod port;
 mod task;
 mod way;
 
@@ -28,7 +29,7 @@ pub const NEWS: usize = 64;
 /// Requests that may wait.
 const REQUESTS: usize = 16;
 /// How long the thread may take for an answer.
-const PATIENCE: Duration = Duration::from_secs(2);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(2);
 
 /// What there is to be with a peer.
 #[derive(Clone, Debug, PartialEq, Eq)]

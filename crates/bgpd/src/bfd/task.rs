@@ -9,9 +9,10 @@ use bgp_api::EventKind;
 use bgp_bfd::{Change, Output, Peer, Sessions, State};
 use nix::net::if_::if_nametoindex;
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time::Interval;
+use tokio::time::{Interval, MissedTickBehavior};
 use tracing::{debug, error, info, warn};
 
+use super::port::Port;
 use super::way::Way;
 use super::{Handle, News, Overview, Path, REQUESTS, Request, Resting, SessionView, Wish, Wishes};
 use crate::events::Hub;
@@ -48,8 +49,8 @@ struct Task {
     sessions: Sessions,
     /// By peer; also of those that were removed and still say so.
     ways: BTreeMap<IpAddr, Way>,
-    v4: Option<BfdReceiver>,
-    v6: Option<BfdReceiver>,
+    v4: Port,
+    v6: Port,
     wishes: watch::Receiver<Wishes>,
     /// What was wished when it was looked last.
     known: Wishes,
@@ -79,8 +80,8 @@ impl Task {
         Self {
             sessions: Sessions::new(random::seed()),
             ways: BTreeMap::new(),
-            v4: None,
-            v6: None,
+            v4: Port::default(),
+            v6: Port::default(),
             wishes,
             known: Wishes::new(),
             incomplete: false,
@@ -94,7 +95,7 @@ impl Task {
     }
 
     async fn run(mut self, mut requests: mpsc::Receiver<Request>) {
-        let mut look_again = tokio::time::interval(LOOK_AGAIN);
+        let mut look_again = look_again();
         while self.step(&mut requests, &mut look_again).await {
             self.take_datagrams();
             self.sessions.tick(Instant::now(), &mut self.outputs);
@@ -123,8 +124,8 @@ impl Task {
             changed = self.wishes.changed() => if changed.is_ok() { Wake::Wished } else { Wake::Gone },
             _ = look_again.tick(), if named => Wake::Wished,
             () = sleep_until(deadline) => Wake::Look,
-            () = ready(self.v4.as_ref()) => Wake::Look,
-            () = ready(self.v6.as_ref()) => Wake::Look,
+            () = ready(self.v4.receiver.as_ref()) => Wake::Look,
+            () = ready(self.v6.receiver.as_ref()) => Wake::Look,
         };
         match wake {
             Wake::Look => {}
@@ -186,23 +187,17 @@ impl Task {
         for is_v4 in [true, false] {
             let port = if is_v4 { &mut self.v4 } else { &mut self.v6 };
             let Some(peer) = wishes.keys().find(|peer| peer.is_ipv4() == is_v4) else {
-                *port = None;
+                *port = Port::default();
                 continue;
             };
-            if port.is_some() {
-                continue;
-            }
-            match BfdReceiver::open(*peer) {
-                Ok(opened) => *port = Some(opened),
-                Err(error) => {
-                    if !self.incomplete {
-                        error!(
-                            %error, ipv4 = is_v4,
-                            "BFD: UDP port 3784 cannot be opened; is another BFD daemon running? (ss -lunp sport = 3784)"
-                        );
-                    }
-                    all = false;
+            if let Err((error, is_news)) = port.open(*peer) {
+                if is_news {
+                    error!(
+                        %error, ipv4 = is_v4,
+                        "BFD: UDP port 3784 cannot be opened; is another BFD daemon running? (ss -lunp sport = 3784)"
+                    );
                 }
+                all = false;
             }
         }
         all
@@ -230,7 +225,8 @@ impl Task {
     }
 
     fn next_datagram(&self) -> Option<Datagram> {
-        [&self.v4, &self.v6].into_iter().flatten().find_map(|receiver| match receiver.next() {
+        let mut receivers = [&self.v4, &self.v6].into_iter().filter_map(|port| port.receiver.as_ref());
+        receivers.find_map(|receiver| match receiver.next() {
             Ok(datagram) => datagram,
             Err(error) => {
                 debug!(%error, "a BFD packet could not be received");
@@ -308,7 +304,7 @@ impl Task {
             Request::Rest(reply) => {
                 let resting = self.rest(now);
                 // The ports are free before anybody is told.
-                (self.v4, self.v6) = (None, None);
+                (self.v4, self.v6) = (Port::default(), Port::default());
                 self.ways.clear();
                 answer(reply, resting);
                 return false;
@@ -364,13 +360,37 @@ impl Task {
 
     fn port_missing(&self, peer: IpAddr) -> Option<String> {
         let port = if peer.is_ipv4() { &self.v4 } else { &self.v6 };
-        port.is_none().then(|| "UDP port 3784 is taken by another program".to_owned())
+        port.receiver.is_none().then(|| "UDP port 3784 is taken by another program".to_owned())
     }
+}
+
+/// When to look again. Where nobody had to for long, not once for each time that was missed.
+fn look_again() -> Interval {
+    let mut interval = tokio::time::interval(LOOK_AGAIN);
+    interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    interval
 }
 
 async fn ready(receiver: Option<&BfdReceiver>) {
     match receiver {
         Some(receiver) => receiver.ready().await,
         None => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::timeout;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn days_without_a_look_are_made_up_for_by_one() {
+        let mut interval = look_again();
+        interval.tick().await;
+        tokio::time::advance(Duration::from_secs(3 * 24 * 3600)).await;
+        interval.tick().await;
+        assert!(timeout(LOOK_AGAIN / 2, interval.tick()).await.is_err(), "the next one is a second later");
+        assert!(timeout(LOOK_AGAIN, interval.tick()).await.is_ok());
     }
 }

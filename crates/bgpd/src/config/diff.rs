@@ -123,7 +123,22 @@ fn decision(bgp: &Bgp) -> (u16, bool) {
     (bgp.maximum_paths, bgp.multipath_relax)
 }
 
-/// What sockets, the identity towards peers and the place of our routes are made of is fixed at start.
+/// What is in force when `new` is loaded beside `running`: what sockets, the identity towards peers and the place of
+/// our routes are made of is fixed at start.
+pub fn in_force(running: &Config, new: Config) -> Config {
+    let Bgp { asn, router_id, ref listen, .. } = running.bgp;
+    let set_multipath_hash_policy = new.kernel.set_multipath_hash_policy;
+    Config {
+        bgp: Bgp { asn, router_id, listen: listen.clone(), ..new.bgp },
+        kernel: Kernel { set_multipath_hash_policy, ..running.kernel.clone() },
+        control: running.control.clone(),
+        metrics: running.metrics.clone(),
+        process: running.process.clone(),
+        ..new
+    }
+}
+
+/// The keys of which [`in_force`] keeps the old value, where it differs.
 fn restart(old: &Config, new: &Config) -> Vec<&'static str> {
     changed([
         ("bgp.asn", old.bgp.asn != new.bgp.asn),
@@ -153,7 +168,8 @@ fn restart(old: &Config, new: &Config) -> Vec<&'static str> {
         ("kernel.startup-grace", old.kernel.startup_grace != new.kernel.startup_grace),
         ("kernel.nexthop-backup", old.kernel.nexthop_backup != new.kernel.nexthop_backup),
         ("kernel.nexthop-groups", old.kernel.nexthop_groups != new.kernel.nexthop_groups),
-        ("kernel.nexthop-buckets", old.kernel.resilient.buckets != new.kernel.resilient.buckets),
+        // Without the key groups keep the number that they have, with it they get this one.
+        ("kernel.nexthop-buckets", buckets(&old.kernel) != buckets(&new.kernel)),
         ("kernel.nexthop-idle-timer", old.kernel.resilient.idle_timer != new.kernel.resilient.idle_timer),
         (
             "kernel.nexthop-unbalanced-timer",
@@ -167,6 +183,10 @@ fn restart(old: &Config, new: &Config) -> Vec<&'static str> {
         ("process.sandbox", old.process.sandbox != new.process.sandbox),
         ("process.restart", old.process.restart != new.process.restart),
     ])
+}
+
+fn buckets(kernel: &Kernel) -> (u16, bool) {
+    (kernel.resilient.buckets, kernel.keep_buckets)
 }
 
 fn kernel(old: &Kernel, new: &Kernel) -> Vec<&'static str> {
@@ -238,7 +258,7 @@ impl fmt::Display for Diff {
             writeln!(f, "{key} changed")?;
         }
         match self.log_level {
-            Some(level) => writeln!(f, "log level is now {level}"),
+            Some(level) => writeln!(f, "log.level is now {level}"),
             None => Ok(()),
         }
     }

@@ -7,7 +7,7 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::report;
+use super::{report, secret};
 
 /// A place in the text, in octets.
 pub type Span = Range<usize>;
@@ -136,10 +136,15 @@ pub struct Faults {
 impl Faults {
     pub(super) fn new(path: &str, text: &str, sink: Sink) -> Self {
         let mut faults = sink.faults;
+        for (_, text) in faults.iter_mut().filter_map(|fault| fault.fix.as_mut()) {
+            *text = secret::mask(text, &[]);
+        }
         faults.sort_by(|a, b| a.order().cmp(&b.order()));
         // What a group says wrong is found again with each of its neighbours.
         faults.dedup();
-        Self { path: path.into(), text: super::secret::mask(text, &sink.secrets).into(), faults }
+        // Where nothing is wrong nothing is quoted.
+        let quoted = if faults.is_empty() { String::new() } else { secret::mask(text, &sink.secrets) };
+        Self { path: path.into(), text: quoted.into(), faults }
     }
 
     /// Each fault, errors first, then by place.

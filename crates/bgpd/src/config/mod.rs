@@ -18,6 +18,7 @@ mod view;
 
 use std::path::Path;
 
+use bgp_wire::Asn;
 use zeroize::Zeroizing;
 
 pub use fault::{Fault, Faults, Severity};
@@ -44,9 +45,19 @@ pub struct Loaded {
 
 /// Reads and checks the file at `path`.
 pub fn load(path: &Path) -> Result<Loaded, Faults> {
+    load_for(path, None)
+}
+
+/// The same for a daemon that runs: what depends on whether a peer is external is as for the AS that it is in, whatever
+/// the file says now.
+pub fn load_beside(path: &Path, running: &Config) -> Result<Loaded, Faults> {
+    load_for(path, Some(running.bgp.asn))
+}
+
+fn load_for(path: &Path, asn: Option<Asn>) -> Result<Loaded, Faults> {
     let shown = path.display().to_string();
     match read(path) {
-        Ok((text, mode)) => load_text(&text, &shown, mode),
+        Ok((text, mode)) => load_text(&text, &shown, mode, asn),
         Err(error) => {
             let mut sink = Sink::default();
             sink.push(Fault::without_place(format!("{shown} cannot be read: {error}")));
@@ -83,11 +94,11 @@ fn read(path: &Path) -> std::io::Result<(Zeroizing<String>, u32)> {
 
 /// Checks `text`; `path` is what reports call it, and relative `password-file`s begin at its directory.
 pub fn load_str(text: &str, path: &str) -> Result<Loaded, Faults> {
-    load_text(text, path, 0)
+    load_text(text, path, 0, None)
 }
 
-/// The same for a text from a file with these permissions.
-fn load_text(text: &str, path: &str, mode: u32) -> Result<Loaded, Faults> {
+/// The same for a text from a file with these permissions, and for this AS.
+fn load_text(text: &str, path: &str, mode: u32, asn: Option<Asn>) -> Result<Loaded, Faults> {
     let mut sink = Sink::default();
     let file = file::read(text, &mut sink);
     if let Some(span) = sink.secrets.first().filter(|_| mode & READABLE_BY_OTHERS != 0) {
@@ -96,7 +107,7 @@ fn load_text(text: &str, path: &str, mode: u32) -> Result<Loaded, Faults> {
         sink.push(Fault::warning(span.clone(), title).label("no secret").help(remedy));
     }
     let directory = Path::new(path).parent().unwrap_or(Path::new(""));
-    let config = check::check(&file, directory, &mut sink);
+    let config = check::check(&file, directory, asn, &mut sink);
     let refused = sink.has_errors();
     let faults = Faults::new(path, text, sink);
     match config {

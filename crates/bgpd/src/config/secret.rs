@@ -1,13 +1,20 @@
-//! Keeps passwords out of reports: the text that a report quotes has them masked.
+//! Keeps secrets out of reports: what a report quotes of the file has them masked.
 //!
-//! Owns finding them, also in a text that does not parse. Masking keeps every octet's place, so spans stay true.
+//! Owns finding them, also in a text that does not parse or was written for another daemon: whatever follows a word
+//! that names a secret. Masking keeps every octet's place, so spans stay true.
 
 use super::fault::Span;
+use super::suggest;
 
-/// `text` with the given places, and whatever follows `password =`, replaced by as many stars.
+/// Parts of words that name a secret, in small letters.
+const HINTS: [&str; 5] = ["passw", "passphrase", "secret", "md5", "key"];
+/// Whole ones.
+const WORDS: [&str; 3] = ["pw", "pwd", "psk"];
+
+/// `text` with the given places, and whatever follows a word that names a secret, replaced by as many stars.
 pub(super) fn mask(text: &str, secrets: &[Span]) -> String {
     let mut octets = text.as_bytes().to_vec();
-    for span in secrets.iter().cloned().chain(after_password_keys(text)) {
+    for span in secrets.iter().cloned().chain(after_names(text)) {
         let inside = span.start.min(octets.len())..span.end.min(octets.len());
         for octet in octets.get_mut(inside).unwrap_or_default() {
             if *octet != b'\n' {
@@ -19,39 +26,60 @@ pub(super) fn mask(text: &str, secrets: &[Span]) -> String {
     String::from_utf8(octets).unwrap_or_else(|_| text.chars().map(stars).collect())
 }
 
+/// A piece of the file in quotes, for the words of a report.
+pub(super) fn quoted(text: &str) -> String {
+    format!("{:?}", mask(text, &[]))
+}
+
+/// Whether a key, or a word of another daemon's configuration, names a secret.
+pub(super) fn is_named_by(word: &str) -> bool {
+    let word = word.to_ascii_lowercase();
+    // The path of one is none.
+    word != "password-file"
+        && (HINTS.iter().any(|hint| word.contains(hint))
+            || WORDS.contains(&word.as_str())
+            || suggest::nearest(&word, ["password"]).is_some())
+}
+
 fn stars(character: char) -> String {
     if character == '\n' { "\n".to_owned() } else { "*".repeat(character.len_utf8()) }
 }
 
-/// The values after `password =` as they stand in the text, whether it parses or not.
-fn after_password_keys(text: &str) -> impl Iterator<Item = Span> {
-    text.match_indices("password").filter_map(|(start, key)| {
-        let mut at = start + key.len();
-        at += text.get(at..)?.find(|c: char| c != '"' && c != '\'')?;
-        at += text.get(at..)?.find(|c: char| c != ' ' && c != '\t')?;
-        let rest = text.get(at..)?.strip_prefix('=')?;
-        at = text.len() - rest.trim_start_matches([' ', '\t']).len();
-        Some(at..at + value_len(text.get(at..)?))
+fn after_names(text: &str) -> impl Iterator<Item = Span> {
+    words(text).filter(|word| text.get(word.clone()).is_some_and(is_named_by)).filter_map(|word| {
+        let value = value(text.get(word.end..)?);
+        let start = text.len() - value.len();
+        Some(start..start + value_len(value))
     })
 }
 
-/// How long the value is that `rest` begins with: to its closing quote, else to the end of the line.
-fn value_len(rest: &str) -> usize {
-    for quote in ["\"\"\"", "'''"] {
-        if let Some(inner) = rest.strip_prefix(quote) {
-            return inner.find(quote).map_or(rest.len(), |end| end + 2 * quote.len());
-        }
-    }
-    let line = rest.find('\n').unwrap_or(rest.len());
-    let Some(quote) = rest.chars().next().filter(|c| matches!(c, '"' | '\'')) else { return line };
-    let mut escaped = false;
-    for (index, character) in rest.char_indices().skip(1).take_while(|(index, _)| *index < line) {
-        if character == quote && !escaped {
-            return index + 1;
-        }
-        escaped = character == '\\' && quote == '"' && !escaped;
-    }
-    line
+/// Words as keys are made of.
+fn words(text: &str) -> impl Iterator<Item = Span> {
+    let is_part = |c: char| c.is_alphanumeric() || c == '-' || c == '_';
+    let mut at = 0;
+    std::iter::from_fn(move || {
+        let start = at + text.get(at..)?.find(is_part)?;
+        let rest = text.get(start..)?;
+        at = start + rest.find(|c| !is_part(c)).unwrap_or(rest.len());
+        Some(start..at)
+    })
+}
+
+/// `rest` from where the value of the word before it begins: behind the word's own closing quote and behind `=` or `:`,
+/// where one stands; then it may be on a line of its own.
+fn value(rest: &str) -> &str {
+    let rest = rest.strip_prefix(['"', '\'']).unwrap_or(rest).trim_start_matches([' ', '\t']);
+    rest.strip_prefix(['=', ':']).map_or(rest, str::trim_start)
+}
+
+/// To the end of the line, whatever stands there; further where something is open that is closed later.
+fn value_len(value: &str) -> usize {
+    let line = value.find('\n').unwrap_or(value.len());
+    let closed = [("\"\"\"", "\"\"\""), ("'''", "'''"), ("[", "]")].into_iter().find_map(|(open, close)| {
+        let inner = value.strip_prefix(open)?;
+        Some(inner.find(close).map_or(value.len(), |at| open.len() + at + close.len()))
+    });
+    closed.unwrap_or(0).max(line)
 }
 
 #[cfg(test)]
@@ -59,22 +87,39 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_follows_a_password_key_is_masked_and_nothing_moves() {
+    fn what_follows_a_name_of_a_secret_is_masked_and_nothing_moves() {
         for (text, masked) in [
             ("password = \"geheim\"\nport = 1", "password = ********\nport = 1"),
-            ("{ password = 'a', port = 1 }", "{ password = ***, port = 1 }"),
-            ("\"password\"=\"a\\\"b\" # x", "\"password\"=****** # x"),
+            ("{ password = 'a', port = 1 }", "{ password = ***************"),
+            ("\"password\"=\"a\\\"b\" # x", "\"password\"=**********"),
             ("password = \"open\nport = 1", "password = *****\nport = 1"),
+            ("password = \"a\"b\"\n", "password = *****\n"),
             ("password-file = \"/etc/x\"", "password-file = \"/etc/x\""),
             ("password = \"ü\"", "password = ****"),
+            // Whatever the separator and the case, and other daemons' words for it.
+            ("password: \"geheim\"", "password: ********"),
+            ("password \"geheim\";", "password *********"),
+            ("PASSWORD\tgeheim", "PASSWORD\t******"),
+            ("neighbor 10.0.0.2 password 8 geheim", "neighbor 10.0.0.2 password ********"),
+            ("MD5 = \"x\"", "MD5 = ***"),
+            ("authSecretRef: geheim", "authSecretRef: ******"),
+            ("authentication-key \"x\"", "authentication-key ***"),
+            ("pasword \"geheim\"", "pasword ********"),
+            ("mode = \"passive\" # keepalive", "mode = \"passive\" # keepalive"),
+            // On more lines than one.
+            ("password =\n  \"geheim\"\nport", "password =\n  ********\nport"),
+            ("password = [\n\"a\",\n\"b\"]\nport", "password = *\n****\n****\nport"),
+            ("password = \"\"\"\na\nb\"\"\"\nport", "password = ***\n*\n****\nport"),
+            ("password\nport", "password\nport"),
         ] {
             assert_eq!(mask(text, &[]), masked);
             assert_eq!(mask(text, &[]).len(), text.len());
         }
         let within = |text: &str, start, end| mask(text, std::slice::from_ref(&Span { start, end }));
-        assert_eq!(within("pasword = \"x\"", 10, 13), "pasword = ***");
+        assert_eq!(within("a = \"x\"", 4, 7), "a = ***");
         assert_eq!(within("ü", 0, 1), "**");
         assert_eq!(within("a", 5, 3), "a");
         assert_eq!(within("a", 7, 9), "a");
+        assert_eq!(quoted("10.0.0.2 password geheim"), "\"10.0.0.2 password ******\"");
     }
 }

@@ -7,6 +7,7 @@ use bgp_api::bfd::{BfdFailure, BfdRemote};
 use bgp_api::{BfdReply, BfdSession, BfdState};
 use bgp_bfd::State;
 
+use super::neighbors::with_link;
 use crate::bfd::{Overview, SessionView};
 
 /// Everything.
@@ -24,12 +25,8 @@ pub(super) fn of_peer(overview: &Overview, address: IpAddr, now: Instant) -> Opt
 
 fn session(seen: &SessionView, now: Instant) -> BfdSession {
     let seconds = |at: Instant| now.saturating_duration_since(at).as_secs();
-    let peer = match &seen.interface {
-        Some(interface) => format!("{}%{interface}", seen.address),
-        None => seen.address.to_string(),
-    };
     let view = BfdSession {
-        peer,
+        peer: with_link(seen.address, seen.interface.as_deref()),
         local: seen.local.map(|local| local.to_string()),
         send_errors: seen.send_errors,
         trouble: seen.trouble.clone(),

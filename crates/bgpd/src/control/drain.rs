@@ -10,7 +10,7 @@ use axum::body::Bytes;
 use axum::extract::{ConnectInfo, State};
 use bgp_api::{Drain, DrainReply, DrainRequest, ErrorCode, ErrorReply, Neighbor};
 
-use super::handlers::{Reply, allow_change, ask};
+use super::handlers::{Reply, allow_change, ask, order};
 use super::{Caller, Control, neighbors};
 use crate::buckets::keep_own_flows;
 use crate::routing::{DrainWhat, Query};
@@ -57,7 +57,7 @@ pub(super) async fn act(
         keep_own_flows(asked.unwrap_or(usual)).await;
     }
     let Node { name: node, addresses } = node;
-    Ok(Json(ask(&control.routing, |reply| Query::Drain { node, addresses, what, reply }).await?))
+    Ok(Json(order(&control.routing, |reply| Query::Drain { node, addresses, what, reply }).await?))
 }
 
 fn is_named(drain: &Drain, text: &str) -> bool {

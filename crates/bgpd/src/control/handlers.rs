@@ -23,8 +23,9 @@ use crate::host::{self, doctor};
 use crate::routing;
 use crate::supervisor;
 
-/// How long an owner may take before the caller is told that the daemon is too busy.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long an owner may take before the caller is told that the daemon is too busy: less than bgpctl waits, which
+/// would not hear it.
+const PATIENCE: Duration = Duration::from_secs(8);
 
 /// A reply, or the error as `bgp_api` has it.
 pub(super) type Reply<T> = Result<Json<T>, Refusal>;
@@ -46,22 +47,62 @@ impl IntoResponse for Refusal {
     }
 }
 
+/// Why an owner has not answered.
+enum Silence {
+    Stopping,
+    /// What was asked did not even get into its queue.
+    Full,
+    /// It is in the queue, or under way.
+    Late,
+}
+
 /// Asks the owner behind `channel` and waits for its answer.
 pub async fn ask<Q, A>(
     channel: &mpsc::Sender<Q>,
     make: impl FnOnce(oneshot::Sender<A>) -> Q,
 ) -> Result<A, ErrorReply> {
+    answer(channel, make).await.map_err(|silence| match silence {
+        Silence::Stopping => stopping(),
+        Silence::Full | Silence::Late => busy(),
+    })
+}
+
+/// The same where something is to be done, which is not undone because nobody waits for it.
+pub(super) async fn order<Q, A>(
+    channel: &mpsc::Sender<Q>,
+    make: impl FnOnce(oneshot::Sender<A>) -> Q,
+) -> Result<A, ErrorReply> {
+    answer(channel, make).await.map_err(|silence| match silence {
+        Silence::Stopping => stopping(),
+        Silence::Full => busy(),
+        Silence::Late => {
+            let text =
+                "the daemon is busy: it has taken the order, and will do it, but has not answered in time";
+            ErrorReply::new(ErrorCode::Unavailable, text)
+                .with_hint("look before you say it again: the log and `bgpctl monitor` tell when it is done")
+        }
+    })
+}
+
+async fn answer<Q, A>(
+    channel: &mpsc::Sender<Q>,
+    make: impl FnOnce(oneshot::Sender<A>) -> Q,
+) -> Result<A, Silence> {
+    let until = tokio::time::Instant::now() + PATIENCE;
     let (reply, answer) = oneshot::channel();
-    let asked = async {
-        channel.send(make(reply)).await.ok()?;
-        answer.await.ok()
-    };
-    match tokio::time::timeout(PATIENCE, asked).await {
-        Ok(Some(answer)) => Ok(answer),
-        Ok(None) => Err(ErrorReply::new(ErrorCode::Unavailable, "the daemon is stopping")),
-        Err(_) => Err(ErrorReply::new(ErrorCode::Unavailable, "the daemon was too busy to answer in time")
-            .with_hint("try again; `bgpctl show summary` and the log say what it does")),
-    }
+    let room = tokio::time::timeout_at(until, channel.reserve()).await.map_err(|_| Silence::Full)?;
+    room.map_err(|_| Silence::Stopping)?.send(make(reply));
+    let answered = tokio::time::timeout_at(until, answer).await.map_err(|_| Silence::Late)?;
+    answered.map_err(|_| Silence::Stopping)
+}
+
+fn stopping() -> ErrorReply {
+    ErrorReply::new(ErrorCode::Unavailable, "the daemon is stopping")
+}
+
+fn busy() -> ErrorReply {
+    ErrorReply::new(ErrorCode::Unavailable, "the daemon was too busy to answer in time")
+        .with_hint("try again; `bgpctl show summary` and the log say what it does")
 }
 
 pub(super) async fn version() -> Json<VersionReply> {
@@ -97,9 +138,13 @@ pub(super) async fn neighbor_action(
         .parse()
         .map_err(|error| ErrorReply::new(ErrorCode::PathUnknown, format!("the action {action:?} {error}")))?;
     let reason = reason(&body)?;
-    let message =
-        ask(&control.supervisor, |reply| supervisor::Request::Act { address: whose, action, reason, reply })
-            .await??;
+    let message = order(&control.supervisor, |reply| supervisor::Request::Act {
+        address: whose,
+        action,
+        reason,
+        reply,
+    })
+    .await??;
     let address = whose.map_or(address, |address| address.to_string());
     Ok(Json(ActionReply { address, action, message }))
 }
@@ -154,6 +199,10 @@ pub(super) async fn routes(
     query: Result<Query<RouteQuery>, axum::extract::rejection::QueryRejection>,
 ) -> Reply<RoutesReply> {
     let Query(query) = query.map_err(bad_query)?;
+    if query.longer && query.prefix.as_ref().is_none_or(|prefix| !prefix.contains('/')) {
+        let text = "what is inside is asked of a prefix with its length, such as 10.0.0.0/8";
+        return Err(ErrorReply::new(ErrorCode::BadRequest, text).into());
+    }
     Ok(Json(ask(&control.routing, |reply| routing::Query::Routes { query, reply }).await??))
 }
 
@@ -181,8 +230,9 @@ pub(super) async fn doctor(State(control): State<Arc<Control>>) -> Reply<DoctorR
     let peers = ask(&control.supervisor, supervisor::Request::Summary).await?;
     let routes = ask(&control.routing, routing::Query::Summary).await?;
     let blocked = routes.fib.iter().map(|(_, size)| size.blocked).sum();
-    let known = doctor::Known { set_hash_policy: peers.set_hash_policy, blocked };
-    let mut checks = tokio::task::spawn_blocking(move || doctor::checks(known)).await.map_err(|error| {
+    let ports = control.ports.clone();
+    let known = doctor::Known { set_hash_policy: peers.set_hash_policy, blocked, ports };
+    let mut checks = tokio::task::spawn_blocking(move || doctor::checks(&known)).await.map_err(|error| {
         ErrorReply::new(ErrorCode::Unavailable, format!("the checks did not come to an end: {error}"))
     })?;
     checks.extend(host::kernel::checks(&routes, Instant::now()));
@@ -237,4 +287,23 @@ pub(super) async fn method_not_allowed(method: axum::http::Method, uri: axum::ht
 
 pub(super) fn bad_query(rejection: axum::extract::rejection::QueryRejection) -> Refusal {
     ErrorReply::new(ErrorCode::BadRequest, rejection.body_text()).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn an_order_that_waits_is_no_order_to_try_again() {
+        type Channel = (mpsc::Sender<oneshot::Sender<()>>, mpsc::Receiver<oneshot::Sender<()>>);
+        let (owner, queue): Channel = mpsc::channel(1);
+        let hint = |reply: Result<(), ErrorReply>| reply.unwrap_err().error.hint.unwrap();
+        // Nobody works. The first gets into the queue and stays there, whoever waits; then it is full.
+        assert!(hint(order(&owner, |reply| reply).await).contains("before you say it again"));
+        assert!(hint(order(&owner, |reply| reply).await).contains("try again"));
+        assert!(hint(ask(&owner, |reply| reply).await).contains("try again"));
+        assert_eq!(queue.len(), 1);
+        drop(queue);
+        assert_eq!(order(&owner, |reply| reply).await.unwrap_err().error.message, "the daemon is stopping");
+    }
 }

@@ -13,6 +13,7 @@ mod neighbors;
 mod reload;
 mod socket;
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -28,7 +29,7 @@ use tracing::{debug, warn};
 
 pub use auth::{Access, Caller, ReadersRule, Rules};
 pub use handlers::ask;
-pub use neighbors::views as neighbor_views;
+pub use neighbors::{Seen, views as neighbor_views};
 pub use socket::{bind, make_directory};
 
 use crate::events::Hub;
@@ -51,6 +52,8 @@ pub struct Control {
     pub moves: Option<watch::Receiver<Moves>>,
     /// After so long without a packet a bucket of a group is free; `None`: groups are not resilient.
     pub idle_timer: Option<Duration>,
+    /// The ports of `bgp.listen`.
+    pub ports: BTreeSet<u16>,
     /// When the daemon started.
     pub started: Instant,
     /// The socket, for messages.

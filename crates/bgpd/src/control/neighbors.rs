@@ -42,11 +42,23 @@ pub(super) fn parse_address(text: &str) -> Result<IpAddr, ErrorReply> {
     address.parse().map_err(|_| ErrorReply::new(ErrorCode::BadRequest, format!("{text:?} is no IP address")))
 }
 
+/// An address as it is shown: a link-local one means nothing without its link.
+pub(super) fn with_link(address: IpAddr, interface: Option<&str>) -> String {
+    match (address, interface) {
+        (IpAddr::V6(v6), Some(interface)) if v6.is_unicast_link_local() => format!("{v6}%{interface}"),
+        _ => address.to_string(),
+    }
+}
+
 /// One peer, for views and metrics.
 #[derive(Clone, Debug)]
 pub struct Seen {
+    /// Its address, as routes and events have it.
+    pub address: IpAddr,
     /// As it is shown.
     pub neighbor: Neighbor,
+    /// Since when its session is Established; `None` where it is not.
+    pub up_since: Option<Instant>,
     /// Messages and octets by type.
     pub counters: bgp_session::Counters,
     /// The operator keeps it down.
@@ -86,8 +98,16 @@ pub async fn views(control: &Control, wanted: Option<IpAddr>) -> Result<Vec<Seen
             let neighbor = Neighbor { bfd, ..view(&peer, &status, counted, summary.asn.0, now) };
             let shut_down = matches!(status.session.waiting, Waiting::Operator(_));
             let drain = counted.and_then(|counters| counters.drain.clone());
-            let counters = status.session.counters;
-            found.push(Seen { neighbor, counters, shut_down, drain, downs: status.downs });
+            let up = status.session.state == StateName::Established;
+            found.push(Seen {
+                address: peer.address,
+                neighbor,
+                up_since: up.then_some(status.session.since),
+                counters: status.session.counters,
+                shut_down,
+                drain,
+                downs: status.downs,
+            });
         }
     }
     Ok(found)
@@ -116,10 +136,7 @@ fn view(
     let external = settings.remote_asn.is_external(bgp_wire::Asn(local_as));
     let policy = policy(settings, external);
     Neighbor {
-        address: match &peer.interface {
-            Some(interface) => format!("{}%{interface}", peer.address),
-            None => peer.address.to_string(),
-        },
+        address: with_link(peer.address, peer.interface.as_deref()),
         group: peer.group.clone(),
         description: settings.description.clone(),
         kind: if external { PeerKind::External } else { PeerKind::Internal },

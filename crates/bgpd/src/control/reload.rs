@@ -15,7 +15,7 @@ use bgp_api::{
 };
 use bgp_rib::Position;
 
-use super::handlers::{Reply, allow_change, ask, bad_query};
+use super::handlers::{Reply, allow_change, ask, bad_query, order};
 use super::{Caller, Control};
 use crate::routing::{self, Proposal};
 use crate::supervisor::Request;
@@ -27,7 +27,8 @@ pub(super) async fn reload(
 ) -> Reply<ReloadReply> {
     allow_change(&control, &caller)?;
     let patience = patience(&body)?;
-    let outcome = ask(&control.supervisor, |reply| Request::Reload { patience, reply: Some(reply) }).await?;
+    let outcome =
+        order(&control.supervisor, |reply| Request::Reload { patience, reply: Some(reply) }).await?;
     Ok(Json(outcome?))
 }
 
@@ -52,7 +53,7 @@ pub(super) async fn confirm(
     ConnectInfo(caller): ConnectInfo<Caller>,
 ) -> Reply<ConfirmReply> {
     allow_change(&control, &caller)?;
-    Ok(Json(ask(&control.supervisor, Request::Confirm).await??))
+    Ok(Json(order(&control.supervisor, Request::Confirm).await??))
 }
 
 /// The file is the daemon's to read, so whoever sees what is in it must be one who may change things.

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt};
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt};
 use std::path::Path;
 
 use anyhow::{Context, bail};
@@ -20,15 +20,15 @@ const MODE_WITH_READERS: u32 = 0o666;
 /// Binds the control socket; a stale file of a daemon that is gone is replaced.
 ///
 /// # Errors
-/// Another daemon answers there, the directory is missing, or this process may not write it.
+/// Another daemon answers there, something that is no socket is there, the directory is missing, or this process may
+/// not write it.
 pub fn bind(path: &Path, rules: &Rules) -> anyhow::Result<UnixListener> {
     match std::os::unix::net::UnixStream::connect(path) {
         Ok(_) => bail!(
             "another bgpd-rs answers at the control socket {}; stop it, or choose another socket by --control-socket",
             path.display()
         ),
-        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => fs::remove_file(path)
-            .with_context(|| format!("cannot remove the stale control socket {}", path.display()))?,
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => remove_stale(path)?,
         Err(_) => {}
     }
     let listener = UnixListener::bind(path)
@@ -40,6 +40,16 @@ pub fn bind(path: &Path, rules: &Rules) -> anyhow::Result<UnixListener> {
         give_to_group(path, group);
     }
     Ok(listener)
+}
+
+/// To connect to a file is refused as well, and it may be somebody's.
+fn remove_stale(path: &Path) -> anyhow::Result<()> {
+    let shown = path.display();
+    let is_socket = fs::metadata(path).is_ok_and(|file| file.file_type().is_socket());
+    if !is_socket {
+        bail!("{shown} is there and is no socket: move it away, or set another control.socket");
+    }
+    fs::remove_file(path).with_context(|| format!("cannot remove the stale control socket {shown}"))
 }
 
 /// Where that is impossible the group's members do not get in; the daemon starts all the same.
@@ -72,4 +82,26 @@ pub fn make_directory(path: &Path, user: Option<&str>) -> anyhow::Result<()> {
     let found = User::from_name(user)?.with_context(|| format!("there is no user {user:?}"))?;
     chown(directory, Some(found.uid), Some(found.gid))
         .with_context(|| format!("cannot give {} to {user}", directory.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_stale_socket_is_replaced_and_a_file_is_let_be() {
+        let directory = std::env::temp_dir().join(format!("bgpd-rs-socket-{}", std::process::id()));
+        fs::create_dir_all(&directory).unwrap();
+        let path = directory.join("control.sock");
+        fs::write(&path, "somebody's").unwrap();
+        let refused = bind(&path, &Rules::default()).unwrap_err().to_string();
+        assert!(refused.contains("is no socket"), "{refused}");
+        assert_eq!(fs::read_to_string(&path).unwrap(), "somebody's");
+        fs::remove_file(&path).unwrap();
+        let first = bind(&path, &Rules::default()).unwrap();
+        assert!(bind(&path, &Rules::default()).unwrap_err().to_string().contains("another bgpd-rs"));
+        drop(first);
+        bind(&path, &Rules::default()).unwrap();
+        fs::remove_dir_all(directory).unwrap();
+    }
 }

@@ -28,7 +28,7 @@ use tokio::net::UnixListener;
 use tracing::{error, info, warn};
 
 use self::descriptors::{Found, identify};
-pub use self::state::{PeerState, Routes, State};
+pub use self::state::{Orders, PeerState, Routes, State};
 pub use self::store::Service;
 pub use self::stream::Stream;
 

@@ -5,6 +5,7 @@
 //! socket are free then.
 
 use std::io::{self, Write};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -17,12 +18,16 @@ use nix::unistd::getuid;
 use tokio::net::{UnixListener, UnixStream as TokioStream};
 use tracing::{info, warn};
 
-use super::Handed;
 use super::descriptors::{self, memory};
-use std::os::fd::OwnedFd;
+use super::{Handed, store};
+use crate::daemon::KERNEL_PATIENCE;
+use crate::supervisor::REST_AT_MOST;
 
-/// How long the old process may take until its end.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// How long the old process may take to write everything down, a whole table on a busy machine.
+const WRITING: Duration = Duration::from_secs(10);
+/// How long it may take until its end: as long as all that it waits for on the way.
+const PATIENCE: Duration =
+    REST_AT_MOST.saturating_add(KERNEL_PATIENCE).saturating_add(store::PATIENCE).saturating_add(WRITING);
 /// Only the owner, and root.
 const MODE: u32 = 0o600;
 

@@ -6,6 +6,7 @@
 //! Routes may be a whole table and go through no buffer of their size: they are written from where they are, and after
 //! the checksum has been found right they stay in the file until somebody reads them ([`Stream`]).
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::net::IpAddr;
@@ -59,6 +60,9 @@ pub struct State {
     /// An operator's command has every peer told GRACEFUL_SHUTDOWN.
     #[serde(default)]
     pub closing: bool,
+    /// What operators have ordered for single peers, with a session or without one.
+    #[serde(default)]
+    pub orders: BTreeMap<IpAddr, Orders>,
     /// The sessions.
     pub peers: Vec<PeerState>,
     /// BFD sessions that are Up.
@@ -67,6 +71,17 @@ pub struct State {
     /// The service manager that this process is the service of.
     #[serde(default)]
     pub service: Option<Service>,
+}
+
+/// What an operator has ordered for a peer, until that is taken back.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Orders {
+    /// It is told GRACEFUL_SHUTDOWN.
+    #[serde(default)]
+    pub closing: bool,
+    /// It is kept down, for this reason.
+    #[serde(default)]
+    pub shutdown: Option<String>,
 }
 
 /// One peer with its session.
@@ -83,7 +98,7 @@ pub struct PeerState {
     /// The same for IPv6.
     #[serde(default)]
     pub refresh_ipv6: bool,
-    /// An operator's command has it told GRACEFUL_SHUTDOWN.
+    /// As in [`Orders`], for those who know no others.
     #[serde(default)]
     pub closing: bool,
     /// Octets of a message that is not whole yet.
@@ -304,7 +319,7 @@ fn next_section(file: &Arc<File>, at: u64, length: u64) -> io::Result<Option<(u1
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(crate) mod tests {
     use std::time::{Duration, Instant};
 
     use bgp_session::{ConnectionId, Direction, Endpoints, Peer, PeerConfig, RemoteAs};
@@ -365,6 +380,11 @@ pub(super) mod tests {
                 idle_seconds: Some(2),
             }],
             closing: true,
+            orders: [(
+                "172.50.0.4".parse().unwrap(),
+                Orders { closing: true, shutdown: Some("back at noon".to_owned()) },
+            )]
+            .into(),
             peers: vec![peer(2, b"\xff\xff"), peer(3, b"")],
             bfd: Vec::new(),
             service: Some(Service {
@@ -452,12 +472,15 @@ pub(super) mod tests {
         manifest["invented"] = "later".into();
         manifest["peers"][0]["invented"] = 7.into();
         manifest["peers"][0]["session"]["invented"] = true.into();
-        manifest.as_object_mut().unwrap().remove("orphans");
+        for later in ["orphans", "orders"] {
+            manifest.as_object_mut().unwrap().remove(later);
+        }
         let mut body = BytesMut::new();
         put(&mut body, MANIFEST, 0, &serde_json::to_vec(&manifest).unwrap());
         put(&mut body, 999, 1, b"of a kind that is not known");
         let read = decode(&sealed(&body)).unwrap();
         assert_eq!((read.program, read.orphans, read.peers.len()), (state.program, false, 2));
+        assert_eq!(read.orders, BTreeMap::new());
         assert_eq!(read.peers[0].session, state.peers[0].session);
     }
 

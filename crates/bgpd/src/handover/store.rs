@@ -20,7 +20,7 @@ const STATE: &str = "bgpd-state";
 const LISTENING: &str = "bgpd-listen";
 const SESSION: &str = "bgpd-session";
 /// How long the service manager may take to read what it was sent.
-const PATIENCE: Duration = Duration::from_secs(5);
+pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 
 /// How a service manager is spoken to; a process that was not started by it learns it from the one before.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -12,8 +12,6 @@ use bgp_netlink::{Sysctl, groups};
 
 use super::{culprit, networkd};
 
-/// The well-known port of BGP, RFC 4271 section 8.2.1.
-const BGP_PORT: u16 = 179;
 /// Configurations of HAProxy.
 const HAPROXY: [&str; 2] = ["/etc/haproxy/haproxy.cfg", "/etc/haproxy/conf.d"];
 
@@ -28,21 +26,23 @@ pub const PLACES: [&str; 6] = [
 ];
 
 /// What the daemon knows and the host does not tell.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Known {
     /// Whether the configuration asks for the hash policy to be set.
     pub set_hash_policy: bool,
     /// Routes that wait for another protocol's route to go.
     pub blocked: u64,
+    /// The ports of `bgp.listen`.
+    pub ports: BTreeSet<u16>,
 }
 
 /// Looks at everything. Blocks: files, `/proc`, netlink.
-pub fn checks(known: Known) -> Vec<HostCheck> {
+pub fn checks(known: &Known) -> Vec<HostCheck> {
     let mut found = super::checks(known.set_hash_policy);
     found.push(compat_mode(Sysctl::NexthopCompatMode.read().ok()));
     found.push(resilient(groups::abilities().map(|it| it.resilient).map_err(|error| error.to_string())));
     found.push(networkd::checked());
-    found.push(port(&listeners(), &own_sockets()));
+    found.push(port(&known.ports, &listeners(&known.ports), &own_sockets()));
     found.push(metric(known.blocked));
     found.push(reverse_path(&rp_filters()));
     found.push(haproxy(&haproxy_texts()));
@@ -99,21 +99,24 @@ fn resilient(answer: Result<bool, String>) -> HostCheck {
     }
 }
 
-/// A listening socket: its inode.
-fn port(listeners: &BTreeSet<u64>, ours: &BTreeSet<u64>) -> HostCheck {
+/// Listening sockets by their inodes.
+fn port(ports: &BTreeSet<u16>, listeners: &BTreeSet<u64>, ours: &BTreeSet<u64>) -> HostCheck {
     const NAME: &str = "bgp-port";
-    let others = listeners.difference(ours).count();
-    if others > 0 {
+    if ports.is_empty() {
+        return check(NAME, CheckState::Ok, "we listen nowhere and only dial: bgp.listen is empty", None);
+    }
+    let named = ports.iter().map(u16::to_string).collect::<Vec<_>>().join(", ");
+    if listeners.difference(ours).next().is_some() {
         check(
             NAME,
             CheckState::Failed,
-            format!("another process listens on port {BGP_PORT} as well: peers reach the one or the other"),
-            Some("ss -ltnp 'sport = :179' names it; stop it (systemctl disable --now frr, bird, gobgpd)"),
+            format!("another process listens on port {named} as well: peers reach the one or the other"),
+            Some("ss -ltnp names it; stop it (systemctl disable --now frr, bird, gobgpd)"),
         )
     } else if listeners.is_empty() {
-        check(NAME, CheckState::Warning, format!("nobody listens on port {BGP_PORT}"), Some("bgp.listen"))
+        check(NAME, CheckState::Warning, format!("nobody listens on port {named}"), Some("bgp.listen"))
     } else {
-        check(NAME, CheckState::Ok, format!("port {BGP_PORT} is ours alone"), None)
+        check(NAME, CheckState::Ok, format!("port {named} is ours alone"), None)
     }
 }
 
@@ -199,21 +202,22 @@ fn has_port_range(source: &str) -> bool {
     ports.is_some_and(|(low, high)| low.parse::<u16>().is_ok() && high.parse::<u16>().is_ok())
 }
 
-/// Inodes of the sockets that listen on the port, from `/proc/net/tcp` and `tcp6`.
-fn listening(table: &str) -> impl Iterator<Item = u64> {
+/// Inodes of the sockets that listen on one of the ports, from `/proc/net/tcp` and `tcp6`.
+fn listening(table: &str, ports: &BTreeSet<u16>) -> impl Iterator<Item = u64> {
     const LISTEN: &str = "0A";
     table.lines().skip(1).filter_map(|line| {
         let words: Vec<&str> = line.split_whitespace().collect();
         let (_, port) = words.get(1)?.rsplit_once(':')?;
-        let is_ours = u16::from_str_radix(port, 16) == Ok(BGP_PORT) && *words.get(3)? == LISTEN;
-        is_ours.then(|| words.get(9)?.parse().ok()).flatten()
+        let port = u16::from_str_radix(port, 16).ok()?;
+        let is_meant = ports.contains(&port) && *words.get(3)? == LISTEN;
+        is_meant.then(|| words.get(9)?.parse().ok()).flatten()
     })
 }
 
-fn listeners() -> BTreeSet<u64> {
+fn listeners(ports: &BTreeSet<u16>) -> BTreeSet<u64> {
     let tables = ["/proc/self/net/tcp", "/proc/self/net/tcp6"]
         .map(|path| fs::read_to_string(path).unwrap_or_default());
-    tables.iter().flat_map(|table| listening(table)).collect()
+    tables.iter().flat_map(|table| listening(table, ports)).collect()
 }
 
 fn own_sockets() -> BTreeSet<u64> {
@@ -277,11 +281,17 @@ mod tests {
              0: 00000000:00B3 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 4711 1\n\
              1: 00000000:00B3 0100007F:1234 01 00000000:00000000 00:00000000 00000000     0        0 4712 1\n\
              2: 00000000:0050 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 4713 1\n";
-        let found: BTreeSet<u64> = listening(table).collect();
+        let (nothing, bgp) = (BTreeSet::new(), BTreeSet::from([179]));
+        let found: BTreeSet<u64> = listening(table, &bgp).collect();
         assert_eq!(found, BTreeSet::from([4711]));
-        assert_eq!(port(&found, &BTreeSet::from([4711])).state, CheckState::Ok);
-        assert_eq!(port(&found, &BTreeSet::new()).state, CheckState::Failed);
-        assert_eq!(port(&BTreeSet::new(), &BTreeSet::new()).state, CheckState::Warning);
+        assert_eq!(port(&bgp, &found, &BTreeSet::from([4711])).state, CheckState::Ok);
+        assert_eq!(port(&bgp, &found, &nothing).state, CheckState::Failed);
+        assert_eq!(port(&bgp, &nothing, &nothing).state, CheckState::Warning);
+        // Another port than the usual one, and none.
+        let found: BTreeSet<u64> = listening(table, &BTreeSet::from([80])).collect();
+        assert_eq!(found, BTreeSet::from([4713]));
+        assert_eq!(listening(table, &BTreeSet::new()).count(), 0);
+        assert_eq!(port(&BTreeSet::new(), &nothing, &nothing).state, CheckState::Ok);
     }
 
     #[test]

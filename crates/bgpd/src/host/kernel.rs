@@ -1,17 +1,15 @@
 //! What the kernel has done with our routes, as checks: for the summary, `bgpctl doctor` and the alarm
 //! (`bgpd_host_check`).
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bgp_api::{CheckState, HostCheck};
 use bgp_fib::{AuditView, Cure, KernelError, Meddling};
 use bgp_wire::Prefix;
 
+use super::REMEMBERED;
 use super::culprit::{self, Culprit};
 use crate::routing::{Summary, deed_word as word};
-
-/// So long after the last difference, all is well again.
-const REMEMBERED: Duration = Duration::from_secs(3600);
 
 /// Looks at what routing knows.
 pub fn checks(routes: &Summary, now: Instant) -> Vec<HostCheck> {
@@ -110,6 +108,8 @@ fn check(name: &str, state: CheckState, message: String, remedy: Option<&str>) -
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use bgp_fib::{AuditRun, Deed, Differences, KernelError};
 
     use super::*;

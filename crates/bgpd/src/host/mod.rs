@@ -7,9 +7,15 @@ pub mod doctor;
 pub mod kernel;
 pub mod networkd;
 
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
 use bgp_api::{CheckState, HostCheck};
 use bgp_netlink::{Sysctl, TcpMd5Counters};
 use tracing::{info, warn};
+
+/// So long after something was found wrong that is over, all is well again.
+const REMEMBERED: Duration = Duration::from_secs(3600);
 
 /// The settings that decide whether ECMP spreads the connections of this host itself.
 const HASH_POLICIES: [(&str, Sysctl); 2] = [
@@ -76,24 +82,71 @@ fn hash_policy(name: &str, sysctl: Sysctl, wanted: bool) -> HostCheck {
 /// Wrong TCP MD5 keys leave no other trace than these counters.
 fn tcp_md5() -> Option<HostCheck> {
     let dropped = TcpMd5Counters::read().ok()?;
-    let name = "tcp-md5".to_owned();
-    Some(if dropped.total() == 0 {
-        HostCheck {
-            name,
-            state: CheckState::Ok,
-            message: "no segment was dropped for its TCP MD5 digest".to_owned(),
-            remedy: None,
+    let mut seen = DROPS.lock().unwrap_or_else(PoisonError::into_inner);
+    Some(seen.get_or_insert_with(|| Drops::before(dropped)).check(dropped, Instant::now()))
+}
+
+/// The counters begin with the host; what is wrong now shows by their growth, whoever looks.
+static DROPS: Mutex<Option<Drops>> = Mutex::new(None);
+
+/// Segments dropped for their TCP MD5 digest, as they were seen last.
+struct Drops {
+    total: u64,
+    grew: Option<Instant>,
+}
+
+impl Drops {
+    /// What was dropped before anybody looked is no matter of ours.
+    fn before(dropped: TcpMd5Counters) -> Self {
+        Self { total: dropped.total(), grew: None }
+    }
+
+    fn check(&mut self, dropped: TcpMd5Counters, now: Instant) -> HostCheck {
+        if dropped.total() > self.total {
+            self.grew = Some(now);
         }
-    } else {
-        HostCheck {
-            name,
-            state: CheckState::Warning,
-            message: format!(
-                "segments dropped for their TCP MD5 digest since boot: {} without one, {} with one that was not \
-                 expected, {} with a wrong one",
-                dropped.not_found, dropped.unexpected, dropped.failure
+        self.total = dropped.total();
+        let TcpMd5Counters { not_found, unexpected, failure } = dropped;
+        let counts = format!(
+            "since boot {not_found} without one, {unexpected} with one that was not expected, {failure} with a wrong \
+             one"
+        );
+        let ago = self.grew.map(|at| now.saturating_duration_since(at)).filter(|ago| *ago < REMEMBERED);
+        let (state, message) = match ago {
+            Some(ago) => (
+                CheckState::Warning,
+                format!(
+                    "segments are dropped for their TCP MD5 digest, noticed last {} s ago; {counts}",
+                    ago.as_secs()
+                ),
             ),
-            remedy: Some("compare `password` with the peer's authSecretRef, on both sides".to_owned()),
-        }
-    })
+            None => (
+                CheckState::Ok,
+                format!("no segment was dropped for its TCP MD5 digest within the last hour; {counts}"),
+            ),
+        };
+        let remedy = "compare `password` with the peer's authSecretRef, on both sides";
+        let remedy = ago.map(|_| remedy.to_owned());
+        HostCheck { name: "tcp-md5".to_owned(), state, message, remedy }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dropped_segments_are_an_alarm_for_an_hour_and_not_until_the_next_boot() {
+        let (start, second) = (Instant::now(), Duration::from_secs(1));
+        let counted = |failure| TcpMd5Counters { failure, ..TcpMd5Counters::default() };
+        let mut drops = Drops::before(counted(7));
+        assert_eq!(drops.check(counted(7), start).state, CheckState::Ok, "of before the daemon's start");
+        let told = drops.check(counted(8), start);
+        assert_eq!(told.state, CheckState::Warning);
+        assert!(told.message.contains("8 with a wrong one") && told.remedy.is_some(), "{told:?}");
+        assert_eq!(drops.check(counted(8), start + REMEMBERED - second).state, CheckState::Warning);
+        let well = drops.check(counted(8), start + REMEMBERED);
+        assert_eq!((well.state, well.remedy), (CheckState::Ok, None));
+        assert_eq!(drops.check(counted(9), start + REMEMBERED).state, CheckState::Warning);
+    }
 }

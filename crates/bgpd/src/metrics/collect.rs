@@ -1,5 +1,6 @@
 //! What is, as gauges and counters: peers, RIB, FIB, host, process.
 
+use std::collections::BTreeMap;
 use std::time::Instant;
 
 use bgp_api::{
@@ -10,7 +11,7 @@ use bgp_session::MessageCounts;
 use bgp_wire::Family;
 use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge};
 
-use crate::control::{Control, neighbor_views};
+use crate::control::{Control, Seen, neighbor_views};
 use crate::{host, process, routing, supervisor};
 
 /// Names, types and help; `bgpd_build_info` besides.
@@ -32,6 +33,7 @@ pub(super) fn describe() {
 const GAUGES: &[(&str, &str)] = &[
     ("bgpd_build_info", "Version of the daemon; always 1."),
     ("bgpd_peer_up", "Whether the session is Established."),
+    ("bgpd_peer_info", "What is known of the peer: 1 with the labels of now, 0 with earlier ones."),
     ("bgpd_peer_admin_down", "Whether the peer is shut down by config or bgpctl."),
     (
         "bgpd_peer_drain",
@@ -51,7 +53,7 @@ const GAUGES: &[(&str, &str)] = &[
     ),
     ("bgpd_peer_prefixes", "Prefixes of the peer."),
     ("bgpd_bfd_up", "Whether the BFD session with the peer is Up."),
-    ("bgpd_rib_prefixes", "Prefixes with at least one path."),
+    ("bgpd_rib_prefixes", "Prefixes with at least one usable path."),
     ("bgpd_rib_paths", "Paths over all peers."),
     ("bgpd_fib_routes", "Kernel routes that are wanted or still present."),
     ("bgpd_fib_nexthops", "Kernel nexthop objects that the daemon owns."),
@@ -100,28 +102,18 @@ const COUNTERS: &[(&str, &str)] = &[
     ("process_cpu_seconds_total", "User and system CPU time of the process."),
 ];
 
+/// Group and AS of each peer, as `bgpd_peer_info` had them last.
+pub(super) type Labels = BTreeMap<String, [String; 2]>;
+
 /// Asks everybody and sets every series. Who does not answer in time keeps the values of before.
-pub(super) async fn collect(control: &Control) {
+pub(super) async fn collect(control: &Control, labels: &mut Labels) {
     gauge!("bgpd_build_info", "version" => bgp_api::VERSION).set(1.0);
-    let now = jiff::Timestamp::now().as_second() as f64;
     if let Ok(neighbors) = neighbor_views(control, None).await {
         let families = neighbors.iter().flat_map(|seen| &seen.neighbor.families);
         let waiting: u64 = families.map(|family| family.pending_out).sum();
         gauge!("bgpd_queue_depth", "queue" => "peer-out").set(waiting as f64);
         for seen in &neighbors {
-            peer(&seen.neighbor, now);
-            let counted = &seen.counters;
-            messages(&seen.neighbor.address, "received", counted.received, counted.received_octets);
-            messages(&seen.neighbor.address, "sent", counted.sent, counted.sent_octets);
-            counter!("bgpd_peer_malformed_updates_total", "peer" => seen.neighbor.address.clone())
-                .absolute(counted.malformed_updates);
-            gauge!("bgpd_peer_admin_down", "peer" => seen.neighbor.address.clone()).set(flag(seen.shut_down));
-            drain(&seen.neighbor.address, seen.drain.as_ref());
-            for reason in bgp_session::DownReason::LABELS {
-                let count = seen.downs.get(reason).copied().unwrap_or(0);
-                counter!("bgpd_peer_flaps_total", "peer" => seen.neighbor.address.clone(), "reason" => reason)
-                    .absolute(count);
-            }
+            peer(seen, labels);
         }
     }
     if let Ok(overview) = crate::control::ask(&control.bfd, crate::bfd::Request::Overview).await {
@@ -131,7 +123,7 @@ pub(super) async fn collect(control: &Control) {
     }
     if let Ok(routes) = crate::control::ask(&control.routing, routing::Query::Summary).await {
         routing_figures(&routes);
-        audit_figures(&routes, now);
+        audit_figures(&routes);
         host_checks(host::kernel::checks(&routes, Instant::now()));
     }
     if let Ok(peers) = crate::control::ask(&control.supervisor, supervisor::Request::Summary).await {
@@ -141,7 +133,7 @@ pub(super) async fn collect(control: &Control) {
         {
             counter!("bgpd_connections_refused_total", "reason" => reason).absolute(count);
         }
-        gauge!("bgpd_config_last_reload_timestamp_seconds").set(now - peers.config.loaded_seconds as f64);
+        gauge!("bgpd_config_last_reload_timestamp_seconds").set(unix(peers.loaded));
         host_checks(host::checks(peers.set_hash_policy));
     }
     process_figures();
@@ -153,24 +145,49 @@ fn host_checks(checks: Vec<HostCheck>) {
     }
 }
 
-fn peer(neighbor: &Neighbor, now: f64) {
-    let peer = neighbor.address.clone();
-    let group = neighbor.group.clone().unwrap_or_default();
+fn peer(seen: &Seen, labels: &mut Labels) {
+    let peer = seen.address.to_string();
+    let counted = &seen.counters;
+    messages(&peer, "received", counted.received, counted.received_octets);
+    messages(&peer, "sent", counted.sent, counted.sent_octets);
+    counter!("bgpd_peer_malformed_updates_total", "peer" => peer.clone()).absolute(counted.malformed_updates);
+    gauge!("bgpd_peer_admin_down", "peer" => peer.clone()).set(flag(seen.shut_down));
+    drain(&peer, seen.drain.as_ref());
+    for reason in bgp_session::DownReason::LABELS {
+        let count = seen.downs.get(reason).copied().unwrap_or(0);
+        counter!("bgpd_peer_flaps_total", "peer" => peer.clone(), "reason" => reason).absolute(count);
+    }
+    if let Some(session) = &seen.neighbor.bfd {
+        bfd(&peer, session);
+    }
+    session(&peer, seen);
+    info(peer, &seen.neighbor, labels);
+}
+
+/// What may change while the peer is there has a series of its own: those that stay up or down must not get a twin.
+fn info(peer: String, neighbor: &Neighbor, labels: &mut Labels) {
+    let set = |peer: &str, [group, remote_as]: &[String; 2], value: f64| {
+        let (peer, group, remote_as) = (peer.to_owned(), group.clone(), remote_as.clone());
+        gauge!("bgpd_peer_info", "peer" => peer, "group" => group, "remote_as" => remote_as).set(value);
+    };
     let remote_as = neighbor.remote_as.map(|asn| asn.to_string()).unwrap_or_default();
-    let up = neighbor.state == SessionState::Established;
-    gauge!("bgpd_peer_up", "peer" => peer.clone(), "group" => group, "remote_as" => remote_as).set(flag(up));
+    let now = [neighbor.group.clone().unwrap_or_default(), remote_as];
+    if let Some(before) = labels.get(&peer).filter(|before| **before != now) {
+        set(&peer, before, 0.0);
+    }
+    set(&peer, &now, 1.0);
+    labels.insert(peer, now);
+}
+
+fn session(peer: &str, seen: &Seen) {
+    let (peer, neighbor) = (peer.to_owned(), &seen.neighbor);
+    gauge!("bgpd_peer_up", "peer" => peer.clone()).set(flag(seen.up_since.is_some()));
     for state in SessionState::ALL {
         gauge!("bgpd_peer_state", "peer" => peer.clone(), "state" => state_label(state))
             .set(flag(state == neighbor.state));
     }
-    let since = match neighbor.since_seconds {
-        Some(seconds) if up => now - seconds as f64,
-        _ => 0.0,
-    };
-    gauge!("bgpd_peer_established_timestamp_seconds", "peer" => peer.clone()).set(since);
-    if let Some(session) = &neighbor.bfd {
-        bfd(&peer, session);
-    }
+    gauge!("bgpd_peer_established_timestamp_seconds", "peer" => peer.clone())
+        .set(seen.up_since.map_or(0.0, unix));
     for family in &neighbor.families {
         for (kind, value) in [
             ("received", family.received),
@@ -247,7 +264,7 @@ fn routing_figures(routes: &routing::Summary) {
     gauge!("bgpd_queue_depth", "queue" => "routing").set(routes.waiting as f64);
 }
 
-fn audit_figures(routes: &routing::Summary, now: f64) {
+fn audit_figures(routes: &routing::Summary) {
     let audit = &routes.audit;
     counter!("bgpd_fib_audits_total").absolute(audit.runs);
     let Differences { missing, changed, unexpected } = audit.differences;
@@ -255,9 +272,7 @@ fn audit_figures(routes: &routing::Summary, now: f64) {
         counter!("bgpd_fib_differences_total", "kind" => kind).absolute(count);
     }
     let (ended, took, compared) = match audit.last {
-        Some(AuditRun { ended, took, routes }) => {
-            (now - ended.elapsed().as_secs_f64(), took.as_secs_f64(), routes as f64)
-        }
+        Some(AuditRun { ended, took, routes }) => (unix(ended), took.as_secs_f64(), routes as f64),
         None => (0.0, 0.0, 0.0),
     };
     gauge!("bgpd_fib_audit_last_timestamp_seconds").set(ended);
@@ -290,6 +305,57 @@ fn state_label(state: SessionState) -> &'static str {
     }
 }
 
+/// When it was, Unix time. In whole seconds: a fraction would differ from one page to the next.
+fn unix(at: Instant) -> f64 {
+    let now = jiff::Timestamp::now().as_millisecond() as f64 / 1000.0;
+    (now - at.elapsed().as_secs_f64()).round()
+}
+
 fn flag(yes: bool) -> f64 {
     if yes { 1.0 } else { 0.0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use metrics_exporter_prometheus::PrometheusBuilder;
+
+    use super::*;
+
+    #[test]
+    fn a_peer_whose_as_or_group_becomes_known_has_one_series_that_is_up() {
+        let recorder = PrometheusBuilder::new().build_recorder();
+        let mut labels = Labels::new();
+        let mut seen = Seen {
+            address: "172.50.0.2".parse().unwrap(),
+            neighbor: Neighbor::default(),
+            up_since: None,
+            counters: bgp_session::Counters::default(),
+            shut_down: false,
+            drain: None,
+            downs: BTreeMap::new(),
+        };
+        metrics::with_local_recorder(&recorder, || {
+            peer(&seen, &mut labels);
+            seen.up_since = Some(Instant::now());
+            seen.neighbor.remote_as = Some(64512);
+            peer(&seen, &mut labels);
+            seen.neighbor.group = Some("nodes".to_owned());
+            peer(&seen, &mut labels);
+        });
+        let page = recorder.handle().render();
+        let mut found: Vec<&str> = page
+            .lines()
+            .filter(|line| line.starts_with("bgpd_peer_up{") || line.starts_with("bgpd_peer_info{"))
+            .collect();
+        found.sort_unstable();
+        assert_eq!(
+            found,
+            [
+                "bgpd_peer_info{peer=\"172.50.0.2\",group=\"\",remote_as=\"\"} 0",
+                "bgpd_peer_info{peer=\"172.50.0.2\",group=\"\",remote_as=\"64512\"} 0",
+                "bgpd_peer_info{peer=\"172.50.0.2\",group=\"nodes\",remote_as=\"64512\"} 1",
+                "bgpd_peer_up{peer=\"172.50.0.2\"} 1",
+            ]
+        );
+    }
 }

@@ -9,7 +9,7 @@ use nix::net::if_::if_nametoindex;
 use socket2::SockRef;
 use tokio::net::{TcpSocket, TcpStream};
 
-use super::{Version, md5, stream, ttl};
+use super::{Version, keep_few_unsent, md5, stream, ttl};
 use crate::config::{Password, Ttl};
 
 /// How a peer is dialled.
@@ -54,6 +54,7 @@ pub async fn dial(options: DialOptions) -> io::Result<TcpStream> {
     let socket = stream(version)?;
     ttl::apply(SockRef::from(&socket), version, options.ttl)?;
     socket.set_tcp_nodelay(true)?;
+    keep_few_unsent(&socket)?;
     socket.set_tcp_user_timeout(options.user_timeout)?;
     if let Some(password) = &options.password {
         md5::set_key(&socket, version, Prefix::host(remote.ip()), Some(password.expose()))?;
@@ -77,4 +78,17 @@ fn scoped(address: SocketAddr, interface: Option<&str>) -> io::Result<SocketAddr
 
 fn named(error: &io::Error, what: &str) -> io::Error {
     io::Error::new(error.kind(), format!("{what}: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net::UNSENT;
+
+    #[tokio::test]
+    async fn a_connection_that_we_opened_takes_little_before_it_is_sent() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let dialled = dial(DialOptions::new(listener.local_addr().unwrap())).await.unwrap();
+        assert_eq!(i64::from(SockRef::from(&dialled).tcp_notsent_lowat().unwrap()), i64::from(UNSENT));
+    }
 }

@@ -9,7 +9,7 @@ use bgp_wire::Prefix;
 use socket2::{SockRef, Socket};
 use tokio::net::{TcpListener, TcpStream};
 
-use super::{Version, md5, stream, ttl};
+use super::{Version, md5, scope, stream, ttl};
 
 /// Connections that may wait for being accepted.
 const BACKLOG: i32 = 1024;
@@ -109,12 +109,5 @@ impl Listener {
                 Err(error) => return Err(error),
             }
         }
-    }
-}
-
-fn scope(address: SocketAddr) -> Option<u32> {
-    match address {
-        SocketAddr::V6(v6) => Some(v6.scope_id()).filter(|id| *id != 0),
-        SocketAddr::V4(_) => None,
     }
 }

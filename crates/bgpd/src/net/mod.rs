@@ -1,10 +1,11 @@
 //! TCP as BGP wants it: listening, dialling, and the options of a connection (RFC 4271 section 8.2.1, RFC 2385, RFC 5082);
 //! UDP as BFD wants it.
 //!
-//! Owns every socket option that the daemon sets. Who may connect, and what becomes of the connection, is decided
+//! Owns every option of these sockets. Who may connect, and what becomes of the connection, is decided
 //! elsewhere. IPv4 and IPv6 have sockets of their own, so an IPv4 peer is never an IPv4-mapped address.
 
 use std::io;
+use std::net::SocketAddr;
 use std::os::fd::AsFd;
 
 use bgp_wire::Prefix;
@@ -54,6 +55,18 @@ pub fn prepare(stream: &TcpStream, session: &Session) -> io::Result<()> {
     keep_few_unsent(stream)?;
     SockRef::from(stream).set_tcp_user_timeout(session.tcp_user_timeout)?;
     ttl::apply(SockRef::from(stream), version, session.ttl)
+}
+
+/// The link of a connection with a link-local address, which means nothing without it.
+pub fn link(stream: &TcpStream) -> Option<u32> {
+    stream.peer_addr().ok().and_then(scope)
+}
+
+fn scope(address: SocketAddr) -> Option<u32> {
+    match address {
+        SocketAddr::V6(v6) => Some(v6.scope_id()).filter(|id| *id != 0),
+        SocketAddr::V4(_) => None,
+    }
 }
 
 /// Octets that the kernel takes before it has sent what it has. More of it is no faster, and what is urgent would wait

@@ -12,8 +12,9 @@ use std::time::Duration;
 
 use bgp_session::ConnectionId;
 use bytes::{Buf, Bytes, BytesMut};
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
 
 use crate::config::Password;
 use crate::net;
@@ -70,6 +71,11 @@ impl Connection {
         let mut outbound = BytesMut::with_capacity(self.backlog);
         self.outbound.iter().for_each(|octets| outbound.extend_from_slice(octets));
         Ok((self.stream.into_std()?, self.inbound.freeze(), outbound.freeze()))
+    }
+
+    /// The link that it is on, where its addresses are link-local.
+    pub(super) fn link(&self) -> Option<u32> {
+        net::link(&self.stream)
     }
 
     /// Octets that wait for the socket.
@@ -136,25 +142,28 @@ impl Connection {
         }
     }
 
-    /// Ends the connection after a last try to write what waits.
+    /// Ends the connection once what waits is written, if the socket takes it within a moment. One that is new is not known
+    /// to take anything before the runtime has looked at it.
     ///
     /// A socket that is dropped with unread octets in it sends RST, and the peer may never read the NOTIFICATION
-    /// before it. So the write side is shut and the rest is read away for a moment.
-    pub(super) fn close(mut self) {
-        if self.write().is_err() {
-            return;
-        }
-        tokio::spawn(async move {
-            let drained = async {
-                if tokio::io::AsyncWriteExt::shutdown(&mut self.stream).await.is_err() {
-                    return;
-                }
-                let mut waste = [0; 4096];
-                while self.stream.read(&mut waste).await.is_ok_and(|count| count > 0) {}
-            };
+    /// before it. So the write side is shut and the rest is read away for a moment, which a process that ends waits for.
+    pub(super) fn close(mut self) -> Option<JoinHandle<()>> {
+        self.write().ok()?;
+        Some(tokio::spawn(async move {
             // Running out of time is fine: the peer had its chance to read.
-            drop(tokio::time::timeout(LINGER, drained).await);
-        });
+            drop(tokio::time::timeout(LINGER, self.drain()).await);
+        }))
+    }
+
+    async fn drain(&mut self) -> io::Result<()> {
+        while self.backlog > 0 {
+            self.stream.writable().await?;
+            self.write()?;
+        }
+        self.stream.shutdown().await?;
+        let mut waste = [0; 4096];
+        while self.stream.read(&mut waste).await? > 0 {}
+        Ok(())
     }
 }
 

@@ -64,8 +64,6 @@ pub struct Resumed {
     pub outbound: Bytes,
     /// Its routes; absent where the session is only to be ended.
     pub routes: Option<Box<Routes>>,
-    /// An operator's command has the peer told GRACEFUL_SHUTDOWN.
-    pub closing: bool,
 }
 
 /// The Adj-RIBs of a session that goes on.
@@ -152,11 +150,8 @@ impl Task {
             let local = look_up.await;
             self.on_own_end(local);
         }
-        while let Some(message) = self.pending.pop_front() {
-            let Ok(room) = self.routing.reserve(&message).await else { return ControlFlow::Break(()) };
-            let is_part = message.is_part();
-            room.send(message);
-            self.read_on(is_part);
+        if self.give_all().await.is_err() {
+            return ControlFlow::Break(());
         }
         answer(rest.drained, ());
         if rest.proceed.await.is_err() {
@@ -186,7 +181,7 @@ impl Task {
 
     /// Goes on with a session of the process before.
     pub(super) fn go_on(&mut self, resumed: Resumed) {
-        let Resumed { outputs, stream, inbound, outbound, routes, closing: _ } = resumed;
+        let Resumed { outputs, stream, inbound, outbound, mut routes } = resumed;
         self.next_connection = FIRST.0 + 1;
         let broken = stream.is_none();
         if let Some(stream) = stream {
@@ -197,23 +192,26 @@ impl Task {
             }
             self.connections.push(connection);
         }
-        let mut outputs = outputs.into_iter();
-        if let Some(Output::Up(negotiated)) = outputs.next() {
-            info!(remote_as = %negotiated.remote_asn, routes = routes.is_some(), "session goes on");
-            self.link(*negotiated);
-        }
-        if let Some(routes) = routes {
-            self.restoring = Some(Restoring::new(*routes));
-            if let Some(part) = self.next_part() {
-                self.pending.push_back(part);
-            }
-        }
         for output in outputs {
-            self.carry_out(output);
+            match output {
+                Output::Up(negotiated) => {
+                    info!(remote_as = %negotiated.remote_asn, routes = routes.is_some(), "session goes on");
+                    self.link(*negotiated);
+                    self.restore(routes.take());
+                }
+                other => self.carry_out(other),
+            }
         }
         if broken {
             self.on_lost(FIRST, "the connection broke while the daemon was restarted");
         }
+    }
+
+    /// Behind the session come its routes, and whatever else only behind those.
+    fn restore(&mut self, routes: Option<Box<Routes>>) {
+        self.restoring = routes.map(|routes| Restoring::new(*routes));
+        let first = self.next_part();
+        self.pending.extend(first);
     }
 
     /// The next of the Adj-RIBs of before, which goes to routing ahead of whatever else waits; `None` behind the last.
@@ -247,7 +245,8 @@ pub fn part(stream: TcpStream, outbound: Bytes, outputs: Vec<Output>) {
             connection.queue(octets);
         }
     }
-    connection.close();
+    // It ends by itself; the daemon goes on.
+    drop(connection.close());
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use bgp_rib::PeerId;
 use bgp_session::{Command, PeerConfig, Status};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
 
 use super::handover::Rest;
 use crate::config::Settings;
@@ -36,9 +37,12 @@ pub enum ToPeer {
     Status(oneshot::Sender<PeerStatus>),
     /// Come to rest, for another process to go on.
     Rest(Rest),
-    /// End the session with this command, deliver its NOTIFICATION, end the task.
-    End(Command, oneshot::Sender<()>),
+    /// End the session with this command, and the task; what delivers its NOTIFICATION may take a moment longer.
+    End(Command, oneshot::Sender<Closing>),
 }
+
+/// Connections that are closed, on which last octets are on their way.
+pub type Closing = Vec<JoinHandle<()>>;
 
 /// Changed settings of a peer.
 #[derive(Debug)]

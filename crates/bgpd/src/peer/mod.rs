@@ -10,6 +10,8 @@ pub mod handover;
 mod malformed;
 mod messages;
 mod outputs;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::future::poll_fn;
@@ -20,7 +22,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
 use std::time::Instant;
 
-use bgp_session::{ConnectionId, Direction, Endpoints, MessageKind, Output, Peer};
+use bgp_session::{Command, ConnectionId, Direction, Endpoints, MessageKind, Output, Peer};
 use bgp_wire::Update;
 use bgp_wire::framer::HEADER_LEN;
 use bytes::Bytes;
@@ -28,7 +30,7 @@ use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tracing::{Instrument, Span, debug, info_span};
 
-pub use messages::{Configure, Identity, PeerStatus, ToPeer};
+pub use messages::{Closing, Configure, Identity, PeerStatus, ToPeer};
 
 use self::connection::{Connection, Read, Ready, ready};
 use self::handover::{Restoring, Resumed};
@@ -60,6 +62,8 @@ pub struct Handle {
     pub inbox: mpsc::Sender<ToPeer>,
     /// Whether the session is Established; read by the supervisor to choose whom a full listen range lets go.
     pub established: Arc<AtomicBool>,
+    /// Whether routes outlive the session: the task says so when the session ends, routing takes it back when they are gone.
+    pub kept: Arc<AtomicBool>,
 }
 
 /// Whom a peer task speaks with.
@@ -74,23 +78,38 @@ pub struct Links {
 /// What a peer task begins with.
 #[derive(Debug)]
 pub struct Beginning {
-    /// The session, not started yet, or one that goes on.
+    /// The session.
     pub session: Peer,
-    /// What there is of a session that goes on.
-    pub resumed: Option<Resumed>,
+    /// What becomes of it first.
+    pub start: Start,
     /// How it dials.
     pub dial: DialOptions,
     /// For routing.
     pub settings: Arc<Settings>,
 }
 
+/// How the session begins.
+#[derive(Debug)]
+pub enum Start {
+    /// As its configuration says.
+    Anew,
+    /// It is kept down by an operator's command, for this reason.
+    Down(String),
+    /// It goes on from the process before.
+    GoesOn(Box<Resumed>),
+}
+
 /// Starts the task of a peer. The first thing that routing hears of it are its settings.
 pub fn spawn(identity: Identity, beginning: Beginning, links: Links) -> Handle {
-    let Beginning { session, resumed, dial: dial_options, settings } = beginning;
+    let Beginning { session, start, dial: dial_options, settings } = beginning;
     let (inbox, messages) = mpsc::channel(INBOX);
-    let established = Arc::new(AtomicBool::new(false));
+    let handle = Handle {
+        inbox,
+        established: Arc::new(AtomicBool::new(false)),
+        kept: Arc::new(AtomicBool::new(false)),
+    };
     let mut task = Task {
-        handle: Handle { inbox: inbox.clone(), established: Arc::clone(&established) },
+        handle: handle.clone(),
         span: info_span!("peer", peer = %identity.address),
         identity,
         session,
@@ -99,6 +118,7 @@ pub fn spawn(identity: Identity, beginning: Beginning, links: Links) -> Handle {
         hub: links.hub,
         connections: Vec::new(),
         next_connection: 0,
+        closing: Closing::new(),
         dial: None,
         outputs: Vec::new(),
         pending: VecDeque::new(),
@@ -119,8 +139,8 @@ pub fn spawn(identity: Identity, beginning: Beginning, links: Links) -> Handle {
         alarm: Alarm::default(),
     };
     task.pending.push_back(task.settings_message(settings));
-    tokio::spawn(task.run(messages, resumed));
-    Handle { inbox, established }
+    tokio::spawn(task.run(messages, start));
+    handle
 }
 
 /// Everything that one peer needs.
@@ -137,6 +157,7 @@ struct Task {
     /// At most two: RFC 4271 section 6.8 lets one of them survive.
     connections: Vec<Connection>,
     next_connection: u64,
+    closing: Closing,
     dial: Option<Dial>,
     /// What the session wants done; lent to it, emptied after each call.
     outputs: Vec<Output>,
@@ -185,10 +206,14 @@ enum Wake {
 }
 
 impl Task {
-    async fn run(mut self, mut messages: mpsc::Receiver<ToPeer>, resumed: Option<Resumed>) {
-        self.span.clone().in_scope(|| match resumed {
-            Some(resumed) => self.go_on(resumed),
-            None => self.with_session(|session, now, outputs| session.start(now, outputs)),
+    async fn run(mut self, mut messages: mpsc::Receiver<ToPeer>, start: Start) {
+        self.span.clone().in_scope(|| match start {
+            Start::Anew => self.with_session(|session, now, outputs| session.start(now, outputs)),
+            Start::Down(reason) => {
+                let command = Command::Shutdown(reason);
+                self.with_session(|session, now, outputs| session.command(command, now, outputs));
+            }
+            Start::GoesOn(resumed) => self.go_on(*resumed),
         });
         loop {
             let wake = self.wait(&mut messages).await;
@@ -412,7 +437,7 @@ impl Task {
             peer: self.identity.id,
             address: self.identity.address,
             settings,
-            inbox: self.handle.inbox.clone(),
+            handle: self.handle.clone(),
         }
     }
 
@@ -446,6 +471,17 @@ impl Task {
             }
         }
         true
+    }
+
+    /// Gives routing all that waits for it, and all of the Adj-RIBs of before.
+    async fn give_all(&mut self) -> Result<(), Gone> {
+        while let Some(message) = self.pending.pop_front() {
+            let room = self.routing.reserve(&message).await?;
+            let is_part = message.is_part();
+            room.send(message);
+            self.read_on(is_part);
+        }
+        Ok(())
     }
 
     /// Behind a part of the Adj-RIBs of before comes the next, ahead of whatever else waits.

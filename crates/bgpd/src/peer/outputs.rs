@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 use std::sync::atomic::Ordering;
 
 use bgp_api::EventKind;
-use bgp_session::{Direction, Down, Negotiated, Note, Output};
+use bgp_session::{Command, Direction, Down, Negotiated, Note, Output, RouteRetention};
 use bgp_wire::Family;
 use tokio::sync::mpsc;
 use tracing::{Span, debug, info, warn};
@@ -40,7 +40,8 @@ impl Task {
             Output::Send(id, octets) => self.queue(id, octets),
             Output::Close(id) => {
                 if let Some(at) = self.connections.iter().position(|connection| connection.id == id) {
-                    self.connections.swap_remove(at).close();
+                    let connection = self.connections.swap_remove(at);
+                    self.close(connection);
                 }
             }
             Output::Up(negotiated) => self.on_up(*negotiated),
@@ -89,7 +90,8 @@ impl Task {
         self.handle.established.store(true, Ordering::Relaxed);
         self.established = Some(negotiated.connection);
         let (local, remote) = (negotiated.endpoints.local.ip(), negotiated.endpoints.remote.ip());
-        self.own_end = Some(LookUp::begin(local, remote));
+        let connection = self.connections.iter().find(|connection| connection.id == negotiated.connection);
+        self.own_end = Some(LookUp::begin(local, remote, connection.and_then(Connection::link)));
         // One buffer at a time: routing makes the next only when this one has been taken.
         let (sender, chunks) = mpsc::channel(1);
         self.chunks = Some(chunks);
@@ -116,6 +118,8 @@ impl Task {
     }
 
     fn on_down(&mut self, down: &Down) {
+        let is_kept = matches!(down.retention, RouteRetention::KeepStale { .. });
+        self.handle.kept.store(is_kept, Ordering::Relaxed);
         self.handle.established.store(false, Ordering::Relaxed);
         let next =
             down.next_attempt.map(|at| at.saturating_duration_since(std::time::Instant::now()).as_secs());
@@ -144,6 +148,9 @@ impl Task {
         match message {
             ToPeer::Incoming(stream) => self.take_connection(stream, Direction::Incoming),
             ToPeer::Command(command) => {
+                if keeps_nothing(&command) {
+                    self.let_go();
+                }
                 self.with_session(|session, now, outputs| session.command(command, now, outputs));
             }
             ToPeer::Configure(changed) => {
@@ -151,6 +158,9 @@ impl Task {
                 self.change_key(dial.password.as_ref());
                 self.dial_options = dial;
                 self.pending.push_back(self.settings_message(settings));
+                if config.shutdown.is_some() {
+                    self.let_go();
+                }
                 // What counts only from the next session on, the supervisor asks for by a reset.
                 self.with_session(|session, now, outputs| {
                     session.set_config(config, now, outputs);
@@ -163,20 +173,33 @@ impl Task {
             ToPeer::Rest(rest) => return self.rest(rest).await,
             ToPeer::End(command, done) => {
                 self.with_session(|session, now, outputs| session.command(command, now, outputs));
-                for connection in self.connections.drain(..) {
-                    connection.close();
+                for connection in std::mem::take(&mut self.connections) {
+                    self.close(connection);
                 }
                 self.pending.push_back(FromPeer::Removed { peer: self.identity.id });
-                while let Some(message) = self.pending.pop_front() {
-                    let Ok(room) = self.routing.reserve(&message).await else { break };
-                    room.send(message);
-                }
-                // The supervisor may be on its way out itself.
-                done.send(()).ok();
+                // Also the Adj-RIBs of before: routing waits for all that it was told of. It may be gone, and the supervisor
+                // be on its way out itself.
+                self.give_all().await.ok();
+                done.send(std::mem::take(&mut self.closing)).ok();
                 return ControlFlow::Break(());
             }
         }
         ControlFlow::Continue(())
+    }
+
+    /// Closes a connection, and remembers that its last octets are on their way.
+    fn close(&mut self, connection: Connection) {
+        self.closing.retain(|closing| !closing.is_finished());
+        self.closing.extend(connection.close());
+    }
+
+    /// Has routing let go of what it keeps of a session that has ended; one that is up is told its own end.
+    fn let_go(&mut self) {
+        if self.established.is_none() {
+            self.handle.kept.store(false, Ordering::Relaxed);
+            let retention = RouteRetention::Remove;
+            self.pending.push_back(FromPeer::Down { peer: self.identity.id, retention });
+        }
     }
 
     fn status(&self) -> PeerStatus {
@@ -201,5 +224,18 @@ impl Task {
             Note::Collision { closed, direction } => debug!(%closed, %direction, "connection collision"),
             Note::Malformed(malformed) => self.malformed.log(malformed, std::time::Instant::now()),
         }
+    }
+}
+
+/// Whether what is kept of the session before goes with it as well: where it would end a session whose routes go at once.
+fn keeps_nothing(command: &Command) -> bool {
+    match command {
+        Command::Shutdown(_)
+        | Command::Reset(_)
+        | Command::Deconfigure
+        | Command::NodeGone(_)
+        | Command::MaximumPrefix { .. } => true,
+        Command::BfdDown { forwards, .. } => !forwards,
+        Command::Start | Command::Leave => false,
     }
 }

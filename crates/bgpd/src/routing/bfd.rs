@@ -24,10 +24,19 @@ const ANSWER_WITHIN: Duration = Duration::from_millis(50);
 /// What is known of the ways to peers.
 #[derive(Debug, Default)]
 pub(super) struct Ways {
-    /// Those that are out of use: address and link as they were when they failed.
-    cut: BTreeMap<PeerId, (IpAddr, u32)>,
+    /// Those that are out of use.
+    cut: BTreeMap<PeerId, Cut>,
     /// Those that have failed and whose node was asked.
     doubts: BTreeMap<PeerId, Doubt>,
+}
+
+#[derive(Debug)]
+struct Cut {
+    /// Address and link as they were when it failed.
+    address: IpAddr,
+    link: u32,
+    /// Nobody watches it any more, and stale paths are kept: it stays cut until they go or the node answers.
+    unwatched: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -52,8 +61,18 @@ impl Routing {
             return;
         };
         match path {
-            Path::Open | Path::Unknown => self.mend_way(id),
+            Path::Open => self.mend_way(id),
+            Path::Unknown => self.on_way_unwatched(id),
             Path::Failed { why, independent } => self.on_way_failed(id, &why, independent, now),
+        }
+    }
+
+    /// Nobody says any more that the way is cut. Nobody has heard of the node since either, so that stale paths, which wait for
+    /// a session or an answer, stay out of use.
+    fn on_way_unwatched(&mut self, id: PeerId) {
+        match self.ways.cut.get_mut(&id) {
+            Some(cut) if self.stale.of(id).is_some() => cut.unwatched = true,
+            Some(_) | None => self.mend_way(id),
         }
     }
 
@@ -119,7 +138,7 @@ impl Routing {
         let (address, is_up) = (entry.address, entry.chunks.is_some());
         if let Some(link) = self.evidence.node(id).map(|node| node.link) {
             self.fib.cut(address, link, &format!("BFD: {why}"));
-            self.ways.cut.insert(id, (address, link));
+            self.ways.cut.insert(id, Cut { address, link, unwatched: false });
         }
         let decision = if is_up {
             warn!(peer = %address, why, "BFD failed: paths are out of use, the session ends");
@@ -141,8 +160,64 @@ impl Routing {
         if let Some(doubt) = self.ways.doubts.remove(&id) {
             self.fib.mend(doubt.address, doubt.link);
         }
-        if let Some((address, link)) = self.ways.cut.remove(&id) {
+        if let Some(Cut { address, link, .. }) = self.ways.cut.remove(&id) {
             self.fib.mend(address, link);
         }
+    }
+
+    /// The paths of the peer are gone, for which a way was out of use that nobody watches.
+    pub(super) fn mend_unwatched(&mut self, id: PeerId) {
+        if self.ways.cut.get(&id).is_some_and(|cut| cut.unwatched) {
+            self.mend_way(id);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bgp_session::RouteRetention;
+
+    use super::super::tests::{NODE, World, address};
+    use super::*;
+
+    /// BFD of the peer has failed and its node does not answer; its paths are stale.
+    fn cut() -> World {
+        let mut world = World::with_peer_away();
+        let (now, path) = (Instant::now(), Path::Failed { why: "silence".to_owned(), independent: false });
+        world.routing.on_bfd(News { peer: address(), path }, now);
+        world.routing.judge_ways(now + ANSWER_WITHIN);
+        assert!(world.routing.ways.cut.contains_key(&NODE));
+        world
+    }
+
+    fn forget(world: &mut World) {
+        world.routing.on_bfd(News { peer: address(), path: Path::Unknown }, Instant::now());
+    }
+
+    #[tokio::test]
+    async fn stale_paths_of_a_silent_node_stay_out_of_use_when_nobody_watches_it() {
+        let mut world = cut();
+        forget(&mut world);
+        assert!(world.routing.ways.cut.contains_key(&NODE), "nobody has heard of it");
+        assert_eq!(world.routes().2, 1);
+        world.down(RouteRetention::Remove);
+        assert!(world.routing.ways.cut.is_empty(), "others may announce its next hop");
+    }
+
+    #[tokio::test]
+    async fn a_node_that_nobody_watches_is_back_with_its_session() {
+        let mut world = cut();
+        forget(&mut world);
+        world.up(7);
+        assert!(world.routing.ways.cut.is_empty());
+    }
+
+    #[tokio::test]
+    async fn without_stale_paths_a_way_that_nobody_watches_is_open() {
+        let mut world = cut();
+        world.down(RouteRetention::Remove);
+        assert!(world.routing.ways.cut.contains_key(&NODE), "BFD still says so");
+        forget(&mut world);
+        assert!(world.routing.ways.cut.is_empty());
     }
 }

@@ -61,10 +61,12 @@ pub(super) enum Verdict {
 }
 
 impl Evidence {
-    /// A session came up over this link: the node is there.
-    pub(super) fn place(&mut self, peer: PeerId, address: IpAddr, link: u32) {
-        let decided = self.0.remove(&peer).and_then(|node| node.decided);
+    /// A session came up over this link: the node is there. Returns it as it was known before.
+    pub(super) fn place(&mut self, peer: PeerId, address: IpAddr, link: u32) -> Option<Node> {
+        let before = self.0.remove(&peer);
+        let decided = before.as_ref().and_then(|node| node.decided.clone());
         self.0.insert(peer, Node { address, link, sight: Sight::Here(None), agent_lost: false, decided });
+        before
     }
 
     pub(super) fn remove(&mut self, peer: PeerId) -> Option<Node> {

@@ -32,8 +32,10 @@ impl Routing {
             match said {
                 Said::Done { first, count } => self.fib.confirm_run(first, count, now, &mut arrivals),
                 Said::Refused(id, error) => {
-                    *self.errors.entry(error.errno).or_default() += 1;
-                    self.fib.refused(id, error, now, &mut arrivals);
+                    let errno = error.errno;
+                    if self.fib.refused(id, error, now, &mut arrivals) {
+                        *self.errors.entry(errno).or_default() += 1;
+                    }
                 }
             }
         }

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::sync::mpsc;
 
-use super::FromPeer;
+use super::{FromPeer, TURN};
 
 /// Large messages that may wait, each what one read has brought. What waits is memory, and time for whoever comes after it.
 const LARGE: usize = 4;
@@ -150,10 +150,10 @@ impl Lane {
 fn is_small(message: &FromPeer) -> bool {
     match message {
         FromPeer::Updates { octets, .. } => *octets <= SMALL_OCTETS,
-        FromPeer::Restored { .. } => false,
+        // Few octets may have a whole Adj-RIB-In marked.
+        FromPeer::Restored { .. } | FromPeer::Refresh { .. } => false,
         FromPeer::Settings { .. }
         | FromPeer::Up { .. }
-        | FromPeer::Refresh { .. }
         | FromPeer::FirstKeepalive { .. }
         | FromPeer::Ready { .. }
         | FromPeer::Taken
@@ -220,11 +220,12 @@ impl Outlet {
 }
 
 impl Delivery {
-    /// Octets of NLRI in it, by which work is measured.
+    /// Octets of NLRI in it, by which work is measured. A refresh is as many as end a turn.
     pub fn octets(&self) -> usize {
         match &self.message {
             FromPeer::Updates { octets, .. } => *octets,
             FromPeer::Restored { part, .. } => part.nlri_octets(),
+            FromPeer::Refresh { .. } => TURN,
             _ => 0,
         }
     }
@@ -241,6 +242,8 @@ mod tests {
     use std::time::Instant;
 
     use bgp_rib::PeerId;
+    use bgp_wire::Family;
+    use bgp_wire::route_refresh::{RouteRefresh, Subtype};
 
     use super::*;
 
@@ -305,6 +308,15 @@ mod tests {
         assert_eq!(order, [(2, 2), (1, 4000), (1, 1)]);
         send(&table, updates(1, 3));
         assert_eq!(outlet.small.len(), 1, "all of the large message has been worked on");
+    }
+
+    #[test]
+    fn a_refresh_is_the_work_of_a_turn() {
+        let (inlet, mut outlet) = lanes();
+        let refresh = RouteRefresh { family: Family::Ipv4Unicast.code(), subtype: Subtype::Begin };
+        send(&inlet.lane(), FromPeer::Refresh { peer: PeerId(1), refresh });
+        assert!(outlet.try_next(false).is_none(), "those are taken in without end");
+        assert_eq!(outlet.try_next(true).unwrap().octets(), TURN);
     }
 
     #[test]

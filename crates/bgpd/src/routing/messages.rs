@@ -19,7 +19,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::config::Settings;
 use crate::local::LocalEnd;
-use crate::peer::ToPeer;
+use crate::peer::Handle;
 
 /// A message of a peer task.
 #[derive(Debug)]
@@ -33,7 +33,7 @@ pub enum FromPeer {
         /// What applies to it.
         settings: Arc<Settings>,
         /// Where its task is reached.
-        inbox: mpsc::Sender<ToPeer>,
+        handle: Handle,
     },
     /// The session is Established.
     Up {
@@ -83,7 +83,7 @@ pub enum FromPeer {
     },
     /// A buffer of UPDATEs is taken, and there is no room for another.
     Taken,
-    /// The session has ended.
+    /// The session has ended; or there is none, and what is kept of the last is to go.
     Down {
         /// Which peer.
         peer: PeerId,
@@ -203,7 +203,7 @@ pub struct Frozen {
     pub drains: Vec<DrainState>,
 }
 
-/// A question; each is answered at once.
+/// A question. Each is answered at once, but for lists, which are made in portions.
 #[derive(Debug)]
 pub enum Query {
     /// What a configuration would do to some of the routes.
@@ -250,8 +250,6 @@ pub enum Query {
     Drains(oneshot::Sender<DrainReply>),
     /// Who has which bucket of the kernel's groups: group, next-hop object, and for how long no packet has used it.
     Buckets(Vec<(u32, u32, Duration)>),
-    /// Is somebody there?
-    Ping(oneshot::Sender<()>),
 }
 
 /// What is to be done about a node's flows.

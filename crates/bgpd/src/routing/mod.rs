@@ -19,6 +19,8 @@ mod repair;
 mod restart;
 mod settle;
 mod stale;
+#[cfg(test)]
+mod tests;
 mod undone;
 mod views;
 
@@ -49,6 +51,7 @@ use self::peers::PeerEntry;
 use self::repair::Repair;
 use self::restart::Restart;
 use self::stale::{Due, StaleTimers};
+use self::views::Lists;
 use crate::bfd::News;
 use crate::events::Hub;
 use crate::tasks::{self, Alarm};
@@ -81,6 +84,8 @@ pub struct Routing {
     networks: Vec<bgp_wire::Prefix>,
     /// Work is left that was put off to let others have their turn.
     more: bool,
+    /// What was asked for and is not ready yet.
+    lists: Lists,
     /// The last turn has only served peers.
     rest_waits: bool,
     repair: Repair,
@@ -114,6 +119,8 @@ pub struct Inputs {
     pub orders: mpsc::Receiver<Order>,
     /// Of the control socket and the metrics.
     pub queries: mpsc::Receiver<Query>,
+    /// Of the watchdog, which is answered in every turn and waits behind no query.
+    pub pings: mpsc::Receiver<oneshot::Sender<()>>,
     /// Of the kernel.
     pub kernel: KernelEvents,
     /// Of BFD.
@@ -126,6 +133,7 @@ enum Wake {
     Peer(Delivery),
     Order(Order),
     Query(Query),
+    Ping(oneshot::Sender<()>),
     Kernel(bgp_netlink::Report),
     Bfd(News),
     Turn,
@@ -133,17 +141,18 @@ enum Wake {
 }
 
 impl Routing {
-    /// Routing without peers yet; what an earlier run left in the kernel stays for `deferral` at most.
+    /// Routing without peers yet; what an earlier run left in the kernel stays for `deferral` at most. With `takes_over` an
+    /// [`Order::TakeOver`] comes, and nothing begins before it.
     pub fn new(
         (rib, fib): (Rib, Fib),
         kernel: Kernel,
         hub: Hub,
-        deferral: Duration,
+        (deferral, takes_over): (Duration, bool),
         own_restart: watch::Sender<Option<OwnRestart>>,
         wants_buckets: watch::Sender<Option<Duration>>,
     ) -> Self {
         Self {
-            restart: Restart::new(Instant::now(), deferral),
+            restart: Restart::new(Instant::now(), deferral, takes_over),
             own_restart,
             wants_buckets,
             evidence: Evidence::default(),
@@ -161,6 +170,7 @@ impl Routing {
             received: None,
             networks: Vec::new(),
             more: false,
+            lists: Lists::default(),
             rest_waits: false,
             repair: Repair::default(),
             waiting: 0,
@@ -250,6 +260,7 @@ impl Routing {
         self.settle();
         self.ask_for_buckets();
         self.report_stop();
+        self.go_on_with_lists();
         Outcome::Going
     }
 
@@ -287,6 +298,9 @@ impl Routing {
         if let Ok(order) = inputs.orders.try_recv() {
             self.take(inputs, Wake::Order(order));
         }
+        if let Ok(ping) = inputs.pings.try_recv() {
+            self.take(inputs, Wake::Ping(ping));
+        }
         if let Ok(query) = inputs.queries.try_recv() {
             self.take(inputs, Wake::Query(query));
         }
@@ -306,6 +320,7 @@ impl Routing {
             }
             Wake::Order(order) => self.on_order(order),
             Wake::Query(query) => self.on_query(query),
+            Wake::Ping(reply) => tasks::answer(reply, ()),
             Wake::Kernel(report) => self.on_report(report),
             Wake::Bfd(news) => self.on_bfd(news, Instant::now()),
             Wake::Turn | Wake::Gone => {}
@@ -345,6 +360,7 @@ impl Inputs {
             Some(news) = self.bfd.recv() => Wake::Bfd(news),
             report = self.kernel.next() => report.map_or_else(kernel_gone, Wake::Kernel),
             order = self.orders.recv() => order.map_or(Wake::Gone, Wake::Order),
+            Some(ping) = self.pings.recv() => Wake::Ping(ping),
             Some(query) = self.queries.recv() => Wake::Query(query),
             () = std::future::ready(()), if more => Wake::Turn,
             () = deadline => Wake::Turn,

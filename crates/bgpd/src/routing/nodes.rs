@@ -1,5 +1,6 @@
 //! What follows from the evidence about nodes: sessions end, stale paths go, and it is said.
 
+use std::net::IpAddr;
 use std::time::Instant;
 
 use bgp_rib::PeerId;
@@ -12,6 +13,23 @@ use super::evidence::{RESET_AFTER, Verdict};
 use crate::peer::ToPeer;
 
 impl Routing {
+    /// A session came up over this link; the one before may have been over another.
+    pub(super) fn take_link(&mut self, id: PeerId, address: IpAddr, link: u32) {
+        if let Some(before) = self.evidence.place(id, address, link) {
+            self.fib.unwatch_peer(before.address, before.link);
+        }
+        self.fib.watch_peer(address, link, Instant::now());
+        // What is known of it already is evidence as well.
+        self.looked_at = None;
+    }
+
+    /// The peer is on no link, or no more.
+    pub(super) fn leave_link(&mut self, id: PeerId) {
+        if let Some(node) = self.evidence.remove(id) {
+            self.fib.unwatch_peer(node.address, node.link);
+        }
+    }
+
     /// Looks at the nodes where something may have changed, and at the time.
     pub(super) fn judge_nodes(&mut self, now: Instant) {
         // A session that goes on may be here before the kernel has told of its interface.
@@ -78,7 +96,7 @@ impl Routing {
 
     pub(super) fn command(&self, id: PeerId, command: Command) {
         let Some(entry) = self.peers.get(&id) else { return };
-        let inbox = entry.inbox();
+        let inbox = entry.handle.inbox.clone();
         // The peer task may be waiting for room here: routing never waits for it.
         tokio::spawn(async move { drop(inbox.send(ToPeer::Command(command)).await) });
     }

@@ -2,12 +2,12 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 use std::vec::IntoIter;
 
-use bgp_rib::{
-    LimitLevel, LimitReached, LongLived, MaximumPrefix, MaximumPrefixAction, PeerId, PeerSettings,
-};
+use bgp_policy::Policy;
+use bgp_rib::{LimitLevel, LimitReached, MaximumPrefix, MaximumPrefixAction, PeerId, PeerSettings};
 use bgp_session::{Command, Exceeded, Negotiated, RouteRetention};
 use bgp_wire::route_refresh::{RouteRefresh, Subtype};
 use bgp_wire::{Family, PerFamily, Prefix, ScopedNextHop, Update};
@@ -19,17 +19,21 @@ use super::stale::{self, Deadlines};
 use super::{FromPeer, Order, Routing};
 use crate::config::{self, LimitAction, Settings};
 use crate::local::LocalEnd;
-use crate::peer::ToPeer;
+use crate::peer::{Handle, ToPeer};
 
 /// Octets of NLRI that are taken in before small messages of others go ahead: some hundred routes.
 const PORTION: usize = 1024;
+
+/// The export policy of a peer that is away: it must not come into an update group.
+const TOLD_NOTHING: Option<Policy> = Some(Policy::None);
 
 /// What routing keeps of a peer.
 #[derive(Debug)]
 pub(super) struct PeerEntry {
     pub(super) address: IpAddr,
     pub(super) settings: Arc<Settings>,
-    inbox: mpsc::Sender<ToPeer>,
+    /// Its task.
+    pub(super) handle: Handle,
     /// Its routes outlive a session that ends by an error, as its graceful restart has it: RFC 8538.
     pub(super) outlives: bool,
     /// The link of the present session, or of the last.
@@ -38,19 +42,12 @@ pub(super) struct PeerEntry {
     pub(super) chunks: Option<mpsc::Sender<Bytes>>,
 }
 
-impl PeerEntry {
-    /// Where its task is reached.
-    pub(super) fn inbox(&self) -> mpsc::Sender<ToPeer> {
-        self.inbox.clone()
-    }
-}
-
 impl Routing {
     /// Takes a message in; what is left of it where it is long and others should have their turn.
     pub(super) fn on_peer(&mut self, message: FromPeer) -> Option<FromPeer> {
         match message {
-            FromPeer::Settings { peer, address, settings, inbox } => {
-                self.on_settings(peer, address, settings, inbox)
+            FromPeer::Settings { peer, address, settings, handle } => {
+                self.on_settings(peer, address, settings, handle)
             }
             FromPeer::Up { peer, negotiated, local, chunks } => self.on_up(peer, &negotiated, local, chunks),
             FromPeer::Restored { peer, part } => self.on_restored(peer, part),
@@ -71,11 +68,9 @@ impl Routing {
             FromPeer::Removed { peer } => {
                 self.end_session(peer);
                 self.restart.removed(peer);
-                self.mend_way(peer);
-                if let Some(node) = self.evidence.remove(peer) {
-                    self.fib.unwatch_peer(node.address, node.link);
-                }
                 self.lose_paths(peer);
+                self.mend_way(peer);
+                self.leave_link(peer);
                 self.peers.remove(&peer);
             }
         }
@@ -115,21 +110,18 @@ impl Routing {
         }
     }
 
-    fn on_settings(
-        &mut self,
-        id: PeerId,
-        address: IpAddr,
-        settings: Arc<Settings>,
-        inbox: mpsc::Sender<ToPeer>,
-    ) {
+    fn on_settings(&mut self, id: PeerId, address: IpAddr, settings: Arc<Settings>, handle: Handle) {
         let before = self.peers.get(&id);
         let chunks = before.and_then(|entry| entry.chunks.clone());
         let (outlives, interface) = before.map_or((false, None), |entry| (entry.outlives, entry.interface));
-        if chunks.is_some() {
-            self.rib.update_settings(id, |rib| apply_settings(rib, &settings));
-        }
+        let is_up = chunks.is_some();
+        // Also of a peer that is away: what is kept of it is judged by them.
+        let reached = self.rib.update_settings(id, |rib| apply_settings(rib, &settings, is_up));
         self.restart.knows(id, address, crate::session_config::shutdown(&settings).is_none());
-        self.peers.insert(id, PeerEntry { address, settings, inbox, outlives, interface, chunks });
+        self.peers.insert(id, PeerEntry { address, settings, handle, outlives, interface, chunks });
+        for limit in reached.into_iter().filter(|_| is_up) {
+            self.on_limit(id, limit);
+        }
     }
 
     fn on_up(&mut self, id: PeerId, negotiated: &Negotiated, local: LocalEnd, chunks: mpsc::Sender<Bytes>) {
@@ -155,16 +147,13 @@ impl Routing {
         settings.enhanced_route_refresh = negotiated.enhanced_route_refresh;
         settings.graceful_restart = negotiated.graceful_restart.is_some();
         settings.long_lived = negotiated.graceful_restart.is_some_and(|peer| peer.takes_long_lived);
-        apply_settings(&mut settings, &entry.settings);
+        apply_settings(&mut settings, &entry.settings, true);
         let stale_time = entry.settings.session.graceful_restart.stale_time;
         self.rib.add_peer(id, settings);
         self.restart.up(id, negotiated.families, negotiated.graceful_restart.as_ref());
-        if let Some(link) = local.interface {
-            let address = ends.remote.ip();
-            self.evidence.place(id, address, link);
-            self.fib.watch_peer(address, link, Instant::now());
-            // What is known of it already is evidence as well.
-            self.looked_at = None;
+        match local.interface {
+            Some(link) => self.take_link(id, ends.remote.ip(), link),
+            None => self.leave_link(id),
         }
         // Whoever has a session is reached.
         self.mend_way(id);
@@ -213,7 +202,7 @@ impl Routing {
                 };
                 let exceeded = Exceeded { family, limit: limit.limit };
                 let command = Command::MaximumPrefix { exceeded, restart_after };
-                let inbox = entry.inbox.clone();
+                let inbox = entry.handle.inbox.clone();
                 // The peer task may be waiting for room here: routing never waits for it.
                 tokio::spawn(async move { drop(inbox.send(ToPeer::Command(command)).await) });
             }
@@ -241,7 +230,14 @@ impl Routing {
         self.end_session(id);
         self.restart.down(id);
         match retention {
-            RouteRetention::Remove => self.lose_paths(id),
+            RouteRetention::Remove => {
+                if let Some(entry) =
+                    self.peers.get(&id).filter(|_| at_last.iter().any(|(_, at)| at.is_some()))
+                {
+                    info!(peer = %entry.address, "what was kept for its restart goes");
+                }
+                self.lose_paths(id);
+            }
             RouteRetention::KeepStale { time, families, long_lived, stale_stays } => {
                 // What waits for the rest of a route refresh is stale as well, but of no restart before this one.
                 for family in Family::ALL {
@@ -252,6 +248,7 @@ impl Routing {
                 self.keep_stale(id, time, families, long_lived, at_last);
             }
         }
+        self.say_kept(id);
     }
 
     /// The paths of a peer are gone. What only it has announced is left at once, by whatever has another next hop; what
@@ -263,6 +260,7 @@ impl Routing {
             self.repair();
         }
         self.rib.remove_peer(id);
+        self.mend_unwatched(id);
     }
 
     pub(super) fn note_next_hops(&mut self, id: PeerId, update: &Update) {
@@ -287,6 +285,9 @@ impl Routing {
         let limit = limit.unwrap_or(time);
         let (time, now) = (time.min(limit), Instant::now());
         self.rib.mark_stale(id);
+        if let Some(import) = self.rib.settings(id).map(|settings| settings.import.clone()) {
+            self.rib.set_policy(id, import, TOLD_NOTHING);
+        }
         for family in Family::ALL {
             let long_lived = long_lived[family];
             // RFC 9494 section 4.2: a family of the long-lived capability alone has no restart time.
@@ -307,10 +308,10 @@ impl Routing {
     }
 
     pub(super) fn begin_long_lived(&mut self, id: PeerId, family: Family) {
-        let LongLived { kept, removed } = self.rib.begin_long_lived(id, family);
+        let routes = self.rib.begin_long_lived(id, family);
         if let Some(entry) = self.peers.get(&id) {
             info!(
-                peer = %entry.address, %family, kept, removed,
+                peer = %entry.address, %family, routes,
                 "the peer is away for longer than its restart time: its routes are the last choice (RFC 9494)"
             );
         }
@@ -335,6 +336,14 @@ impl Routing {
                 self.lose_paths(id);
             }
         }
+        self.say_kept(id);
+    }
+
+    /// The supervisor forgets nobody of whom something is kept.
+    fn say_kept(&self, id: PeerId) {
+        if let Some(entry) = self.peers.get(&id) {
+            entry.handle.kept.store(self.stale.of(id).is_some(), Ordering::Relaxed);
+        }
     }
 
     fn on_networks(&mut self, networks: &[Prefix]) {
@@ -348,10 +357,11 @@ impl Routing {
     }
 }
 
-/// The part of a peer's settings that a reload may change under a running session.
-pub(super) fn apply_settings(rib: &mut PeerSettings, settings: &Settings) {
+/// The part of a peer's settings that a reload may change under a running session, or while the peer is away and its routes
+/// are kept.
+pub(super) fn apply_settings(rib: &mut PeerSettings, settings: &Settings, is_up: bool) {
     rib.import = settings.import.clone();
-    rib.export = settings.export.clone();
+    rib.export = if is_up { settings.export.clone() } else { TOLD_NOTHING };
     rib.next_hop_self = settings.next_hop_self;
     rib.graceful_shutdown = settings.graceful_shutdown;
     rib.weight = settings.weight;

@@ -24,8 +24,9 @@ pub(super) struct Restart {
     until: Instant,
     phase: Phase,
     peers: BTreeMap<PeerId, Known>,
-    /// Sessions of the process before whose routes have not come yet.
-    coming: usize,
+    /// Sessions of the process before whose routes have not come yet; `None` as long as it is not known which of them go on.
+    /// Until then nothing ends: what the kernel has may all be theirs.
+    coming: Option<usize>,
     /// Those were all that there were: nobody else is waited for.
     complete: bool,
 }
@@ -82,13 +83,14 @@ pub(super) struct Ended {
 }
 
 impl Restart {
-    pub(super) fn new(now: Instant, deferral: Duration) -> Self {
+    /// With `takes_over` the process before has left a state, and [`Restart::take_over`] comes.
+    pub(super) fn new(now: Instant, deferral: Duration, takes_over: bool) -> Self {
         Self {
             started: now,
             until: now + deferral,
             phase: Phase::Reading,
             peers: BTreeMap::new(),
-            coming: 0,
+            coming: (!takes_over).then_some(0),
             complete: false,
         }
     }
@@ -113,33 +115,41 @@ impl Restart {
     }
 
     pub(super) fn next_deadline(&self) -> Option<Instant> {
-        self.defers().then_some(self.until)
+        (self.defers() && self.coming.is_some()).then_some(self.until)
     }
 
     /// The kernel's table has been read. Returns what our OPENs say from now on.
     pub(super) fn has_read(&mut self, found: Leftovers) -> OwnRestart {
         let preserved = PerFamily::from_fn(|family| found.routes[family] > 0);
         let restarted = preserved.ipv4 || preserved.ipv6;
-        self.phase = if restarted || self.coming > 0 { Phase::Deferring(found) } else { Phase::Selecting };
+        self.phase = Phase::Deferring(found);
+        self.defer_for_a_reason();
         OwnRestart { restarted, preserved }
+    }
+
+    /// Nobody is waited for where the kernel has nothing of ours and no session goes on.
+    fn defer_for_a_reason(&mut self) {
+        if let Phase::Deferring(found) = &self.phase
+            && found.routes == PerFamily::default()
+            && self.coming == Some(0)
+        {
+            self.phase = Phase::Selecting;
+        }
     }
 
     /// So many sessions go on from the process before; where they are all that there were, theirs are the routes in the
     /// kernel, and nobody else is waited for.
     pub(super) fn take_over(&mut self, sessions: usize, complete: bool, now: Instant) {
-        (self.coming, self.complete) = (sessions, complete);
+        (self.coming, self.complete) = (Some(sessions), complete);
         if sessions > 0 {
             self.until = self.until.max(now + ROUTES_AT_MOST);
-            if !self.defers() {
-                // The kernel was read faster than this was known, and nothing has been said yet.
-                self.phase = Phase::Deferring(Leftovers::default());
-            }
         }
+        self.defer_for_a_reason();
     }
 
     /// The routes of a session that goes on are here; where the peer has not `spoken`, it still may have more to say.
     pub(super) fn restored(&mut self, id: PeerId, spoken: bool) {
-        self.coming = self.coming.saturating_sub(1);
+        self.has_come();
         if spoken {
             self.set(id, Wait::Nothing);
         }
@@ -148,13 +158,17 @@ impl Restart {
     /// What the kernel has may be of peers that are still to come. It is not where all sessions of the process before went on
     /// and have brought their routes, though nothing is selected yet.
     pub(super) fn has_orphans(&self) -> bool {
-        self.defers() && !(self.complete && self.coming == 0)
+        self.defers() && !(self.complete && self.coming == Some(0))
     }
 
     /// The routes of a session that was to go on cannot be read: it begins anew, and others may have to be waited for.
     pub(super) fn unreadable(&mut self) {
-        self.coming = self.coming.saturating_sub(1);
+        self.has_come();
         self.complete = false;
+    }
+
+    fn has_come(&mut self) {
+        self.coming = self.coming.map(|coming| coming.saturating_sub(1));
     }
 
     /// There is a peer; one that is kept down is not waited for.
@@ -218,13 +232,10 @@ impl Restart {
 
     /// Ends the deferral where everybody has said everything, or time is over.
     pub(super) fn advance(&mut self, gateways: &impl Gateways, now: Instant) -> Option<Ended> {
-        if !self.defers() {
-            return None;
-        }
+        let coming = self.coming.filter(|_| self.defers())?;
         let late = self.until <= now;
         let missing = if self.complete { String::new() } else { self.missing(gateways) };
-        if !late && (self.is_reading() || self.coming > 0 || !missing.is_empty() || !gateways.have_resolved())
-        {
+        if !late && (self.is_reading() || coming > 0 || !missing.is_empty() || !gateways.have_resolved()) {
             return None;
         }
         self.phase = Phase::Selecting;
@@ -314,7 +325,7 @@ mod tests {
 
     #[test]
     fn a_start_without_leftovers_waits_for_nobody_and_says_so() {
-        let mut restart = Restart::new(Instant::now(), DEFERRAL);
+        let mut restart = Restart::new(Instant::now(), DEFERRAL, false);
         assert!(restart.defers(), "nothing is known of the kernel yet");
         let own = restart.has_read(Leftovers::default());
         assert_eq!(own, OwnRestart { restarted: false, preserved: PerFamily::default() });
@@ -324,7 +335,7 @@ mod tests {
     #[test]
     fn leftovers_stay_until_every_node_has_said_everything() {
         let now = Instant::now();
-        let mut restart = Restart::new(now, DEFERRAL);
+        let mut restart = Restart::new(now, DEFERRAL, false);
         let mut facts = Facts::default();
         let own = restart.has_read(left_by(&[2, 3, 4]));
         assert_eq!(own, OwnRestart { restarted: true, preserved: V6 }, "F only for what is forwarded");
@@ -357,7 +368,7 @@ mod tests {
     fn routes_of_the_process_before_are_waited_for_and_nobody_else() {
         let now = Instant::now();
         let facts = Facts::default();
-        let mut restart = Restart::new(now, Duration::ZERO);
+        let mut restart = Restart::new(now, Duration::ZERO, true);
         assert!(!restart.has_read(Leftovers::default()).restarted);
         restart.take_over(2, true, now);
         assert!(restart.defers(), "whatever the kernel has");
@@ -372,7 +383,7 @@ mod tests {
         let ended = restart.advance(&facts, now).unwrap();
         assert_eq!(ended.missing, "", "node 4 had no session before");
 
-        let mut restart = Restart::new(now, DEFERRAL);
+        let mut restart = Restart::new(now, DEFERRAL, true);
         restart.take_over(1, false, now);
         restart.has_read(left_by(&[2, 3]));
         restart.knows(PeerId(2), node(2), true);
@@ -393,9 +404,49 @@ mod tests {
     }
 
     #[test]
+    fn nothing_ends_before_it_is_known_which_sessions_go_on() {
+        let now = Instant::now();
+        let facts = Facts::default();
+        for reads_first in [true, false] {
+            let mut restart = Restart::new(now, Duration::ZERO, true);
+            assert_eq!((restart.advance(&facts, now), restart.next_deadline()), (None, None));
+            if reads_first {
+                restart.has_read(left_by(&[2]));
+            }
+            assert_eq!(restart.advance(&facts, now + DEFERRAL), None, "startup-grace is over");
+            assert!(restart.defers() && restart.has_orphans());
+            restart.take_over(1, true, now + DEFERRAL);
+            if !reads_first {
+                restart.has_read(left_by(&[2]));
+            }
+            assert_eq!(restart.advance(&facts, now + DEFERRAL), None, "its routes are read");
+            assert_eq!(restart.next_deadline(), Some(now + DEFERRAL + ROUTES_AT_MOST));
+            restart.restored(PeerId(2), true);
+            assert!(restart.advance(&facts, now + DEFERRAL).is_some());
+        }
+    }
+
+    #[test]
+    fn a_state_without_sessions_is_a_start_like_any_other() {
+        let now = Instant::now();
+        for reads_first in [true, false] {
+            let mut restart = Restart::new(now, DEFERRAL, true);
+            restart.knows(PeerId(2), node(2), true);
+            if reads_first {
+                restart.has_read(Leftovers::default());
+            }
+            restart.take_over(0, false, now);
+            if !reads_first {
+                restart.has_read(Leftovers::default());
+            }
+            assert!(restart.is_selecting(), "nobody is waited for where the kernel has nothing of ours");
+        }
+    }
+
+    #[test]
     fn a_process_that_goes_on_at_once_waits_for_nobody_either() {
         let now = Instant::now();
-        let mut restart = Restart::new(now, DEFERRAL);
+        let mut restart = Restart::new(now, DEFERRAL, true);
         restart.take_over(2, true, now);
         restart.has_read(left_by(&[2, 3]));
         for (n, has_orphans) in [(2_u8, true), (3, false)] {
@@ -407,7 +458,7 @@ mod tests {
         }
         assert!(restart.defers(), "nothing has been selected, and yet all is known for the next process");
 
-        let mut restart = Restart::new(now, DEFERRAL);
+        let mut restart = Restart::new(now, DEFERRAL, true);
         restart.take_over(1, false, now);
         restart.has_read(left_by(&[2, 3]));
         restart.restored(PeerId(2), true);
@@ -419,7 +470,7 @@ mod tests {
     #[test]
     fn who_cannot_go_on_after_all_is_waited_for() {
         let now = Instant::now();
-        let mut restart = Restart::new(now, DEFERRAL);
+        let mut restart = Restart::new(now, DEFERRAL, true);
         restart.take_over(2, true, now);
         restart.has_read(left_by(&[2, 3]));
         for n in [2_u8, 3] {
@@ -440,7 +491,7 @@ mod tests {
     #[test]
     fn the_timer_is_the_upper_bound_and_names_who_was_missing() {
         let now = Instant::now();
-        let mut restart = Restart::new(now, DEFERRAL);
+        let mut restart = Restart::new(now, DEFERRAL, false);
         restart.has_read(left_by(&[2]));
         restart.knows(PeerId(2), node(2), true);
         restart.knows(PeerId(9), node(9), false);
@@ -453,7 +504,7 @@ mod tests {
     #[test]
     fn a_node_that_is_gone_for_sure_is_not_waited_for() {
         let now = Instant::now();
-        let mut restart = Restart::new(now, DEFERRAL);
+        let mut restart = Restart::new(now, DEFERRAL, false);
         let mut facts = Facts::default();
         restart.has_read(left_by(&[2, 3]));
         restart.knows(PeerId(2), node(2), true);
@@ -467,7 +518,7 @@ mod tests {
     #[test]
     fn two_that_restarted_do_not_wait_for_each_other() {
         let now = Instant::now();
-        let mut restart = Restart::new(now, DEFERRAL);
+        let mut restart = Restart::new(now, DEFERRAL, false);
         restart.has_read(left_by(&[2]));
         restart.knows(PeerId(2), node(2), true);
         restart.up(PeerId(2), V6, Some(&peer(true)));
@@ -478,7 +529,7 @@ mod tests {
     #[test]
     fn a_session_that_ends_before_it_has_said_everything_is_waited_for_again() {
         let now = Instant::now();
-        let mut restart = Restart::new(now, DEFERRAL);
+        let mut restart = Restart::new(now, DEFERRAL, false);
         restart.has_read(left_by(&[2]));
         restart.knows(PeerId(2), node(2), true);
         restart.up(PeerId(2), V6, None);

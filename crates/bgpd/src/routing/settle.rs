@@ -206,14 +206,15 @@ impl Routing {
             after.into_iter().chain(before).partition(|id| self.rib.has_urgent_update(*id));
         let mut room = TURN_OUT;
         for id in &urgent {
-            room = room.saturating_sub(self.feed_peer(*id, CHUNK.min(room).max(URGENT)));
+            let Some(made) = self.feed_peer(*id, CHUNK.min(room).max(URGENT)) else { return };
+            room = room.saturating_sub(made);
         }
         for id in &bulk {
             if room == 0 {
                 self.more = true;
                 return;
             }
-            let made = self.feed_peer(*id, CHUNK.min(room));
+            let Some(made) = self.feed_peer(*id, CHUNK.min(room)) else { return };
             if made > 0 {
                 self.served = *id;
             }
@@ -221,22 +222,27 @@ impl Routing {
         }
     }
 
-    /// Makes UPDATEs for a peer that has room; how many octets.
-    fn feed_peer(&mut self, id: PeerId, limit: usize) -> usize {
+    /// Makes UPDATEs for a peer that has room; how many octets, or `None` where that was work enough for a turn.
+    fn feed_peer(&mut self, id: PeerId, limit: usize) -> Option<usize> {
         let Some(chunks) = self.peers.get(&id).and_then(|entry| entry.chunks.as_ref()) else {
             self.ready.remove(&id);
-            return 0;
+            return Some(0);
         };
         let mut octets = BytesMut::new();
         // What is left waits in the RIB until the peer has room again and says so.
-        self.rib.next_update(id, &mut octets, limit);
+        let left = self.rib.next_update(id, &mut octets, limit);
         let made = octets.len();
         if made > 0 {
             self.ready.remove(&id);
             // There is room, for the peer has asked; a peer that is gone needs nothing.
             drop(chunks.try_send(octets.freeze()));
         }
-        made
+        if left && made < limit {
+            // The others have the next turn.
+            (self.more, self.served) = (true, id);
+            return None;
+        }
+        Some(made)
     }
 }
 

@@ -57,13 +57,13 @@ impl Supervisor {
             NeighborAction::GracefulShutdown => return self.close_gracefully(address, true).await,
             NeighborAction::NoGracefulShutdown => return self.close_gracefully(address, false).await,
         };
-        entry.shutdown = match action {
-            NeighborAction::Shutdown => true,
-            NeighborAction::Start => false,
-            NeighborAction::Reset | NeighborAction::GracefulShutdown | NeighborAction::NoGracefulShutdown => {
-                entry.shutdown
+        match &command {
+            Command::Shutdown(reason) => {
+                (entry.shutdown, entry.orders.shutdown) = (true, Some(reason.clone()));
             }
-        };
+            Command::Start => (entry.shutdown, entry.orders.shutdown) = (false, None),
+            _ => {}
+        }
         let inbox = entry.handle.inbox.clone();
         self.set_bfd(address);
         if inbox.send(ToPeer::Command(command)).await.is_err() {

@@ -10,7 +10,8 @@ use tracing::{info, warn};
 
 use super::Supervisor;
 use super::actions::unknown;
-use crate::config::Settings;
+use crate::config::{Settings, Shutdown};
+use crate::handover::Orders;
 use crate::peer::{Configure, ToPeer};
 use crate::session_config;
 
@@ -34,8 +35,7 @@ impl Supervisor {
                     .with_hint("bgpctl neighbor all no-graceful-shutdown"));
             }
         }
-        let was = entry.closing;
-        entry.closing = closes;
+        let was = std::mem::replace(&mut entry.orders.closing, closes);
         let up = if entry.is_up() { "the session stays; " } else { "when it is up, " };
         info!(peer = %address, closes, "operator: GRACEFUL_SHUTDOWN");
         self.configure(address).await;
@@ -49,12 +49,13 @@ impl Supervisor {
     /// The same for every peer, and for those that are still to come.
     pub(super) async fn close_all_gracefully(&mut self, closes: bool) -> String {
         self.closing = closes;
+        self.ordered.values_mut().for_each(|orders| orders.closing &= closes);
         info!(closes, "operator: GRACEFUL_SHUTDOWN for all peers");
         let all: Vec<IpAddr> = self.peers.iter().map(|(address, _)| address).collect();
         let mut configured = 0;
         for address in &all {
             if let Some(entry) = self.peers.get_mut(*address) {
-                entry.closing = closes;
+                entry.orders.closing &= closes;
                 configured += usize::from(entry.settings.graceful_shutdown);
             }
             self.configure(*address).await;
@@ -76,11 +77,26 @@ impl Supervisor {
     }
 
     /// A peer's settings with what an operator has ordered.
-    pub(super) fn in_force(&self, settings: &Arc<Settings>, closing: bool) -> Arc<Settings> {
-        if settings.graceful_shutdown || !(closing || self.closing) {
+    pub(super) fn in_force(&self, settings: &Arc<Settings>, orders: &Orders) -> Arc<Settings> {
+        let graceful_shutdown = settings.graceful_shutdown || orders.closing || self.closing;
+        if graceful_shutdown == settings.graceful_shutdown && orders.shutdown.is_none() {
             return Arc::clone(settings);
         }
-        Arc::new(Settings { graceful_shutdown: true, ..Settings::clone(settings) })
+        let mut settings = Settings { graceful_shutdown, ..Settings::clone(settings) };
+        if orders.shutdown.is_some() {
+            settings.session.shutdown = Shutdown::Yes { reason: orders.shutdown.clone() };
+        }
+        Arc::new(settings)
+    }
+
+    /// Remembers what is ordered for a peer that ends and will be there again, as what it is configured to be then.
+    pub(super) fn remember_orders(&mut self, address: IpAddr) {
+        let entry = self.peers.get(address).filter(|entry| entry.has_orders());
+        if let Some(orders) = entry.map(|entry| entry.orders.clone())
+            && self.place_of(address).is_some()
+        {
+            self.ordered.insert(address, orders);
+        }
     }
 
     /// Hands a peer the settings that are in force.
@@ -95,7 +111,7 @@ impl Supervisor {
             self.own_restart(),
         );
         let dial = session_config::dial(address, entry.interface.as_deref(), &entry.settings);
-        let settings = self.in_force(&entry.settings, entry.closing);
+        let settings = self.in_force(&entry.settings, &entry.orders);
         let message = ToPeer::Configure(Box::new(Configure { config, dial, settings }));
         self.tell(address, message).await;
     }

@@ -94,10 +94,10 @@ impl Supervisor {
             let entry = self.peers.get(*address)?;
             let settings = match fate {
                 Fate::Remove | Fate::Leave => None,
-                Fate::Adopt => Some((Arc::new(new.neighbors.get(address)?.settings.clone()), false)),
-                Fate::Change { settings, .. } => Some((Arc::clone(settings), entry.closing)),
+                Fate::Adopt => Some(Arc::new(new.neighbors.get(address)?.settings.clone())),
+                Fate::Change { settings, .. } => Some(Arc::clone(settings)),
             };
-            Some((entry.id, settings.map(|(settings, closing)| self.in_force(&settings, closing))))
+            Some((entry.id, settings.map(|settings| self.in_force(&settings, &entry.orders))))
         });
         let proposal = Proposal {
             peers: peers.collect(),

@@ -20,13 +20,14 @@ use tokio::sync::oneshot;
 use tracing::{error, info, warn};
 
 use super::Supervisor;
+use super::incoming::is_at;
 use super::peers::Entry;
 use crate::config::Settings;
-use crate::handover::{self, Handed, Inherited, PeerState, State};
+use crate::handover::{self, Handed, Inherited, Orders, PeerState, State};
 use crate::peer::ToPeer;
 use crate::peer::handover::{AtRest, CHANGED, FIRST, Rest, Resumed, Routes, part};
 use crate::tasks::answer;
-use crate::{random, routing, session_config};
+use crate::{bfd, random, routing, session_config};
 
 /// How long peer tasks may take to come to rest; when that is over nothing is handed over and everybody goes on. What they
 /// have from a process before may be a whole table that routing has not taken in yet.
@@ -35,6 +36,9 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// peers' hold times and the patience of whoever waits are shorter. A whole table takes under a second of CPU; a machine may
 /// have little of that to give.
 const FREEZING: Duration = Duration::from_secs(15);
+/// The longest that it takes to bring everything to rest; BFD is asked twice.
+pub(crate) const REST_AT_MOST: Duration =
+    PATIENCE.saturating_add(FREEZING).saturating_add(bfd::PATIENCE.saturating_mul(2));
 
 /// A peer task on its way to rest.
 struct Resting {
@@ -65,7 +69,6 @@ impl Supervisor {
             error!("routing does not come to rest; the daemon ends");
             return ControlFlow::Break(());
         };
-        let mut routes: BTreeMap<IpAddr, Carried> = frozen.peers.into_iter().collect();
         let mut handed = Handed {
             state: State {
                 program: bgp_api::VERSION.to_owned(),
@@ -76,6 +79,7 @@ impl Supervisor {
                 orphans: frozen.orphans,
                 drains: frozen.drains,
                 closing: self.closing,
+                orders: self.all_ordered(),
                 peers: Vec::new(),
                 bfd: Vec::new(),
                 service: handover::service(),
@@ -83,13 +87,32 @@ impl Supervisor {
             listeners,
             sessions: Vec::new(),
         };
+        self.take_sessions(resting, frozen.peers.into_iter().collect(), &mut handed).await;
+        handed.state.bfd = self.bfd.rest().await;
+        info!(sessions = handed.sessions.len(), bfd = handed.state.bfd.len(), "everything is at rest");
+        answer(reply, handed);
+        ControlFlow::Break(())
+    }
+
+    /// Has peer tasks give their sessions away. Where one has broken since routing came to rest, what it has in the kernel
+    /// stays for a peer that is still to come.
+    async fn take_sessions(
+        &self,
+        resting: Vec<Resting>,
+        mut routes: BTreeMap<IpAddr, Carried>,
+        handed: &mut Handed,
+    ) {
         for Resting { address, proceed, taken } in resting {
             // A task that has ended has no session.
             proceed.send(()).ok();
-            let Ok(Some(at_rest)) = taken.await else { continue };
-            let carried = routes.remove(&address).unwrap_or_default();
+            let carried = routes.remove(&address);
+            let Ok(Some(at_rest)) = taken.await else {
+                handed.state.orphans |= carried.is_some();
+                continue;
+            };
+            let carried = carried.unwrap_or_default();
             let AtRest { session, stream, inbound, outbound } = at_rest;
-            let closing = self.peers.get(address).is_some_and(|entry| entry.closing);
+            let closing = self.peers.get(address).is_some_and(|entry| entry.orders.closing);
             let PerFamily { ipv4: refresh_ipv4, ipv6: refresh_ipv6 } = carried.refresh;
             let routes = carried.into();
             handed.sessions.push(stream.into());
@@ -104,10 +127,13 @@ impl Supervisor {
                 routes,
             });
         }
-        handed.state.bfd = self.bfd.rest().await;
-        info!(sessions = handed.sessions.len(), bfd = handed.state.bfd.len(), "everything is at rest");
-        answer(reply, handed);
-        ControlFlow::Break(())
+    }
+
+    /// What operators have ordered, for peers that are there or still to come.
+    fn all_ordered(&self) -> BTreeMap<IpAddr, Orders> {
+        let there = self.peers.iter().filter(|(_, entry)| entry.has_orders());
+        let there = there.map(|(address, entry)| (address, entry.orders.clone()));
+        self.ordered.clone().into_iter().chain(there).collect()
     }
 
     /// Has every peer task stop reading and give routing what it has; `None` where one does not.
@@ -151,6 +177,10 @@ impl Supervisor {
         self.resume_bfd(std::mem::take(&mut state.bfd), &peers);
         self.remove_keys(&state.keys);
         self.closing = state.closing;
+        self.ordered = std::mem::take(&mut state.orders);
+        for peer in state.peers.iter().filter(|peer| peer.closing) {
+            self.ordered.entry(peer.address).or_default().closing = true;
+        }
         let (program, orphans) = (state.program, state.orphans);
         self.order(routing::Order::Drains(state.drains)).await;
         let mut sessions = Vec::new();
@@ -188,7 +218,8 @@ impl Supervisor {
             return None;
         };
         let config = self.session_config(address, &place.settings);
-        let fate = fate(&peer, &config, &place.settings);
+        let link = stream.as_ref().and_then(crate::net::link);
+        let fate = fate(&peer, link, &config, &place);
         Some(GoingOn { peer, stream, place, config, fate })
     }
 
@@ -232,8 +263,7 @@ impl Supervisor {
                 };
                 self.prepare(address, stream.as_ref(), &place.settings);
                 let inbound = BytesMut::from(&peer.inbound[..]);
-                let (outbound, closing) = (peer.outbound, peer.closing);
-                Some((resumed, Resumed { outputs, stream, inbound, outbound, routes, closing }))
+                Some((resumed, Resumed { outputs, stream, inbound, outbound: peer.outbound, routes }))
             }
             Err(error) => {
                 error!(peer = %address, "the session begins anew: {error}");
@@ -303,16 +333,20 @@ struct End {
 }
 
 /// Whether a session can go on under the configuration of now.
-fn fate(peer: &PeerState, config: &PeerConfig, settings: &Settings) -> Result<(), End> {
+fn fate(peer: &PeerState, link: Option<u32>, config: &PeerConfig, place: &Place) -> Result<(), End> {
     if let Some(reason) = &config.shutdown {
         return Err(End { why: "it is shut down".to_owned(), command: Command::Shutdown(reason.clone()) });
     }
     let misfit = peer.session.fits(config).map_err(|misfit| misfit.to_string());
-    let fits = misfit.and_then(|()| wrong_address(peer, settings).map_or(Ok(()), Err));
+    let fits = misfit.and_then(|()| moved(peer, link, place).map_or(Ok(()), Err));
     fits.map_err(|why| End { why, command: Command::Reset(CHANGED.to_owned()) })
 }
 
-fn wrong_address(peer: &PeerState, settings: &Settings) -> Option<String> {
-    let wanted = settings.session.local_address?;
-    (peer.session.endpoints().local.ip() != wanted).then(|| "local-address has changed".to_owned())
+/// Which of the ends of its connection is not where it should be now, over its link.
+fn moved(peer: &PeerState, link: Option<u32>, place: &Place) -> Option<String> {
+    let local = peer.session.endpoints().local.ip();
+    if place.settings.session.local_address.is_some_and(|wanted| wanted != local) {
+        return Some("local-address has changed".to_owned());
+    }
+    (!is_at(link, place.interface.as_deref())).then(|| "interface has changed".to_owned())
 }

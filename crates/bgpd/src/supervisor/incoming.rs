@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use bgp_session::{Command, PeerConfig};
 use bgp_wire::Prefix;
+use nix::net::if_::if_nametoindex;
 use tracing::{debug, error, info, warn};
 
 use super::Supervisor;
@@ -14,7 +15,7 @@ use super::peers::Entry;
 use crate::config::{Group, Mode, Neighbor, Settings};
 use crate::net::Accepted;
 use crate::peer::handover::Resumed;
-use crate::peer::{self, Beginning, Identity, Links, ToPeer};
+use crate::peer::{self, Beginning, Identity, Links, Start, ToPeer};
 use crate::routing::FromPeer;
 use crate::session_config;
 
@@ -26,6 +27,16 @@ impl Supervisor {
         for neighbor in missing.cloned().collect::<Vec<_>>() {
             self.start_neighbor(&neighbor);
         }
+        self.start_ordered();
+    }
+
+    /// Starts peers of listen ranges for which something is ordered, so that an operator sees it and can take it back before
+    /// they connect.
+    pub(super) fn start_ordered(&mut self) {
+        for address in self.ordered.keys().copied().collect::<Vec<_>>() {
+            self.start_in_range(address);
+        }
+        self.ordered.clear();
     }
 
     /// Starts one neighbour that is configured by address.
@@ -44,6 +55,11 @@ impl Supervisor {
             return;
         }
         let Some(entry) = self.peers.get_mut(address) else { return };
+        if !is_at(accepted.interface, entry.interface.as_deref()) {
+            debug!(peer = %address, "connection refused: it came by another interface than the peer's");
+            self.refused.unknown += 1;
+            return;
+        }
         entry.seen = Instant::now();
         let inbox = entry.handle.inbox.clone();
         if let Err(error) = crate::net::prepare(&accepted.stream, &entry.settings.session) {
@@ -66,6 +82,7 @@ impl Supervisor {
         if self.routing.send_last(FromPeer::Removed { peer: entry.id }).await.is_err() {
             return;
         }
+        self.remember_orders(address);
         self.peers.remove(address);
         if let Some(neighbor) = self.config.neighbors.get(&address).cloned() {
             self.start_neighbor(&neighbor);
@@ -75,12 +92,16 @@ impl Supervisor {
     /// Lets a peer in that no neighbour entry names; false where no range holds it or its range is full.
     async fn admit(&mut self, address: IpAddr) -> bool {
         let Some((range, group)) = self.range_for(address) else {
-            debug!(peer = %address, "connection refused: no neighbour and no listen range has this address");
+            const WHY: &str = "connection refused: no neighbour and no listen range has this address";
+            if self.strangers.is_news(address, Instant::now()) {
+                info!(peer = %address, "{WHY}");
+            } else {
+                debug!(peer = %address, "{WHY}");
+            }
             self.refused.unknown += 1;
             return false;
         };
-        let (name, limit, settings) =
-            (group.name.clone(), group.listen_limit, Arc::new(group.settings.clone()));
+        let (name, limit) = (group.name.clone(), group.listen_limit);
         if self.peers.dynamic_of(&name) >= usize::try_from(limit).unwrap_or(usize::MAX) {
             let Some(absent) = self.peers.longest_absent(&name) else {
                 warn!(peer = %address, group = name, limit, "connection refused: listen-limit is reached");
@@ -90,10 +111,17 @@ impl Supervisor {
             self.end_peer(absent, Command::Deconfigure).await;
         }
         info!(peer = %address, group = name, %range, "new peer by listen range");
+        self.start_in_range(address);
+        true
+    }
+
+    /// Starts a peer that a listen range holds.
+    fn start_in_range(&mut self, address: IpAddr) {
+        let Some((range, group)) = self.range_for(address) else { return };
+        let (name, settings) = (group.name.clone(), Arc::new(group.settings.clone()));
         let entry = self.start_peer(address, settings, None, None);
         self.peers.insert(address, Entry { group: Some(name), range: Some(range), ..entry });
         self.set_bfd(address);
-        true
     }
 
     /// The longest listen range that holds the address, and its group.
@@ -130,14 +158,13 @@ impl Supervisor {
     ) -> Entry {
         let id = self.peers.next_id();
         let passive = !self.config.neighbors.contains_key(&address);
-        let (session, resumed, closing) = match goes_on {
-            Some((session, resumed)) => {
-                let closing = resumed.closing;
-                (session, Some(resumed), closing)
-            }
+        let orders = self.ordered.remove(&address).unwrap_or_default();
+        let (session, start) = match goes_on {
+            Some((session, resumed)) => (session, Start::GoesOn(Box::new(resumed))),
             None => {
                 let config = self.session_config(address, &settings);
-                (bgp_session::Peer::new(config, crate::random::seed(), Instant::now()), None, false)
+                let session = bgp_session::Peer::new(config, crate::random::seed(), Instant::now());
+                (session, orders.shutdown.clone().map_or(Start::Anew, Start::Down))
             }
         };
         let dial = session_config::dial(address, interface.as_deref(), &settings);
@@ -145,15 +172,15 @@ impl Supervisor {
         let links = Links { routing: self.routing.clone(), hub: self.hub.clone() };
         let handle = peer::spawn(
             identity,
-            Beginning { session, resumed, dial, settings: self.in_force(&settings, closing) },
+            Beginning { session, start, dial, settings: self.in_force(&settings, &orders) },
             links,
         );
         if passive && settings.session.mode == Mode::Active {
             warn!(peer = %address, "a listen range needs `mode` passive or both; the peer's connections are taken all the same");
         }
-        let shutdown = session_config::shutdown(&settings).is_some();
-        let (seen, closing) = (Instant::now(), closing || self.closing);
-        Entry { id, handle, settings, group: None, interface, range: None, seen, shutdown, closing }
+        let shutdown = session_config::shutdown(&settings).is_some() || orders.shutdown.is_some();
+        let seen = Instant::now();
+        Entry { id, handle, settings, group: None, interface, range: None, seen, shutdown, orders }
     }
 
     /// Lets peers of listen ranges go that have been away for long, and replaces peers whose task is dead.
@@ -166,5 +193,13 @@ impl Supervisor {
             info!(peer = %address, "forgotten: no session for 10 minutes; it is welcome again any time");
             self.end_peer(address, Command::Deconfigure).await;
         }
+    }
+}
+
+/// Whether the link that a connection came by is the interface of this name. Only a link-local address says by which it came.
+pub(super) fn is_at(link: Option<u32>, interface: Option<&str>) -> bool {
+    match (link, interface) {
+        (Some(link), Some(interface)) => if_nametoindex(interface) == Ok(link),
+        (None, _) | (_, None) => true,
     }
 }

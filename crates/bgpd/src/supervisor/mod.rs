@@ -13,8 +13,14 @@ mod incoming;
 mod peers;
 mod reload;
 mod stop;
+mod strangers;
+#[cfg(test)]
+mod tests;
 mod trial;
 
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -28,13 +34,15 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tracing::warn;
 
 pub(crate) use actions::unknown;
+pub(crate) use handover::REST_AT_MOST;
 pub use peers::PeerInfo;
 
 use self::peers::Peers;
+use self::strangers::Strangers;
 use self::trial::Trial;
 use crate::config::Config;
 use crate::events::Hub;
-use crate::handover::{Handed, Inherited};
+use crate::handover::{Handed, Inherited, Orders};
 use crate::listener::Listeners;
 use crate::net::Accepted;
 use crate::routing;
@@ -61,7 +69,7 @@ pub enum Request {
     /// Something is to be done to a peer.
     Act {
         /// Which; `None`: all.
-        address: Option<std::net::IpAddr>,
+        address: Option<IpAddr>,
         /// What.
         action: NeighborAction,
         /// Why, for the peer and the log.
@@ -105,6 +113,8 @@ pub struct Summary {
     pub peers: PeerTotals,
     /// The configuration.
     pub config: ConfigState,
+    /// When it was loaded.
+    pub loaded: Instant,
     /// Whether the configuration asks for the hash policy to be set.
     pub set_hash_policy: bool,
     /// Connections that were refused before a session.
@@ -132,11 +142,14 @@ pub struct Supervisor {
     /// When a configuration was taken back because nobody confirmed it; none since the last reload.
     rolled_back: Option<Instant>,
     refused: Refused,
+    strangers: Strangers,
     router_id: RouterId,
     hostname: Option<String>,
     peers: Peers,
     /// An operator's command has every peer told that its session will be closed.
     closing: bool,
+    /// What operators have ordered for peers that are not there yet.
+    ordered: BTreeMap<IpAddr, Orders>,
     listeners: Arc<Listeners>,
     routing: routing::Inlet,
     orders: mpsc::Sender<routing::Order>,
@@ -186,10 +199,12 @@ impl Supervisor {
             trial: None,
             rolled_back: None,
             refused: Refused::default(),
+            strangers: Strangers::default(),
             router_id: parts.router_id,
             hostname: parts.hostname,
             peers: Peers::default(),
             closing: false,
+            ordered: BTreeMap::new(),
             listeners: parts.listeners,
             routing: parts.routing,
             orders: parts.orders,
@@ -209,20 +224,12 @@ impl Supervisor {
         let mut sweep = tokio::time::interval(SWEEP);
         loop {
             tokio::select! {
-                request = requests.recv() => match request {
-                    None => return,
-                    Some(Request::Stop { keep, reply }) => {
-                        self.stop(keep).await;
-                        answer(reply, ());
+                request = requests.recv() => {
+                    let Some(request) = request else { return };
+                    if self.on_request(request).await.is_break() {
                         return;
                     }
-                    Some(Request::Rest(reply)) => {
-                        if self.rest(reply).await.is_break() {
-                            return;
-                        }
-                    }
-                    Some(request) => self.on_request(request).await,
-                },
+                }
                 () = sleep_until(self.trial.as_ref().map(|trial| trial.until)) => self.roll_back().await,
                 _ = sweep.tick() => self.let_absent_peers_go().await,
             }
@@ -245,10 +252,11 @@ impl Supervisor {
         self.own_restart.borrow().unwrap_or(unknown)
     }
 
-    async fn on_request(&mut self, request: Request) {
+    /// `Break`: that was the last one.
+    async fn on_request(&mut self, request: Request) -> ControlFlow<()> {
         match request {
             Request::Incoming(accepted) => self.on_incoming(accepted).await,
-            Request::Peers(reply) => answer(reply, self.peers.infos()),
+            Request::Peers(reply) => answer(reply, self.peers.infos(self.closing)),
             Request::Summary(reply) => answer(reply, self.summary()),
             Request::Config(reply) => answer(reply, self.config_reply()),
             Request::Act { address, action, reason, reply } => {
@@ -264,10 +272,14 @@ impl Supervisor {
                 }
             }
             Request::Ping(reply) => answer(reply, ()),
-            Request::Stop { reply, .. } => answer(reply, ()),
-            // Both are handled before.
-            Request::Rest(reply) => drop(reply),
+            Request::Rest(reply) => return self.rest(reply).await,
+            Request::Stop { keep, reply } => {
+                self.stop(keep).await;
+                answer(reply, ());
+                return ControlFlow::Break(());
+            }
         }
+        ControlFlow::Continue(())
     }
 
     fn summary(&self) -> Summary {
@@ -285,6 +297,7 @@ impl Supervisor {
                 confirm_seconds: self.confirm_seconds(),
                 rolled_back_seconds: self.rolled_back_seconds(),
             },
+            loaded: self.loaded,
             set_hash_policy: self.config.kernel.set_multipath_hash_policy,
             refused: self.refused,
         }

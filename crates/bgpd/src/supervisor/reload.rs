@@ -1,6 +1,7 @@
 //! Reload: read the file again, and do what the difference says; or refuse it whole and stay as we were.
 
 use std::net::IpAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -11,8 +12,8 @@ use tracing::{error, info, warn};
 use super::Supervisor;
 use super::fates::{Fate, changes, fates, needs_restart};
 use super::trial::Trial;
-use crate::config::diff::{Change, Diff, Effect};
-use crate::config::{self, Config, Settings};
+use crate::config::diff::{self, Change, Diff, Effect};
+use crate::config::{self, Config, Faults, Settings};
 use crate::peer::ToPeer;
 use crate::routing::{self, Proposal};
 use crate::{host, log, service, session_config};
@@ -27,7 +28,7 @@ impl Supervisor {
         self.refuse_on_trial()?;
         service::reloading();
         let path = self.config_path.clone();
-        let outcome = match config::load(&path) {
+        let outcome = match config::load_beside(&path, &self.config) {
             Ok(loaded) => {
                 for line in loaded.warnings.lines() {
                     warn!("{line}");
@@ -48,7 +49,7 @@ impl Supervisor {
                     error!("{line}");
                 }
                 error!(path = %path.display(), faults = faults.errors(), "reload refused; the running configuration stays as it was");
-                self.last_reload_error = Some(faults.render(false));
+                self.last_reload_error = Some(said_to_everybody(&path, &faults));
                 Err(ErrorReply::new(ErrorCode::ConfigInvalid, faults.render(false))
                     .with_hint("nothing was changed; put the file right and reload again"))
             }
@@ -58,7 +59,7 @@ impl Supervisor {
             message: match &outcome {
                 Ok(reply) if reply.changes.is_empty() => "nothing changed".to_owned(),
                 Ok(reply) => reply.changes.join("; "),
-                Err(reply) => reply.error.message.clone(),
+                Err(_) => self.last_reload_error.clone().unwrap_or_default(),
             },
         });
         service::ready(if outcome.is_ok() { "reloaded" } else { "reload refused, see the log" });
@@ -67,17 +68,19 @@ impl Supervisor {
 
     /// Reads the file and says what [`Supervisor::reload`] would do now; changes nothing.
     pub(super) fn plan(&self) -> Result<(ReloadPlan, Proposal), ErrorReply> {
-        match config::load(&self.config_path) {
+        match config::load_beside(&self.config_path, &self.config) {
             Ok(loaded) => Ok(self.foretell(&loaded.config, &loaded.warnings)),
             Err(faults) => Err(ErrorReply::new(ErrorCode::ConfigInvalid, faults.render(false))
                 .with_hint("a reload would be refused, and nothing would change")),
         }
     }
 
-    /// Makes `new` the running configuration.
+    /// Makes `new` the running configuration, but for what takes effect at a restart: that differs, and is reported, at each
+    /// reload until then.
     pub(super) async fn apply(&mut self, new: Config) -> ReloadReply {
         let diff = Diff::between(&self.config, &new);
         let fates = fates(&self.peers, &new, &diff);
+        let new = diff::in_force(&self.config, new);
         let old = std::mem::replace(&mut self.config, new);
         self.loaded = Instant::now();
         self.last_reload_error = None;
@@ -87,9 +90,10 @@ impl Supervisor {
         for (address, fate) in fates {
             reset.extend(fate.resets().then_some(address));
             match fate {
-                // A peer that a listen range let in becomes a configured one below.
+                // What is configured otherwise now begins anew below, or when it connects.
                 Fate::Remove | Fate::Leave | Fate::Adopt => {
-                    self.end_peer(address, Command::Deconfigure).await
+                    self.remember_orders(address);
+                    self.end_peer(address, Command::Deconfigure).await;
                 }
                 Fate::Change { settings, change, place } => {
                     if let (Some(entry), Some((group, interface))) = (self.peers.get_mut(address), place) {
@@ -104,6 +108,7 @@ impl Supervisor {
                 self.start_neighbor(&neighbor);
             }
         }
+        self.start_ordered();
         self.update_keys(&old);
         let changes = changes(&diff);
         for line in &changes {
@@ -151,7 +156,7 @@ impl Supervisor {
         entry.settings = Arc::clone(settings);
         // Shutting down and starting again are part of the settings themselves.
         if was_down != is_down {
-            entry.shutdown = is_down;
+            (entry.shutdown, entry.orders.shutdown) = (is_down, None);
         }
         self.set_bfd(address);
         self.configure(address).await;
@@ -170,4 +175,14 @@ impl Supervisor {
             self.listeners.set_key(*prefix, Some(key));
         }
     }
+}
+
+/// What everybody hears of a file that was refused, also who may only look: nothing that stands in it.
+fn said_to_everybody(path: &Path, faults: &Faults) -> String {
+    let path = path.display();
+    let (count, them) = match faults.errors() {
+        1 => ("1 fault".to_owned(), "it"),
+        n => (format!("{n} faults"), "them"),
+    };
+    format!("{count} in {path}; `bgpd-rs --check {path}` and the log name {them}")
 }

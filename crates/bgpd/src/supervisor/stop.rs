@@ -10,7 +10,7 @@ use tracing::{info, warn};
 use super::Supervisor;
 use crate::peer::ToPeer;
 
-/// How long a peer task may take to say good-bye.
+/// How long a peer task may take to say good-bye, and the peer to read it.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// What peers are told when the daemon stops.
 const STOPPING: &str = "bgpd-rs stops";
@@ -52,7 +52,9 @@ impl Supervisor {
         let all = async {
             for ended in ends {
                 // A task that ended otherwise has ended as well.
-                drop(ended.await);
+                for closing in ended.await.unwrap_or_default() {
+                    closing.await.ok();
+                }
             }
         };
         if tokio::time::timeout(PATIENCE, all).await.is_err() {

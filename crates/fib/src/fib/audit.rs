@@ -20,12 +20,12 @@ use crate::kernel::KernelError;
 use crate::objects::{Held, Object};
 use crate::op::Op;
 use crate::packed::Plan;
-use crate::routes::{BodyId, Flag, NONE};
+use crate::routes::{ARRIVED, BodyId, Flag, NONE, Stage};
 use crate::view::Notice;
 
 /// Differences that are named in the log, of each reading.
 const EXAMPLES: usize = 5;
-/// Prefixes that are remembered as removed while an audit reads; with more, it can show no route that is not known.
+/// Prefixes that are remembered as changed while an audit reads; with more, it can show no route that is not known.
 const REMEMBERED: usize = 65_536;
 /// What was not shown has been put back by then, or it will be later.
 const PROOF: Duration = Duration::from_secs(10);
@@ -116,8 +116,8 @@ pub struct AuditView {
 struct Reading {
     asked: Instant,
     routes: usize,
-    /// Prefixes of which a route has gone meanwhile, ours or not: an entry may be older.
-    gone: HashSet<Prefix>,
+    /// Prefixes of which a route has gone or changed meanwhile, ours or not: an entry may be older.
+    changed: HashSet<Prefix>,
 }
 
 /// See the module.
@@ -144,19 +144,19 @@ impl Audit {
         self.reading.is_some() && !self.comparing
     }
 
-    /// A route has gone, ours for good or somebody else's.
-    pub(super) fn note_gone(&mut self, prefix: Prefix) {
+    /// A route has gone, ours for good or somebody else's, or somebody else's has other legs.
+    pub(super) fn note_change(&mut self, prefix: Prefix) {
         if self.is_reading()
             && let Some(reading) = &mut self.reading
-            && reading.gone.len() <= REMEMBERED
+            && reading.changed.len() <= REMEMBERED
         {
-            reading.gone.insert(prefix);
+            reading.changed.insert(prefix);
         }
     }
 
-    /// Whether an audit may show a route of this prefix that is no more.
+    /// Whether an audit may show a route of this prefix as it is no more.
     pub(super) fn may_be_old(&self, prefix: &Prefix) -> bool {
-        let old = |reading: &Reading| reading.gone.len() > REMEMBERED || reading.gone.contains(prefix);
+        let old = |reading: &Reading| reading.changed.len() > REMEMBERED || reading.changed.contains(prefix);
         self.is_reading() && self.reading.as_ref().is_some_and(old)
     }
 }
@@ -176,6 +176,11 @@ impl Fib {
         first
     }
 
+    /// Everything has been read once, whatever was lost since.
+    pub(super) fn was_ready(&self) -> bool {
+        self.audit.armed
+    }
+
     fn schedule_audit(&mut self) {
         self.audit.due = self.config.audit_interval.map(|interval| self.now + interval);
     }
@@ -187,7 +192,7 @@ impl Fib {
     }
 
     fn can_audit(&self) -> bool {
-        let free = |dump: &super::dumps::Dump| dump.due.is_none() && dump.is_idle(self.now);
+        let free = |dump: &super::dumps::Dump| dump.due.is_none() && dump.is_idle();
         let congested = self.congested.as_ref().is_some_and(|trouble| trouble.holds(self.now));
         let idle = self.dumps.get(&Kind::Routes).is_some_and(free) && self.dump_walk.is_none();
         self.is_ready() && idle && !self.stopping && !congested && self.audit.reading.is_none()
@@ -206,7 +211,7 @@ impl Fib {
         }
         self.audit.due = None;
         self.audit.comparing = false;
-        self.audit.reading = Some(Reading { asked: self.now, routes: 0, gone: HashSet::new() });
+        self.audit.reading = Some(Reading { asked: self.now, routes: 0, changed: HashSet::new() });
         self.touch(Kind::Routes);
         self.emit(Op::Audit, What::Audit, out);
         for kind in [Kind::Links, Kind::Addresses, Kind::Neighbors, Kind::Nexthops] {
@@ -306,6 +311,9 @@ impl Fib {
         }
         if !route.is(Flag::Missed) {
             route.set_flag(Flag::Missed);
+            if route.stage == Stage::Installed {
+                route.wanted_at = ARRIVED;
+            }
             self.audit.unproven += 1;
         }
         true

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::routes::LONG_AGO;
+use crate::routes::{ARRIVED, LONG_AGO};
 
 /// One step of a stamp. Stamps tell times apart that are less than 19 hours old.
 const STEP: Duration = Duration::from_micros(16);
@@ -16,7 +16,7 @@ const LOOK_WITHIN: Duration = Duration::from_secs(6 * 3600);
 /// An instant in few octets.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Stamp {
-    /// In steps of 16 us.
+    /// In steps of 16 us, counted in a circle without [`ARRIVED`].
     pub(super) fine: u32,
     /// In seconds, see [`Clock::age`].
     pub(super) coarse: u16,
@@ -38,7 +38,7 @@ impl Clock {
     pub(super) fn new(start: Instant) -> Self {
         Self {
             start,
-            stamped: (start, Stamp { fine: 0, coarse: 1 }),
+            stamped: (start, Stamp { fine: ARRIVED.wrapping_sub(1), coarse: 1 }),
             asked: (0, start, start),
             looked: start,
         }
@@ -47,7 +47,11 @@ impl Clock {
     #[inline]
     pub(super) fn stamp(&mut self, at: Instant) -> Stamp {
         if self.stamped.0 != at {
-            self.stamped = (at, Stamp { fine: self.low_steps(at), coarse: self.second(at) });
+            let fine = match self.low_steps(at) {
+                ARRIVED => ARRIVED.wrapping_sub(1),
+                fine => fine,
+            };
+            self.stamped = (at, Stamp { fine, coarse: self.second(at) });
         }
         self.stamped.1
     }

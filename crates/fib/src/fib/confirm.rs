@@ -23,7 +23,9 @@ impl Fib {
         let mut arrivals = Arrivals::with_names();
         match result {
             Ok(()) => self.confirm_run(id, 1, now, &mut arrivals),
-            Err(error) => self.refused(id, error, now, &mut arrivals),
+            Err(error) => {
+                self.refused(id, error, now, &mut arrivals);
+            }
         }
         let (prefix, wanted_at) = (arrivals.prefixes.pop()?, arrivals.wanted_at.pop()?);
         Some(Installed { prefix, wanted_at })
@@ -45,15 +47,18 @@ impl Fib {
     }
 
     /// Takes in that the kernel has refused an operation, or that it is not known whether it was done. What was to be removed
-    /// and is not there has become as it was wanted.
-    pub fn refused(&mut self, id: OpId, error: KernelError, now: Instant, arrivals: &mut Arrivals) {
+    /// and is not there has become as it was wanted. Says whether it counts as an error.
+    pub fn refused(&mut self, id: OpId, error: KernelError, now: Instant, arrivals: &mut Arrivals) -> bool {
         self.now = self.now.max(now);
-        let Some(what) = self.flights.end(id) else { return };
-        self.errors += u64::from(!is_gone_already(&what, &error));
-        if is_congestion(&error) {
+        let Some(what) = self.flights.end(id) else { return false };
+        let counts = !is_harmless(&what, &error);
+        self.errors += u64::from(counts);
+        // A question that the kernel had no room for, or a table that could not be read, leaves no doubt about what it holds.
+        if what.is_write() && is_congestion(&error) {
             self.congest(&error);
         }
         self.answered(what, Err(error), arrivals);
+        counts
     }
 
     fn answered(&mut self, what: What, result: Answer, arrivals: &mut Arrivals) {
@@ -116,7 +121,6 @@ impl Fib {
     }
 
     fn group_put(&mut self, id: u32, exclusive: bool, result: Answer) {
-        let now = self.now;
         let touch = self.nexthop_dump.touch;
         let Some(group) = self.objects.groups.get_mut(&id) else { return };
         let Some(Flight::Put(put)) = group.flight.take() else { return };
@@ -126,11 +130,12 @@ impl Fib {
         let unclaimed = self.objects.hops.iter().filter(|(_, hop)| hop.claims == 0).map(|(id, _)| *id);
         self.objects.work.extend(unclaimed);
         self.sets.mark_object(id);
+        if doubt {
+            group.held = Held::Doubt;
+            self.routes_gone_with(&[id], &Held::Doubt);
+            return;
+        }
         match result {
-            Ok(()) | Err(_) if doubt => {
-                group.held = Held::Doubt;
-                self.routes_gone_with(&[id], &Held::Doubt);
-            }
             Ok(()) => {
                 group.trouble = None;
                 self.objects.has_become(id, put, exclusive);
@@ -141,15 +146,23 @@ impl Fib {
             // Its last member had gone meanwhile, and with it the group and its routes.
             Err(error) if error.errno == errno::ENOENT && !exclusive => self.vanish(&[id]),
             Err(error) => {
-                let same = group.wanted == put;
-                let trouble = Trouble::refused(group.trouble.as_ref(), error.clone(), now);
+                let before = group.trouble.take();
                 let works = self.objects_work != Some(false);
-                if works && same && put.members.iter().all(|(member, _)| self.objects.available(*member)) {
-                    self.object_trouble(id, trouble);
-                    self.ask_dump(Kind::Nexthops);
-                    self.notice(Notice::NexthopFailed { id, error });
+                // Without a member it waits for that one.
+                if works && put.members.iter().all(|(member, _)| self.objects.available(*member)) {
+                    self.object_refused(id, before.as_ref(), error);
                 }
             }
+        }
+    }
+
+    /// The kernel refused something about an object: nothing is done about it for a while, from refusal to refusal longer.
+    fn object_refused(&mut self, id: u32, before: Option<&Trouble>, error: KernelError) {
+        let news = before.and_then(|trouble| trouble.error.as_ref()) != Some(&error);
+        self.object_trouble(id, Trouble::refused(before, error.clone(), self.now));
+        self.ask_dump(Kind::Nexthops);
+        if news && !is_congestion(&error) {
+            self.notice(Notice::NexthopFailed { id, error });
         }
     }
 
@@ -163,28 +176,16 @@ impl Fib {
     }
 
     fn object_deleted(&mut self, id: u32, result: Answer) {
-        let now = self.now;
-        let gone = match &result {
-            Ok(()) => true,
-            Err(error) => is_missing(error),
-        };
+        let refusal = result.err().filter(|error| !is_missing(error));
         let touch = self.nexthop_dump.touch;
-        if let Some(hop) = self.objects.hops.get_mut(&id) {
-            hop.flight = None;
-            hop.doubt = false;
-            hop.touched = touch;
-            hop.held = if gone { Held::Absent } else { Held::Doubt };
-        } else if let Some(group) = self.objects.groups.get_mut(&id) {
-            group.flight = None;
-            group.doubt = false;
-            group.touched = touch;
-            group.held = if gone { Held::Absent } else { Held::Doubt };
-        }
-        if let Err(error) = result
-            && !gone
-        {
-            self.object_trouble(id, Trouble::refused(None, error, now));
-            self.ask_dump(Kind::Nexthops);
+        let gone = refusal.is_none();
+        let before = match (self.objects.hops.get_mut(&id), self.objects.groups.get_mut(&id)) {
+            (Some(hop), _) => hop.removal_answered(gone, touch),
+            (None, Some(group)) => group.removal_answered(gone, touch),
+            (None, None) => None,
+        };
+        if let Some(error) = refusal {
+            self.object_refused(id, before.as_ref(), error);
         }
         self.objects.work.insert(id);
         let unclaimed = self.objects.hops.iter().filter(|(_, hop)| hop.claims == 0).map(|(id, _)| *id);
@@ -234,16 +235,14 @@ pub(super) fn is_missing(error: &KernelError) -> bool {
     matches!(error.errno, errno::ENOENT | errno::ESRCH)
 }
 
-/// To remove what is not there is no error.
-fn is_gone_already(what: &What, error: &KernelError) -> bool {
-    let removal = match what {
-        What::DelHop { .. } | What::DelGroup { .. } | What::DelRoute { .. } | What::DelExtra { .. } => true,
-        What::PutHop { .. }
-        | What::PutGroup { .. }
-        | What::PutRoute { .. }
-        | What::Probe
-        | What::Dump(_)
-        | What::Audit => false,
-    };
-    removal && is_missing(error)
+/// What is no error: to remove what is not there, to ask for a neighbour whose entry is gone, to end an audit by a dump.
+fn is_harmless(what: &What, error: &KernelError) -> bool {
+    match what {
+        What::DelHop { .. } | What::DelGroup { .. } | What::DelRoute { .. } | What::DelExtra { .. } => {
+            is_missing(error)
+        }
+        What::Probe => error.errno == errno::ENOENT,
+        What::Audit => error.errno == errno::ECANCELED,
+        What::PutHop { .. } | What::PutGroup { .. } | What::PutRoute { .. } | What::Dump(_) => false,
+    }
 }

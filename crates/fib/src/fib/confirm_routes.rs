@@ -12,7 +12,7 @@ use crate::fib::confirm::{Answer, is_congestion, is_missing};
 use crate::guard::Trouble;
 use crate::kernel::{KernelError, errno};
 use crate::objects::{Flight, Held};
-use crate::routes::{BodyId, Flag, NONE, Stage, family_of};
+use crate::routes::{ARRIVED, BodyId, Flag, NONE, Stage, family_of};
 use crate::view::{Arrivals, Notice};
 
 /// How often a route that another protocol's route blocks is tried nevertheless.
@@ -28,12 +28,12 @@ impl Fib {
         };
         route.land();
         route.touched = touch;
-        let wanted_at = route.wanted_at;
         let before = route.set_held(&Held::Present(body));
         let family = family_of(slot);
         let set = self.sets.get_mut(route.set).filter(|set| set.bodies[family] == Some(body));
         if let Some(set) = set {
             let stage = std::mem::replace(&mut route.stage, Stage::Installed);
+            let wanted_at = std::mem::replace(&mut route.wanted_at, ARRIVED);
             set.installed += u32::from(stage != Stage::Installed);
             self.routes.shift(family, stage, Stage::Installed);
             self.arrived(wanted_at, |fib| fib.routes.prefix(slot), arrivals);
@@ -62,7 +62,7 @@ impl Fib {
         self.end_route(slot);
     }
 
-    /// A prefix has reached what was wanted of it.
+    /// A prefix has reached what was wanted of it at a time; [`ARRIVED`] where it had reached that before.
     #[inline]
     fn arrived(
         &mut self,
@@ -70,6 +70,9 @@ impl Fib {
         prefix: impl FnOnce(&Self) -> Option<Prefix>,
         arrivals: &mut Arrivals,
     ) {
+        if wanted_at == ARRIVED {
+            return;
+        }
         if arrivals.is_new(wanted_at) {
             arrivals.wanted_at.push(self.clock.instant(wanted_at, self.now));
         }
@@ -85,7 +88,6 @@ impl Fib {
         let Some(route) = self.routes.get_mut(slot) else { return };
         let Some(Flight::Put(body)) = route.land() else { return };
         route.touched = touch;
-        let wanted_at = route.wanted_at;
         let doubt = route.take_flag(Flag::Doubt);
         let missed = self.proven(slot, result.is_ok());
         match result {
@@ -114,11 +116,13 @@ impl Fib {
             }
         }
         self.recount(slot);
-        let is_installed = self.routes.get(slot).is_some_and(|route| route.stage == Stage::Installed);
-        if is_installed && !self.stopping && !self.routes.has_extra(slot) {
-            self.arrived(wanted_at, |_| Some(prefix), arrivals);
-        } else {
-            self.enqueue(slot);
+        let has_extra = self.routes.has_extra(slot);
+        match self.routes.get_mut(slot).filter(|route| route.stage == Stage::Installed) {
+            Some(route) if !self.stopping && !has_extra => {
+                let wanted_at = std::mem::replace(&mut route.wanted_at, ARRIVED);
+                self.arrived(wanted_at, |_| Some(prefix), arrivals);
+            }
+            Some(_) | None => self.enqueue(slot),
         }
     }
 
@@ -210,7 +214,7 @@ impl Fib {
         route.land();
         route.touched = touch;
         let doubt = route.take_flag(Flag::Doubt);
-        let (removed, wanted_at) = (route.set == NONE, route.wanted_at);
+        let removed = route.set == NONE;
         let done = match result {
             Err(error) if !is_missing(&error) => {
                 self.retry_later(slot, error.clone());
@@ -233,7 +237,8 @@ impl Fib {
             }
         };
         self.enqueue(slot);
-        if done {
+        if done && let Some(route) = self.routes.get_mut(slot) {
+            let wanted_at = std::mem::replace(&mut route.wanted_at, ARRIVED);
             self.arrived(wanted_at, |_| Some(prefix), arrivals);
         }
     }

@@ -1,8 +1,8 @@
 //! Nodes that are to carry no new flows: drained on an operator's word, or closing on their own (RFC 8326).
 //!
 //! A resilient group moves buckets that are idle from members that have too many to members that have too few. So a
-//! draining leg stays in its groups with weight 1 beside the largest that the kernel takes: it is due no bucket, the idle ones go, and each that
-//! is in use goes when its flows have ended. When no bucket of a node is in use in any group, its legs are taken out. A
+//! draining leg stays in its groups with a weight by which it is due no bucket (`Objects::weighed`): the idle ones go, and each
+//! that is in use goes when its flows have ended. When no bucket of a node is in use in any group, its legs are taken out. A
 //! group without buckets cannot tell old flows from new ones: there the leg goes at once.
 //!
 //! The last leg of a route stays whatever was ordered, unless by force: a node that must not serve is better than none.
@@ -97,13 +97,13 @@ impl Drains {
         nodes.map(Node::part).max().unwrap_or(closing)
     }
 
-    /// The gateways by which the routes of a set should go, each once and sorted, and what of them drains. `largest`
-    /// weight that the kernel takes; `None`: groups have no buckets.
+    /// The gateways by which the routes of a set should go, each once and sorted, and what of them drains, which has weight 0.
+    /// `buckets`: there are some, so that it can.
     pub(super) fn legs(
         &self,
         shares: &[Share],
         tracker: &Tracker,
-        largest: Option<u16>,
+        buckets: bool,
     ) -> (Vec<(Via, u16)>, Draining) {
         let leg = |(next_hop, weight): &Share| {
             let via = tracker.via(next_hop)?;
@@ -119,14 +119,14 @@ impl Drains {
             }
             same
         });
-        let most = legs.iter().filter(|(_, part, _)| *part == Part::Full).map(|(_, _, weight)| *weight).max();
-        let Some(most) = most else { return last_legs(&legs) };
-        let stays = |part: Part| largest.is_some() && matches!(part, Part::Closing | Part::Draining);
+        if !legs.iter().any(|(_, part, _)| *part == Part::Full) {
+            return last_legs(&legs);
+        }
+        let stays = |part: Part| buckets && matches!(part, Part::Closing | Part::Draining);
         let draining = legs.iter().any(|(_, part, _)| stays(*part));
         let weighed = |(via, part, weight): &(Via, Part, u16)| match part {
-            Part::Full if draining => Some((*via, scaled(*weight, most, largest.unwrap_or(most)))),
             Part::Full => Some((*via, *weight)),
-            part => stays(*part).then_some((*via, 1)),
+            part => stays(*part).then_some((*via, 0)),
         };
         let what = if draining { Draining::SomeLegs } else { Draining::Nothing };
         (legs.iter().filter_map(weighed).collect(), what)
@@ -165,12 +165,6 @@ fn last_legs(legs: &[(Via, Part, u16)]) -> (Vec<(Via, u16)>, Draining) {
     let ordered = staying.clone().any(|(_, part, _)| *part > Part::Closing);
     let what = if ordered { Draining::EveryLeg } else { Draining::Nothing };
     (staying.map(|(via, _, weight)| (*via, *weight)).collect(), what)
-}
-
-/// A weight in proportion to `most`, which becomes `largest`.
-fn scaled(weight: u16, most: u16, largest: u16) -> u16 {
-    let scaled = u32::from(weight) * u32::from(largest) / u32::from(most.max(1));
-    u16::try_from(scaled).unwrap_or(largest).max(1)
 }
 
 impl Fib {
@@ -266,8 +260,8 @@ impl Fib {
 
     /// The legs of a set, in force from now on; a node that was thought to carry nothing may be needed again.
     pub(super) fn legs_of(&mut self, shares: &[Share]) -> (Vec<(Via, u16)>, Draining) {
-        let largest = self.has_buckets().then_some(self.config.largest_weight);
-        let legs = self.drains.legs(shares, &self.tracker, largest);
+        let buckets = self.has_buckets();
+        let legs = self.drains.legs(shares, &self.tracker, buckets);
         if legs.1 != Draining::EveryLeg {
             return legs;
         }
@@ -275,7 +269,7 @@ impl Fib {
             self.notice(Notice::NodeNeeded { node: node.to_string() });
             self.drains_changed();
         }
-        self.drains.legs(shares, &self.tracker, largest)
+        self.drains.legs(shares, &self.tracker, buckets)
     }
 
     /// The next-hop objects that are this node's alone.

@@ -1,7 +1,6 @@
 //! Reading the kernel's tables: when a dump is asked for, what it shows, and what it has not shown.
 //!
-//! An entry of a dump may be older than what was done or reported since the dump was asked for. Reports and answers come
-//! on different ways, and either may overtake the other.
+//! An entry of a dump may be older than what was done or reported since the dump was asked for.
 
 use std::time::{Duration, Instant};
 
@@ -19,8 +18,6 @@ use crate::view::Notice;
 
 /// Two dumps of one kind are at least this far apart.
 const DUMP_INTERVAL: Duration = Duration::from_secs(1);
-/// No dump takes longer.
-const DUMP_AT_MOST: Duration = Duration::from_secs(60);
 
 /// State of the dumps of one kind.
 #[derive(Debug, Default)]
@@ -28,7 +25,7 @@ pub(super) struct Dump {
     /// Wanted, not before this time.
     pub(super) due: Option<Instant>,
     pub(super) in_flight: bool,
-    /// Asked for, and its beginning not yet reported: the answer may overtake the reports.
+    /// Asked for, and its beginning not yet reported.
     pub(super) expected: bool,
     /// Begun, and its end not yet reported.
     pub(super) running: bool,
@@ -40,11 +37,9 @@ pub(super) struct Dump {
 }
 
 impl Dump {
-    /// Another one can be asked for. One whose end has not come within a minute has failed, and its answer has overtaken
-    /// its beginning.
-    pub(super) fn is_idle(&self, now: Instant) -> bool {
-        let running = self.running && self.last.is_some_and(|last| now < last + DUMP_AT_MOST);
-        !self.in_flight && !self.expected && !running
+    /// Another one can be asked for.
+    pub(super) fn is_idle(&self) -> bool {
+        !self.in_flight && !self.expected && !self.running
     }
 }
 
@@ -66,7 +61,7 @@ impl Fib {
         for kind in Kind::ALL {
             let now = self.now;
             let Some(dump) = self.dumps.get_mut(&kind) else { continue };
-            let due = dump.due.is_some_and(|due| due <= now) && dump.is_idle(now);
+            let due = dump.due.is_some_and(|due| due <= now) && dump.is_idle();
             if due && out.len() < end {
                 dump.due = None;
                 dump.in_flight = true;
@@ -113,6 +108,11 @@ impl Fib {
     /// Every kind has been read (or the kernel does not have it): we know what is there.
     pub fn is_ready(&self) -> bool {
         self.dumps.values().all(|dump| dump.complete)
+    }
+
+    /// What is being shown is this.
+    pub(super) fn is_dumping(&self, kind: Kind) -> bool {
+        self.dumps.get(&kind).is_some_and(|dump| dump.running)
     }
 
     pub(super) fn dump_start(&mut self, kind: Kind) {
@@ -176,7 +176,7 @@ impl Fib {
 
     fn sweep_objects(&mut self) {
         let Epoch { scan, touch } = self.nexthop_dump;
-        self.tracker.end_dump(Kind::Nexthops);
+        let others = self.tracker.facts.nexthops.end_dump();
         let missing_hops = self.objects.hops.iter().filter(|(_, hop)| {
             let shown = hop.seen == scan || hop.touched == touch;
             !shown && hop.flight.is_none() && !matches!(hop.held, Held::Absent)
@@ -185,9 +185,10 @@ impl Fib {
             let shown = group.seen == scan || group.touched == touch;
             !shown && group.flight.is_none() && !matches!(group.held, Held::Absent)
         });
-        let missing: Vec<u32> =
+        let mut missing: Vec<u32> =
             missing_hops.map(|(id, _)| *id).chain(missing_groups.map(|(id, _)| *id)).collect();
         self.objects_missed(&missing);
+        missing.extend(others.iter().map(|(id, _)| *id));
         self.vanish(&missing);
         let ours = |id: &u32| HOP_IDS.contains(id) || GROUP_IDS.contains(id);
         self.objects.taken = self.tracker.facts.nexthops.iter().map(|(id, _)| *id).filter(ours).collect();
@@ -214,8 +215,12 @@ impl Fib {
 
     fn sweep_routes(&mut self, numbers: Numbers<'_>) {
         self.dump_walk = Some(self.routes.sequence());
-        for prefix in self.tracker.facts.routes.end_dump() {
+        let (gone, again) = self.tracker.facts.routes.end_dump();
+        for prefix in gone {
             self.foreign_route_missed(prefix, numbers);
+        }
+        if again {
+            self.ask_dump(Kind::Routes);
         }
     }
 

@@ -26,7 +26,7 @@ pub(super) enum What {
 }
 
 impl What {
-    fn is_write(&self) -> bool {
+    pub(super) fn is_write(&self) -> bool {
         !matches!(self, Self::Probe | Self::Dump(_) | Self::Audit)
     }
 

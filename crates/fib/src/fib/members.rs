@@ -11,7 +11,7 @@ use bgp_wire::{Family, ScopedNextHop};
 use crate::destination::Destination;
 use crate::fib::{Fib, for_family, once_each};
 use crate::groups::Share;
-use crate::routes::{Flag, NONE, Stage};
+use crate::routes::{ARRIVED, Flag, NONE, Stage};
 use crate::sets::{Target, Wanted};
 
 impl Fib {
@@ -225,8 +225,15 @@ impl Fib {
 
     fn tell_one(&mut self) -> bool {
         let Some(id) = self.sets.unswept.first().copied() else { return false };
-        let slot = self.sets.get(id).map_or(NONE, |set| set.unswept);
-        let after = self.routes.get(slot).map_or(NONE, |route| route.after);
+        let Some(set) = self.sets.get(id) else { return false };
+        let (slot, is_lost) = (set.unswept, set.target == Target::Unresolved);
+        let after = self.routes.get_mut(slot).map_or(NONE, |route| {
+            if is_lost && route.stage == Stage::Installed {
+                // When it comes back it is not wanted anew.
+                route.wanted_at = ARRIVED;
+            }
+            route.after
+        });
         if let Some(set) = self.sets.get_mut(id) {
             set.unswept = after;
         }
@@ -246,8 +253,13 @@ impl Fib {
             return true;
         };
         let now = self.now;
+        let stamp = self.clock.stamp(now);
         let Some(route) = self.routes.get_mut(slot) else { return true };
         let leftover = !self.startup && route.take_flag(Flag::Leftover);
+        if leftover {
+            // That nobody wants it is known from now on.
+            route.wanted_at = stamp.fine;
+        }
         if self.stopping {
             self.move_to_set(slot, None, now);
             self.routes.edit_rare(slot, |rare| rare.trouble = None);

@@ -47,7 +47,7 @@ use crate::fib::flights::{Flights, What};
 use crate::fib::meddling::Meddlers;
 use crate::guard::Trouble;
 use crate::objects::{Flight, Held, Object, Objects};
-use crate::routes::{Bodies, BodyId, Flag, Routes, Walk};
+use crate::routes::{ARRIVED, Bodies, BodyId, Flag, Routes, Stage, Walk};
 use crate::sets::{Legs, Sets, Target, Wanted};
 use crate::tracking::{Change, Tracker, canonical};
 use crate::view::{Notice, Reachability, Via};
@@ -243,7 +243,7 @@ impl Fib {
         let refusals = self.refusals.values().map(|trouble| trouble.until).filter(|until| *until > self.now);
         let congested =
             self.congested.as_ref().map(|trouble| trouble.until).filter(|until| *until > self.now);
-        let free = self.dumps.values().filter(|dump| dump.is_idle(self.now) && !self.stopping);
+        let free = self.dumps.values().filter(|dump| dump.is_idle() && !self.stopping);
         let dumps = free.filter_map(|dump| dump.due).map(|due| congested.map_or(due, |until| due.max(until)));
         refusals
             .chain(congested)
@@ -341,7 +341,7 @@ impl Fib {
         }
         self.sets.mark_left(&self.objects);
         // Ids are drawn when it is known which are in use.
-        while self.is_ready()
+        while self.was_ready()
             && let Some(id) = self.sets.dirty.pop_first()
         {
             self.evaluate(id);
@@ -409,6 +409,10 @@ impl Fib {
         let before = route.set_held(&held);
         if before == held {
             return;
+        }
+        if route.stage == Stage::Installed {
+            // What comes back is not wanted anew.
+            route.wanted_at = ARRIVED;
         }
         if route.is(Flag::Missed) {
             self.proven(slot, false);

@@ -5,6 +5,8 @@
 
 use std::time::Instant;
 
+use bgp_wire::Family;
+
 use crate::config::{GROUP_IDS, HOP_IDS, MAIN_TABLE};
 use crate::destination::Numbers;
 use crate::event::{Event, Kind, Seen};
@@ -89,13 +91,14 @@ impl Fib {
                 let on_link: Vec<u32> = on_link.map(|(id, _)| *id).collect();
                 self.vanish(&on_link);
                 self.doubt_inline_routes(ifindex);
-                let blocked = self.routes.rares().filter(|(_, rare)| rare.blocked.is_some());
-                for slot in blocked.map(|(slot, _)| slot).collect::<Vec<u32>>() {
-                    self.unblock(slot);
-                }
+                self.unblock_all();
                 self.forgive_link(ifindex);
             }
-            LinkChange::Up(ifindex) => self.forgive_link(ifindex),
+            LinkChange::Up(ifindex) => {
+                self.forgive_link(ifindex);
+                // The answer to what was added after a short fault comes before the report of the fault, which takes it for gone.
+                self.ask_dump(Kind::Nexthops);
+            }
             LinkChange::Same(ifindex) => {
                 let held = |via: &Via| via.ifindex == ifindex;
                 if self.objects.hops.values().any(|hop| matches!(&hop.held, Held::Present(via) if held(via)))
@@ -132,6 +135,14 @@ impl Fib {
         }
     }
 
+    /// Routes of others have gone without a word, and may have been in the way of ours.
+    fn unblock_all(&mut self) {
+        let blocked = self.routes.rares().filter(|(_, rare)| rare.blocked.is_some());
+        for slot in blocked.map(|(slot, _)| slot).collect::<Vec<u32>>() {
+            self.unblock(slot);
+        }
+    }
+
     fn is_own(&self, route: &KernelRoute) -> bool {
         route.table == self.config.table
             && route.metric == self.config.metric
@@ -143,6 +154,10 @@ impl Fib {
     }
 
     fn route_seen(&mut self, route: KernelRoute, seen: Seen, numbers: Numbers<'_>) {
+        // What an audit that has been given up had read is older than what has been lost since.
+        if seen == Seen::Dump && !self.audit.is_reading() && !self.is_dumping(Kind::Routes) {
+            return;
+        }
         let may_be_old = || seen == Seen::Dump && self.audit.may_be_old(&route.prefix);
         if self.is_own(&route) {
             let number = numbers(&route.prefix);
@@ -158,7 +173,11 @@ impl Fib {
         } else if self.is_foreign(&route) {
             let (prefix, route_protocol) = (route.prefix, route.protocol);
             if may_be_old() {
-                return;
+                return self.tracker.facts.routes.show(&route);
+            }
+            if seen != Seen::Dump && prefix.family() == Family::Ipv6Unicast {
+                // Its legs may be others than an audit under way has read.
+                self.audit.note_change(prefix);
             }
             let same_place = route.table == self.config.table && route.metric == self.config.metric;
             self.tracker.facts.routes.insert(route, seen);
@@ -179,7 +198,7 @@ impl Fib {
                 self.own_route_gone(slot, Some(body));
             }
         } else if self.is_foreign(route) {
-            self.audit.note_gone(route.prefix);
+            self.audit.note_change(route.prefix);
             self.tracker.facts.routes.remove(route);
             self.tracker.route_changed(route.prefix);
             if let Some(slot) = self.routes.slot_of(&route.prefix, numbers(&route.prefix)) {
@@ -354,13 +373,13 @@ impl Fib {
                 self.group_seen(id, Group { kind: object.kind, members }, seen);
             }
             _ => {
-                let news = self.tracker.facts.nexthops.insert(id, object.clone()).as_ref() != Some(&object);
-                if news {
-                    self.tracker.mark_all();
-                }
                 if HOP_IDS.contains(&id) || GROUP_IDS.contains(&id) {
                     self.vanish(&[id]);
                     self.give_up_id(id);
+                }
+                let news = self.tracker.facts.nexthops.insert(id, object.clone()).as_ref() != Some(&object);
+                if news {
+                    self.tracker.mark_all();
                 }
             }
         }
@@ -441,15 +460,12 @@ impl Fib {
     }
 
     fn nexthop_gone(&mut self, id: u32) {
-        if self.tracker.facts.nexthops.remove(&id).is_some() {
-            self.objects.taken.remove(&id);
-            self.tracker.mark_all();
-        }
+        self.objects.taken.remove(&id);
         self.object_undone(id, Deed::Removed);
         self.vanish(&[id]);
     }
 
-    /// The kernel no longer holds these objects of ours.
+    /// The kernel no longer holds these objects, ours or others'.
     pub(super) fn vanish(&mut self, ids: &[u32]) {
         let touch = self.nexthop_dump.touch;
         let (mut vanished, mut doubtful) = (Vec::new(), Vec::new());
@@ -458,15 +474,20 @@ impl Fib {
                 let (gone, perhaps) = self.objects.hop_gone(*id, touch);
                 vanished.extend(gone);
                 doubtful.extend(perhaps);
-            } else if let Some(group) = self.objects.groups.get_mut(id) {
-                group.held = Held::Absent;
-                group.touched = touch;
-                group.doubt |= group.flight.is_some();
-                self.objects.work.insert(*id);
+            } else {
+                if let Some(group) = self.objects.groups.get_mut(id) {
+                    group.held = Held::Absent;
+                    group.touched = touch;
+                    group.doubt |= group.flight.is_some();
+                    self.objects.work.insert(*id);
+                }
                 vanished.push(*id);
             }
         }
         self.routes_gone_with(&vanished, &Held::Absent);
         self.routes_gone_with(&doubtful, &Held::Doubt);
+        if self.tracker.objects_gone(&vanished) {
+            self.unblock_all();
+        }
     }
 }

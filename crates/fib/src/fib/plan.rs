@@ -26,6 +26,9 @@ impl Fib {
             self.settle();
             self.plan_routes(end, out);
             self.plan_objects(end, out);
+        } else if self.may_repair() {
+            let work: Vec<u32> = self.objects.work.iter().copied().collect();
+            self.each(&work, end, out, Self::del_hop);
         }
         while out.len() < end
             && let Some(op) = self.tracker.take_probe(self.now)
@@ -42,9 +45,19 @@ impl Fib {
     }
 
     pub(super) fn may_write(&self) -> bool {
+        (self.is_ready() || self.stopping) && !self.rests()
+    }
+
+    /// Whether a hop that nobody needs may go. That is how forwarding is repaired: it does not wait until everything has been
+    /// read again after reports were lost.
+    fn may_repair(&self) -> bool {
+        self.was_ready() && !self.rests()
+    }
+
+    /// The kernel has no room, or is to keep what it has.
+    fn rests(&self) -> bool {
         let congested = self.congested.as_ref().is_some_and(|trouble| trouble.holds(self.now));
-        let keep = self.stopping && self.keeps;
-        (self.is_ready() || self.stopping) && !congested && !keep
+        congested || self.stopping && self.keeps
     }
 
     pub(super) fn emit(&mut self, op: Op, what: What, out: &mut Plan) {
@@ -107,7 +120,14 @@ impl Fib {
         if group.claims == 0 || group.flight.is_some() || is_held_back(group, now) {
             return;
         }
-        let Some((body, exclusive)) = self.objects.next_group(id) else { return };
+        let was_sown = group.sown;
+        let Some((body, exclusive)) = self.objects.next_group(id) else {
+            // A seed has lost what it had too much, and its routes may come.
+            if was_sown {
+                self.sets.mark_object(id);
+            }
+            return;
+        };
         let Group { kind, members } = body.clone();
         let spec = GroupSpec { id, protocol: self.config.protocol, kind, members };
         if exclusive && self.objects.users(id) > 0 {
@@ -172,10 +192,12 @@ pub(super) fn inline_target(vias: &[(Via, u16)]) -> Target {
     if vias.is_empty() {
         return Target::Unresolved;
     }
+    // A hop that is alone has no weight there.
+    let alone = vias.len() == 1;
     let hop = |(via, weight): &(Via, u16)| KernelHop {
         gateway: Some(via.gateway),
         ifindex: via.ifindex,
-        weight: *weight,
+        weight: if alone { 1 } else { *weight },
         down: false,
     };
     let mut hops: Vec<KernelHop> = vias.iter().map(hop).collect();

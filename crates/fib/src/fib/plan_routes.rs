@@ -227,7 +227,7 @@ impl Fib {
     /// The kernel holds nothing of a prefix that nobody wants. It must be neither queued nor in flight.
     pub(super) fn end_route(&mut self, slot: u32) {
         if self.audit.is_reading() {
-            self.routes.prefix(slot).into_iter().for_each(|prefix| self.audit.note_gone(prefix));
+            self.routes.prefix(slot).into_iter().for_each(|prefix| self.audit.note_change(prefix));
         }
         self.routes.remove(slot);
     }

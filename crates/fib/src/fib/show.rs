@@ -7,11 +7,12 @@ use bgp_wire::{PerFamily, Prefix, ScopedNextHop};
 use crate::fib::Fib;
 use crate::groups::Group;
 use crate::objects::Held;
-use crate::routes::{Flag, Stage};
-use crate::sets::{self, Target};
+use crate::routes::Stage;
+use crate::sets;
 use crate::tracking::canonical;
 use crate::view::{
-    GroupView, HopView, Joining, Reachability, RouteCounts, RouteState, RouteView, Stats, Via,
+    GroupView, HopView, Joining, Progress, Reachability, RouteCounts, RouteState, RouteView, RouteWalk,
+    Stats, Via,
 };
 
 impl Fib {
@@ -74,6 +75,32 @@ impl Fib {
         views
     }
 
+    /// A walk through all routes, for [`Fib::advance`].
+    pub fn walk(&self) -> RouteWalk {
+        RouteWalk(self.routes.sequence())
+    }
+
+    /// Hands on the next prefixes of a walk, in no order, with how far each has come, and looks at up to `most` slots for
+    /// that; at how many, or `None` at the end. What is there all the time is handed on once; what comes and goes
+    /// meanwhile, once, twice or not at all.
+    pub fn advance(
+        &self,
+        walk: &mut RouteWalk,
+        most: usize,
+        mut each: impl FnMut(Prefix, Progress),
+    ) -> Option<usize> {
+        let mut looked_at = 0;
+        for slot in walk.0.by_ref().take(most) {
+            looked_at += 1;
+            if self.routes.get(slot).is_some()
+                && let Some(prefix) = self.routes.prefix(slot)
+            {
+                each(prefix, self.stage_of(slot).into());
+            }
+        }
+        (looked_at > 0).then_some(looked_at)
+    }
+
     /// Every next hop that is watched or used, sorted.
     pub fn next_hops(&self) -> Vec<HopView> {
         self.tracker.next_hops().map(|next_hop| self.hop_view(next_hop)).collect()
@@ -82,7 +109,10 @@ impl Fib {
     /// One next hop, as the RIB names it; `None` where it is neither watched nor used.
     pub fn next_hop(&self, next_hop: &ScopedNextHop) -> Option<HopView> {
         let tracked = canonical(*next_hop);
-        self.tracker.next_hops().any(|known| *known == tracked).then(|| self.hop_view(&tracked))
+        // Most have a gateway, which is found without a look at all of them.
+        let known = self.tracker.gateway(&tracked).is_some()
+            || self.tracker.next_hops().any(|known| *known == tracked);
+        known.then(|| self.hop_view(&tracked))
     }
 
     /// How far each prefix has come, in no order; cheaper than [`Fib::routes`].
@@ -162,27 +192,18 @@ impl Fib {
     }
 
     fn state_of(&self, slot: u32) -> Option<RouteState> {
-        let route = self.routes.get(slot)?;
-        let Some(set) = self.sets.get(route.set) else {
-            let leftover = route.is(Flag::Leftover);
-            return Some(if leftover { RouteState::Leftover } else { RouteState::Removing });
-        };
         let rare = self.routes.rare(slot);
-        if let Some(protocol) = rare.and_then(|rare| rare.blocked) {
-            return Some(RouteState::Blocked { protocol });
-        }
-        if let Some(trouble) = rare.and_then(|rare| rare.trouble.as_ref()) {
-            let until = trouble.until;
-            return Some(match &trouble.error {
-                Some(error) => RouteState::Failed { error: error.clone(), retry_at: until },
-                None if trouble.holds(self.now) => RouteState::Paused { until },
-                None => RouteState::Pending,
-            });
-        }
-        Some(match (&set.target, self.stage_of(slot)) {
-            (Target::Unresolved, _) => RouteState::Unresolved(self.why_unresolved(set.next_hops())),
-            (Target::Ready(_) | Target::Kept(_), Stage::Installed) => RouteState::Installed,
-            (Target::Ready(_) | Target::Kept(_) | Target::Waiting, _) => RouteState::Pending,
+        let trouble = rare.and_then(|rare| rare.trouble.as_ref());
+        let set = self.sets.get(self.routes.get(slot)?.set);
+        Some(match self.stage_of(slot) {
+            Stage::Installed => RouteState::Installed,
+            Stage::Pending => RouteState::Pending,
+            Stage::Leftover => RouteState::Leftover,
+            Stage::Removing => RouteState::Removing,
+            Stage::Unresolved => RouteState::Unresolved(self.why_unresolved(set?.next_hops())),
+            Stage::Blocked => RouteState::Blocked { protocol: rare?.blocked? },
+            Stage::Failed => RouteState::Failed { error: trouble?.error.clone()?, retry_at: trouble?.until },
+            Stage::Paused => RouteState::Paused { until: trouble?.until },
         })
     }
 

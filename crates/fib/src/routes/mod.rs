@@ -14,7 +14,7 @@ use bgp_wire::{Family, PerFamily, Prefix};
 use foldhash::fast::FixedState;
 
 pub(crate) use self::body::{Bodies, Body, BodyId};
-pub(crate) use self::route::{Flag, LONG_AGO, NONE, Rare, Route, Stage};
+pub(crate) use self::route::{ARRIVED, Flag, LONG_AGO, NONE, Rare, Route, Stage};
 use self::table::{KeyV4, KeyV6, Table};
 use crate::destination::Destination;
 use crate::guard::Trouble;
@@ -134,15 +134,14 @@ impl Routes {
 
     /// Ends a slot. It must be neither queued nor in flight, and wanted no longer.
     pub(crate) fn remove(&mut self, slot: u32) {
-        if let Some((stage, has_rare)) = self.get(slot).map(|route| (route.stage, route.is(Flag::Rare))) {
-            self.add(family_of(slot), stage, -1);
-            if has_rare {
-                self.rare.remove(&slot);
-            }
-        }
-        match family_of(slot) {
+        let removed = match family_of(slot) {
             Family::Ipv4Unicast => self.v4.remove(slot),
             Family::Ipv6Unicast => self.v6.remove(slot & !IPV6),
+        };
+        let Some(route) = removed else { return };
+        self.add(family_of(slot), route.stage, -1);
+        if route.is(Flag::Rare) {
+            self.rare.remove(&slot);
         }
     }
 

@@ -11,6 +11,8 @@ pub(crate) const NONE: u32 = u32::MAX;
 
 /// See [`Route::born`].
 pub(crate) const LONG_AGO: u16 = 0;
+/// See [`Route::wanted_at`].
+pub(crate) const ARRIVED: u32 = 0;
 
 const ABSENT: u32 = 0;
 const DOUBT: u32 = 1;
@@ -68,7 +70,8 @@ pub(crate) struct Route {
     pub(crate) after: u32,
     held: u32,
     flight: u32,
-    /// When it was wanted, in the units of `fib::Clock`.
+    /// When what it is to be was wanted, in the units of `fib::Clock`; [`ARRIVED`] from when it is so for the first time: what is
+    /// put back later was not wanted anew.
     pub(crate) wanted_at: u32,
     /// The dump that has seen it last, and the one that was asked for before it was changed last.
     pub(crate) seen: u16,
@@ -93,7 +96,7 @@ impl Route {
             after: next_free,
             held: ABSENT,
             flight: GROUNDED,
-            wanted_at: 0,
+            wanted_at: ARRIVED,
             seen: 0,
             touched: 0,
             born: LONG_AGO,

@@ -301,14 +301,15 @@ impl<K: Key> Table<K> {
         Some(slot)
     }
 
-    /// Ends the slot of a stray.
-    pub(super) fn remove(&mut self, slot: u32) {
-        let Some(key) = self.keys.get(slot) else { return };
-        if self.strays.remove(key.hash(&self.seed), slot)
-            && let Some(route) = self.routes.get_mut(slot)
-        {
-            *route = Route::vacant(std::mem::replace(&mut self.free, slot));
+    /// Ends the slot of a stray; the route that it had.
+    #[inline]
+    pub(super) fn remove(&mut self, slot: u32) -> Option<Route> {
+        let key = self.keys.get(slot)?;
+        if !self.strays.remove(key.hash(&self.seed), slot) {
+            return None;
         }
+        let route = self.routes.get_mut(slot)?;
+        Some(std::mem::replace(route, Route::vacant(std::mem::replace(&mut self.free, slot))))
     }
 
     /// The slots in use.
@@ -436,8 +437,9 @@ mod tests {
         assert_eq!((table.find(a, None), table.find(a, Some(3))), (Some(0), Some(0)));
         // It is wanted again, under another number, and then gone for good.
         assert_eq!(table.find_or_take(a, 0, limit), Some((0, false)));
+        assert!(table.remove(0).is_none(), "a prefix that is wanted keeps its slot");
         assert_eq!(table.let_go(a, 0), Some(0));
-        table.remove(0);
+        assert!(table.remove(0).is_some());
         assert_eq!((table.find(a, None), table.strays.len), (None, 0));
         assert_eq!(
             table.find_or_take(v4("10.0.0.0/11"), 1, limit),

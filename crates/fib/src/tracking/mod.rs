@@ -6,6 +6,7 @@
 mod cuts;
 pub(crate) mod facts;
 mod failed;
+mod links;
 mod mapped;
 mod probe;
 mod resolve;
@@ -19,28 +20,18 @@ use std::time::Instant;
 use bgp_wire::{NextHop, Prefix, ScopedNextHop};
 
 use crate::event::{Event, Kind};
-use crate::kernel::{Link, Mac, Neighbor, NeighborState};
+use crate::kernel::{Mac, Neighbor, NeighborState};
 use crate::op::Op;
 use crate::view::{Presence, Reachability, Via};
 
 use cuts::Cuts;
 use facts::{Facts, NeighborKey};
 use failed::Failed;
+pub(crate) use links::LinkChange;
 use mapped::{Look, Mapped};
 use probe::{Pace, Probes};
 use resolve::Way;
 use stations::{Seen, Stations};
-
-/// What a link event means for objects in the kernel.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum LinkChange {
-    /// The kernel has dropped every next-hop object on it, and the routes through them.
-    Down(u32),
-    /// It has come up.
-    Up(u32),
-    /// It was reported and looks as before.
-    Same(u32),
-}
 
 /// One next hop under watch.
 #[derive(Debug)]
@@ -263,7 +254,7 @@ impl Tracker {
         }
     }
 
-    /// A dump has ended: what it has not shown is gone. Returns links that are.
+    /// A dump of links, addresses or neighbours has ended: what it has not shown is gone. Returns links that are.
     pub(crate) fn end_dump(&mut self, kind: Kind) -> Vec<LinkChange> {
         match kind {
             Kind::Links => {
@@ -280,12 +271,7 @@ impl Tracker {
                     self.neighbor_gone(key);
                 }
             }
-            Kind::Nexthops => {
-                if !self.facts.nexthops.end_dump().is_empty() {
-                    self.mark_all();
-                }
-            }
-            Kind::Routes => {}
+            Kind::Nexthops | Kind::Routes => {}
         }
         Vec::new()
     }
@@ -303,57 +289,6 @@ impl Tracker {
     fn mark_where(&mut self, mut which: impl FnMut(&ScopedNextHop, &Hop) -> bool) {
         let marked = self.hops.iter().filter(|(next_hop, hop)| which(next_hop, hop));
         self.dirty.extend(marked.map(|(next_hop, _)| *next_hop));
-    }
-
-    fn link(&mut self, link: Link) -> Option<LinkChange> {
-        let ifindex = link.ifindex;
-        let works = |link: &Link| link.admin_up && link.carrier;
-        let is_up = works(&link);
-        let lost_port = !is_up && link.master.is_some();
-        let old = self.facts.links.insert(ifindex, link.clone());
-        if lost_port && old.as_ref().is_some_and(works) {
-            self.port_lost(&link);
-        }
-        match (old.as_ref().is_some_and(works), is_up) {
-            (_, false) if !link.admin_up => {
-                let gone = self.facts.routes.drop_link(ifindex);
-                gone.into_iter().for_each(|prefix| self.route_changed(prefix));
-                Some(self.link_down(ifindex))
-            }
-            (_, false) => Some(self.link_down(ifindex)),
-            (false, true) => {
-                self.mark_all();
-                Some(LinkChange::Up(ifindex))
-            }
-            (true, true) => {
-                if old.is_some_and(|old| (old.name, old.master) != (link.name, link.master)) {
-                    self.mark_all();
-                }
-                Some(LinkChange::Same(ifindex))
-            }
-        }
-    }
-
-    fn link_down(&mut self, ifindex: u32) -> LinkChange {
-        self.failed.forget_link(ifindex);
-        self.stations.forget_link(ifindex);
-        self.mark_all();
-        LinkChange::Down(ifindex)
-    }
-
-    /// A port of a bridge works no longer: the bridge itself says nothing, so whoever may be behind it is asked.
-    fn port_lost(&mut self, port: &Link) {
-        let Some(bridge) = port.master else { return };
-        for hop in self.hops.values() {
-            let Some(via) = hop.gateway.filter(|via| via.ifindex == bridge) else { continue };
-            let key = (bridge, via.gateway);
-            let held = self.facts.neighbors.get(&key).filter(|neighbor| neighbor.state.is_valid());
-            if let Some(mac) = held.and_then(|neighbor| neighbor.mac)
-                && !self.verify.contains(&(key, mac))
-            {
-                self.verify.push_back((key, mac));
-            }
-        }
     }
 
     fn neighbor(&mut self, neighbor: Neighbor) {

@@ -34,7 +34,9 @@ pub(crate) fn resolve(facts: &Facts, address: IpAddr) -> Result<Way, String> {
     let by_route = facts.routes.longest_match(address);
     let by_address = facts.on_link_by_address(address);
     match (by_route, by_address) {
-        (Some((prefix, _)), Some((own, ifindex))) if own.len() > prefix.len() => {
+        (Some((prefix, _)), Some((own, ifindex)))
+            if own.len() > prefix.len() && !facts.is_set_down(ifindex) =>
+        {
             on_link(facts, address, ifindex)
         }
         (Some((prefix, routes)), _) => by_routes(facts, address, prefix, &routes),
@@ -100,12 +102,12 @@ fn way_by(facts: &Facts, route: &KernelRoute, gateway: Option<IpAddr>, via: Via)
     }
 }
 
-/// Gateway and interface of each hop of a route; of the objects behind its id where the kernel did not repeat them.
+/// Gateway and interface of each hop of a route; of the object behind its id where that is known, for what the kernel has
+/// repeated of it with the route may have changed without a word.
 fn ways_of(facts: &Facts, route: &KernelRoute) -> Vec<(Option<IpAddr>, u32)> {
-    if !route.hops.is_empty() {
+    let Some(object) = route.nexthop_id.and_then(|id| facts.nexthops.get(&id)) else {
         return route.hops.iter().map(|hop| (hop.gateway, hop.ifindex)).collect();
-    }
-    let Some(object) = route.nexthop_id.and_then(|id| facts.nexthops.get(&id)) else { return Vec::new() };
+    };
     let members: Vec<u32> = if object.members.is_empty() {
         vec![object.id]
     } else {

@@ -12,14 +12,16 @@ use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use bgp_fib::{
-    Address, Event, FibConfig, GroupKind, Installed, KernelError, KernelHop, KernelNexthop, KernelRoute,
-    Kind, Link, Mac, Neighbor, NeighborState, Op, OpId, RouteKind, RouteSpec, RouteTarget, Seen, Via,
+    Address, Event, FibConfig, GroupKind, GroupSpec, Installed, KernelError, KernelHop, KernelNexthop,
+    KernelRoute, Kind, Link, Mac, Neighbor, NeighborState, Op, OpId, RouteKind, RouteSpec, RouteTarget, Seen,
+    Via,
 };
 use bgp_wire::{NextHop, Prefix, ScopedNextHop};
 
 pub const BRIDGE: u32 = 5;
 pub const STATIC: u8 = 4;
 
+pub const EPERM: i32 = 1;
 pub const EEXIST: i32 = 17;
 pub const EINVAL: i32 = 22;
 pub const ENOENT: i32 = 2;
@@ -101,6 +103,8 @@ pub struct Kernel {
     pub no_objects: bool,
     /// Prefixes whose routes it does not let change.
     pub refuses: BTreeSet<Prefix>,
+    /// Objects that it does not let change.
+    pub refuses_objects: BTreeSet<u32>,
     /// Another protocol's routes that our operations have destroyed.
     pub stolen: Vec<KernelRoute>,
     /// What an audit under way has not shown yet.
@@ -312,6 +316,14 @@ impl Kernel {
     /// One request of the daemon.
     pub fn apply(&mut self, op: &Op) -> Result<(), KernelError> {
         match op {
+            Op::GroupAdd(GroupSpec { id, .. })
+            | Op::GroupReplace(GroupSpec { id, .. })
+            | Op::NexthopDel { id }
+            | Op::GroupDel { id }
+                if self.refuses_objects.contains(id) =>
+            {
+                refuse(EPERM)
+            }
             Op::NexthopAdd(spec) | Op::NexthopReplace(spec) => {
                 let via = Via { gateway: spec.gateway, ifindex: spec.ifindex };
                 self.check_gateway(via)?;

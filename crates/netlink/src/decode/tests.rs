@@ -31,6 +31,24 @@ fn a_port_that_leaves_a_bridge_is_no_link_that_is_gone() {
 }
 
 #[test]
+fn of_an_address_with_a_peer_the_prefix_is_the_peers() {
+    let fixed = [family::INET, 24, 0, 0, 9, 0, 0, 0];
+    let (own, peer) = ([10, 0, 0, 1], [10, 9, 9, 9]);
+    let address = |local: Option<[u8; 4]>, plain: [u8; 4]| {
+        let event = decode_one(message::NEWADDR, 0, &fixed, |message| {
+            message.put(ifa::ADDRESS, &plain);
+            local.into_iter().for_each(|local| message.put(ifa::LOCAL, &local));
+        });
+        let Some(Event::Address(address)) = event else { panic!("{event:?}") };
+        (address.address, address.prefix_len)
+    };
+    assert_eq!(address(Some(own), own), (own.into(), 24));
+    assert_eq!(address(None, own), (own.into(), 24));
+    // The kernel tells of the route to the prefix of the peer.
+    assert_eq!(address(Some(own), peer), (own.into(), 32));
+}
+
+#[test]
 fn a_bridge_says_behind_which_port_a_station_is_and_other_devices_say_nothing() {
     let mut fixed = [0; 12];
     (fixed[0], fixed[4], fixed[8]) = (family::BRIDGE, 9, 2);

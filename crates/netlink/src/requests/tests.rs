@@ -66,6 +66,30 @@ fn a_dump_that_the_kernel_refuses_is_no_empty_table() {
 }
 
 #[test]
+fn a_dump_that_is_broken_off_does_not_keep_the_next_one_out() {
+    in_namespace(|mut requests| {
+        // More links than go into two datagrams, which is what the kernel makes ahead of the reader.
+        let names = (0..200).map(|number| format!("link add br{number} type bridge\n"));
+        let file = std::env::temp_dir().join(format!("bgnl-{}-links", std::process::id()));
+        std::fs::write(&file, names.collect::<String>()).unwrap();
+        let made = std::process::Command::new("ip").arg("-batch").arg(&file).status().unwrap();
+        std::fs::remove_file(&file).unwrap();
+        assert!(made.success());
+        let layout = || Layout { fixed: &[0; 16], attributes: &|_| {} };
+        let port = requests.socket.port();
+        let broken = KernelError { errno: libc::EINTR, message: None };
+        let ended = requests.dump_while(message::GETLINK, layout(), |_, _| {}, || Err(broken.clone()));
+        assert_eq!(ended, Err(broken));
+        let mut links = 0;
+        let entry = |header: Header, _: &[u8]| links += usize::from(header.kind == message::NEWLINK);
+        assert_eq!(requests.dump(message::GETLINK, layout(), entry), Ok(DumpEnd::Complete));
+        assert!(links > 200, "{links}");
+        // The watch leaves out what comes from this port.
+        assert_eq!(requests.socket.port(), port);
+    });
+}
+
+#[test]
 fn an_error_has_its_text() {
     in_namespace(|mut requests| {
         let mut batch = Batch::default();

@@ -74,6 +74,60 @@ fn links_and_addresses_come_and_go_and_a_port_that_leaves_its_bridge_stays() {
 }
 
 #[test]
+fn who_fills_a_table_that_is_nobodys_business_makes_no_notification_lost() {
+    // Room for a few dozen notifications in the kernel, and nobody reads.
+    let small =
+        KernelConfig { receive_buffer: 16 * 1024, event_limit: 1, table: 100, ..KernelConfig::default() };
+    let mut host = Host::with(small);
+    host.events.clear();
+    // It waits to be taken, and until then nothing is read.
+    host.namespace.ip("addr add 192.0.2.9/32 dev lo");
+    let mut commands = String::new();
+    for index in 0..1000 {
+        let to = format!("{}.{}.0/24", index / 256, index % 256);
+        writeln!(commands, "route add 100.{to} via 10.0.0.9 proto static table 77").unwrap();
+        writeln!(commands, "route add 101.{to} via 10.0.0.9 proto static table 100000").unwrap();
+    }
+    let file = std::env::temp_dir().join(format!("bgnl-{}-tables", std::process::id()));
+    std::fs::write(&file, commands).unwrap();
+    host.namespace.ip(&format!("-batch {}", file.display()));
+    std::fs::remove_file(&file).unwrap();
+    for table in ["main", "100"] {
+        host.namespace.ip(&format!("route add 198.51.100.0/24 via 10.0.0.9 proto static table {table}"));
+    }
+    host.sentinel();
+    let tables: Vec<_> = host
+        .events
+        .iter()
+        .filter_map(|event| match event {
+            Event::Route(route, _) => Some(route.table),
+            Event::Overrun => panic!("something was lost"),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(tables, [254, 100]);
+}
+
+#[test]
+fn others_in_our_table_are_heard_of_though_its_number_is_large() {
+    let mut host = Host::with(KernelConfig { table: 100_000, ..KernelConfig::default() });
+    host.events.clear();
+    for table in [100_000, 100_001, 77] {
+        host.namespace.ip(&format!("route add 198.51.100.0/24 via 10.0.0.9 proto static table {table}"));
+    }
+    host.sentinel();
+    let tables: Vec<_> = host
+        .events
+        .iter()
+        .filter_map(|event| match event {
+            Event::Route(route, _) => Some(route.table),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(tables, [100_000]);
+}
+
+#[test]
 fn lost_notifications_are_reported_and_a_dump_makes_up_for_them() {
     // Room for a few dozen notifications in the kernel and for a few in the channel, and nobody reads.
     let small = KernelConfig { receive_buffer: 16 * 1024, event_limit: 32, ..KernelConfig::default() };

@@ -162,6 +162,36 @@ fn an_object_of_others_is_reported_and_ours_is_not() {
     assert!(!routes, "our own route came back as news");
 }
 
+/// What `bgp-fib` goes by: IPv4 routes through an object of others go with it, and nobody says so.
+#[test]
+fn routes_through_an_object_of_others_go_without_a_word() {
+    let is_gone = |event: &Event| *event == Event::NexthopGone { id: 900 };
+    let is_down = |event: &Event| matches!(event, Event::Link(link) if link.name == "eth0" && !link.carrier);
+    type End = (&'static str, fn(&Host) -> String, fn(&Event) -> bool);
+    let ends: [End; 3] = [
+        ("object", |host| host.namespace.ip("nexthop del id 900"), is_gone),
+        ("carrier", |host| host.far.ip("link set far0 down"), is_down),
+        ("link", |host| host.namespace.ip("link set eth0 down"), is_down),
+    ];
+    for (what, end, is_told) in ends {
+        let mut host = Host::new();
+        host.namespace.ip("nexthop add id 900 via 10.0.0.2 dev eth0 proto static");
+        host.namespace.ip("nexthop add id 910 group 900 proto static");
+        host.namespace.ip("route add 198.51.100.0/24 nhid 900 proto static");
+        host.namespace.ip("route add 198.51.101.0/24 nhid 910 proto static");
+        host.sentinel();
+        host.events.clear();
+        end(&host);
+        host.until("the end", |events| events.iter().any(is_told));
+        assert!(host.show("route show proto static").is_empty(), "{what}");
+        host.sentinel();
+        let told = host.events.iter().any(|event| {
+            matches!(event, Event::RouteGone(route) if route.prefix.to_string().starts_with("198.51."))
+        });
+        assert!(!told, "{what}: the kernel has begun to announce it: {:#?}", host.events);
+    }
+}
+
 #[test]
 fn a_bad_gateway_says_why() {
     let mut host = Host::new();

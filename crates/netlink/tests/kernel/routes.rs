@@ -1,6 +1,6 @@
 //! Routes: whose they are, and every shape in which they come.
 
-use bgp_fib::{Event, KernelHop, Kind, Op, RouteTarget, Seen};
+use bgp_fib::{Event, KernelHop, KernelRoute, Kind, Op, RouteTarget, Seen};
 use bgp_netlink::KernelConfig;
 
 use crate::host::{BGP, Host, METRIC, by_id, delete, hop, route};
@@ -67,6 +67,67 @@ fn of_two_routes_of_ours_the_one_with_the_target_goes() {
     }]);
     let left = host.show("-6 route show 2004::1");
     assert_eq!((left.len(), left[0]["nhid"].as_u64()), (1, Some(11)));
+}
+
+#[test]
+fn a_route_of_ours_goes_whatever_it_does() {
+    let mut host = Host::new();
+    for what in ["blackhole", "unreachable", "prohibit", "throw"] {
+        host.namespace.ip(&format!("route add {what} 198.51.100.0/24 metric 20 proto bgp"));
+        host.namespace.ip(&format!("-6 route add {what} 2004::1/128 metric 20 proto bgp"));
+        host.apply(vec![delete("198.51.100.0/24"), delete("2004::1/128")]);
+    }
+}
+
+/// The routes to a prefix as they were told, each with its gateways; of those that go a `-` before.
+fn told(host: &Host, prefix: &str) -> Vec<String> {
+    let gateways = |route: &KernelRoute| {
+        let mut texts: Vec<_> =
+            route.hops.iter().map(|hop| hop.gateway.map_or("-".into(), |it| it.to_string())).collect();
+        texts.sort();
+        texts.join(" ")
+    };
+    let text = |event: &Event| match event {
+        Event::Route(route, _) if route.prefix.to_string() == prefix => Some(gateways(route)),
+        Event::RouteGone(route) if route.prefix.to_string() == prefix => {
+            Some(format!("- {}", gateways(route)))
+        }
+        _ => None,
+    };
+    host.events.iter().filter_map(text).collect()
+}
+
+/// What `bgp-fib` goes by: a route with legs is told whole when one is added, and leg by leg or whole when it goes.
+#[test]
+fn an_ipv6_route_gets_legs_one_by_one_and_loses_them_so() {
+    let mut host = Host::new();
+    host.events.clear();
+    let to = "2005::/64";
+    let legs = ["2001:db8::2", "2001:db8::3", "2001:db8::4"];
+    host.namespace.ip(&format!("-6 route add {to} via {} metric 50 proto static", legs[0]));
+    host.namespace.ip(&format!("-6 route append {to} via {} metric 50 proto static", legs[1]));
+    // Of another protocol, and a leg all the same.
+    host.namespace.ip(&format!("-6 route append {to} via {} metric 50 proto 9", legs[2]));
+    host.namespace.ip(&format!("-6 route del {to} via {} metric 50", legs[1]));
+    host.namespace.ip(&format!("-6 route del {to} metric 50"));
+    host.sentinel();
+    let all = legs.join(" ");
+    let [first, second, third] = legs;
+    let expected = [
+        first.to_owned(),
+        format!("{first} {second}"),
+        all,
+        format!("- {second}"),
+        format!("- {first} {third}"),
+    ];
+    assert_eq!(told(&host, to), expected);
+    let twice = ["append", "append"].map(|verb| {
+        let command = format!("-6 route {verb} {to} via {first} metric 50 proto static");
+        let arguments: Vec<String> = command.split_whitespace().map(str::to_owned).collect();
+        host.namespace
+            .run(move || std::process::Command::new("ip").args(arguments).output().unwrap().status.success())
+    });
+    assert_eq!(twice, [true, false], "no leg is there twice");
 }
 
 #[test]

@@ -84,7 +84,7 @@ impl World {
     fn carry_out(&mut self, proposal: &Proposal) {
         for (peer, settings) in &proposal.peers {
             match settings {
-                Some(settings) => self.rib.update_settings(*peer, |old| *old = settings.clone()),
+                Some(settings) => drop(self.rib.update_settings(*peer, |old| *old = settings.clone())),
                 None => {
                     self.rib.remove_peer(*peer);
                     self.receivers[peer.0 as usize] = Receiver::default();

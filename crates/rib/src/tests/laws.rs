@@ -27,15 +27,39 @@ pub(super) const HOPS_V6: [&str; 3] = ["2001:3200:3200::2", "2001:3200:3200::3",
 
 #[derive(Clone, Debug)]
 enum Op {
-    Up(u32),
+    Up(u32, Nature),
     Down(u32),
-    Restart { peer: u32, stale_stays: bool },
+    Restart {
+        peer: u32,
+        stale_stays: bool,
+    },
     EndOfRib(u32, usize),
-    Announce { peer: u32, prefixes: u8, attributes: usize, hop: usize },
-    Withdraw { peer: u32, prefixes: u8 },
-    Reach { hop: usize, v6: bool, metric: Option<u32> },
-    Originate { at: usize, on: bool },
-    Policies { peer: u32, import: usize, export: usize },
+    /// The restart time of a peer that is away is over.
+    LongLived(u32, usize),
+    Announce {
+        peer: u32,
+        prefixes: u8,
+        attributes: usize,
+        hop: usize,
+    },
+    Withdraw {
+        peer: u32,
+        prefixes: u8,
+    },
+    Reach {
+        hop: usize,
+        v6: bool,
+        metric: Option<u32>,
+    },
+    Originate {
+        at: usize,
+        on: bool,
+    },
+    Policies {
+        peer: u32,
+        import: usize,
+        export: usize,
+    },
     Refresh(u32),
     Decide(usize),
     PullKernel,
@@ -43,13 +67,43 @@ enum Op {
     TakeHops,
 }
 
+/// What a peer is that comes up: next time it may be something else.
+#[derive(Clone, Copy, Debug)]
+enum Nature {
+    Usual,
+    Heavy,
+    LowRouterId,
+    Internal,
+}
+
+impl Nature {
+    fn of(self, settings: PeerSettings) -> PeerSettings {
+        match self {
+            Self::Usual => settings,
+            Self::Heavy => PeerSettings { weight: Some(3), ..settings },
+            Self::LowRouterId => PeerSettings { router_id: RouterId::new(1).unwrap(), ..settings },
+            Self::Internal => PeerSettings { kind: PeerKind::Internal, asn: US, ..settings },
+        }
+    }
+}
+
+fn nature() -> impl Strategy<Value = Nature> {
+    prop_oneof![
+        3 => Just(Nature::Usual),
+        1 => Just(Nature::Heavy),
+        1 => Just(Nature::LowRouterId),
+        1 => Just(Nature::Internal),
+    ]
+}
+
 fn op() -> impl Strategy<Value = Op> {
     let peer = || 0..PEERS;
     prop_oneof![
-        2 => peer().prop_map(Op::Up),
+        2 => (peer(), nature()).prop_map(|(peer, nature)| Op::Up(peer, nature)),
         1 => peer().prop_map(Op::Down),
         1 => (peer(), any::<bool>()).prop_map(|(peer, stale_stays)| Op::Restart { peer, stale_stays }),
         1 => (peer(), 0..2usize).prop_map(|(peer, family)| Op::EndOfRib(peer, family)),
+        1 => (peer(), 0..2usize).prop_map(|(peer, family)| Op::LongLived(peer, family)),
         8 => (peer(), any::<u8>(), 0..8usize, 0..3usize)
             .prop_map(|(peer, prefixes, attributes, hop)| Op::Announce { peer, prefixes, attributes, hop }),
         3 => (peer(), any::<u8>()).prop_map(|(peer, prefixes)| Op::Withdraw { peer, prefixes }),
@@ -123,6 +177,7 @@ struct World {
     kernel: Kernel,
     receivers: Vec<Receiver>,
     up: Vec<bool>,
+    natures: Vec<Nature>,
     policies: Vec<(usize, usize)>,
     reach: BTreeMap<ScopedNextHop, Reachability>,
 }
@@ -134,6 +189,7 @@ impl World {
             kernel: Kernel::default(),
             receivers: (0..PEERS).map(|_| Receiver::default()).collect(),
             up: vec![false; PEERS as usize],
+            natures: vec![Nature::Usual; PEERS as usize],
             policies: vec![(2, 2); PEERS as usize],
             reach: BTreeMap::new(),
         }
@@ -141,7 +197,8 @@ impl World {
 
     fn up(&mut self, peer: u32) {
         let (import, export) = self.policies[peer as usize];
-        self.rib.add_peer(PeerId(peer), settings(peer, import, export));
+        let nature = self.natures[peer as usize];
+        self.rib.add_peer(PeerId(peer), nature.of(settings(peer, import, export)));
         self.receivers[peer as usize] = Receiver::default();
         self.up[peer as usize] = true;
     }
@@ -168,7 +225,10 @@ impl World {
 
     fn run(&mut self, op: Op) {
         match op {
-            Op::Up(peer) => self.up(peer),
+            Op::Up(peer, nature) => {
+                self.natures[peer as usize] = nature;
+                self.up(peer);
+            }
             Op::Down(peer) => {
                 self.rib.remove_peer(PeerId(peer));
                 self.up[peer as usize] = false;
@@ -182,6 +242,9 @@ impl World {
             }
             Op::EndOfRib(peer, family) if self.up[peer as usize] => {
                 self.rib.receive_update(PeerId(peer), &end_of_rib(Family::ALL[family]));
+            }
+            Op::LongLived(peer, family) if !self.up[peer as usize] => {
+                self.rib.begin_long_lived(PeerId(peer), Family::ALL[family]);
             }
             Op::Announce { peer, prefixes, attributes: number, hop } => {
                 for (family, hops) in [(Family::Ipv4Unicast, HOPS), (Family::Ipv6Unicast, HOPS_V6)] {
@@ -221,7 +284,7 @@ impl World {
                 self.receivers[peer as usize].pull(&mut self.rib, PeerId(peer), 60);
             }
             Op::TakeHops => self.rib.take_next_hop_changes(&mut Vec::new()),
-            Op::EndOfRib(..) | Op::Withdraw { .. } | Op::PullPeer(_) => {}
+            Op::EndOfRib(..) | Op::LongLived(..) | Op::Withdraw { .. } | Op::PullPeer(_) => {}
         }
         // Watched next hops that came back without a watcher's word are told again.
         self.tell_reachability();
@@ -239,6 +302,7 @@ impl World {
     fn rebuilt(&self, maximum_paths: usize, relax: bool) -> Self {
         let mut fresh = Self::new(maximum_paths, relax);
         fresh.policies.clone_from(&self.policies);
+        fresh.natures.clone_from(&self.natures);
         fresh.reach.clone_from(&self.reach);
         for peer in (0..PEERS).rev() {
             fresh.up(peer);

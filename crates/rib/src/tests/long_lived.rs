@@ -3,7 +3,6 @@
 use bgp_wire::iana::community::{LLGR_STALE, NO_LLGR};
 
 use super::*;
-use crate::LongLived;
 
 const SERVICE: &str = "2004::1/128";
 const OTHER: &str = "2004::2/128";
@@ -42,7 +41,7 @@ fn what_nobody_confirms_is_the_last_choice_and_told_to_those_who_understand_it()
     );
 
     rib.mark_stale(PeerId(2));
-    assert_eq!(rib.begin_long_lived(PeerId(2), Family::Ipv6Unicast), LongLived { kept: 2, removed: 0 });
+    assert_eq!(rib.begin_long_lived(PeerId(2), Family::Ipv6Unicast), 2);
     settle(&mut rib);
     kernel.pull(&mut rib);
     assert_eq!(kernel.hops(SERVICE), NODES[1..], "the other node's path is better now");
@@ -66,6 +65,34 @@ fn what_nobody_confirms_is_the_last_choice_and_told_to_those_who_understand_it()
     holders::check(&rib);
 }
 
+/// RFC 9494 section 4.2 with RFC 8538 section 4.1: a session that ends again before its End-of-RIB takes nothing along.
+#[test]
+fn what_is_long_lived_stale_stays_the_last_choice_when_the_next_session_ends_too() {
+    let mut rib = Rib::new(config());
+    for (number, node) in (2..).zip(NODES) {
+        rib.add_peer(PeerId(number), external(64512, node));
+        rib.receive_update(PeerId(number), &announce(&path(&[64512]), node, &[SERVICE]));
+    }
+    rib.receive_update(PeerId(2), &announce(&path(&[64512]), NODES[0], &[OTHER]));
+    reachable(&mut rib, &NODES);
+    rib.mark_stale(PeerId(2));
+    rib.begin_long_lived(PeerId(2), Family::Ipv6Unicast);
+    settle(&mut rib);
+    rib.add_peer(PeerId(2), external(64512, NODES[0]));
+    rib.receive_update(PeerId(2), &announce(&path(&[64512]), NODES[0], &["2004::3/128"]));
+    rib.mark_stale(PeerId(2));
+    settle(&mut rib);
+    let mut kernel = Kernel::default();
+    assert_eq!(kernel.pull(&mut rib), [SERVICE, OTHER, "2004::3/128"]);
+    assert_eq!((kernel.hops(SERVICE), kernel.hops(OTHER)), (NODES[1..].to_vec(), NODES[..1].to_vec()));
+    assert_eq!(rib.routes(prefix(OTHER))[0].attributes.communities, [LLGR_STALE]);
+    rib.sweep_stale(PeerId(2), Family::Ipv6Unicast);
+    settle(&mut rib);
+    kernel.pull(&mut rib);
+    assert_eq!((kernel.hops(SERVICE), kernel.hops(OTHER)), (NODES[1..].to_vec(), vec![]));
+    holders::check(&rib);
+}
+
 #[test]
 fn no_llgr_goes_and_what_is_marked_already_is_not_marked_twice() {
     let mut rib = Rib::new(config());
@@ -77,12 +104,12 @@ fn no_llgr_goes_and_what_is_marked_already_is_not_marked_twice() {
     let mut kernel = Kernel::default();
     kernel.pull(&mut rib);
     rib.mark_stale(PeerId(2));
-    assert_eq!(rib.begin_long_lived(PeerId(2), Family::Ipv6Unicast), LongLived { kept: 1, removed: 1 });
+    assert_eq!(rib.begin_long_lived(PeerId(2), Family::Ipv6Unicast), 2);
     settle(&mut rib);
     kernel.pull(&mut rib);
     assert_eq!((kernel.hops(SERVICE), kernel.hops(OTHER)), (vec![], NODES[..1].to_vec()));
     assert_eq!(rib.routes(prefix(OTHER))[0].attributes.communities, [LLGR_STALE]);
-    assert_eq!(rib.begin_long_lived(PeerId(9), Family::Ipv6Unicast), LongLived::default(), "nobody");
+    assert_eq!(rib.begin_long_lived(PeerId(9), Family::Ipv6Unicast), 0, "nobody");
     holders::check(&rib);
 }
 

@@ -1,5 +1,6 @@
 //! The RIB as its users see it: scenarios, laws that hold whatever happens, and what must be given back.
 
+mod advertise;
 mod backups;
 mod first_paths;
 mod handover;
@@ -9,6 +10,7 @@ mod interleavings;
 mod laws;
 mod long_lived;
 mod oracle;
+mod portions;
 mod refresh;
 mod scenarios;
 mod topology;

@@ -59,8 +59,8 @@ fn a_refresh_begins_after_the_end_of_rib_and_a_second_one_after_the_first() {
     rib.request_refresh(PEER, Family::Ipv4Unicast);
     let mut receiver = Receiver::default();
     receiver.pull_all(&mut rib, PEER, 1);
-    // The route, the end of IPv4, BoRR, the end of IPv6, the route, EoRR.
-    assert_eq!((receiver.taken, brackets(&receiver)), (4, vec![(Subtype::Begin, 2), (Subtype::End, 4)]));
+    // The route, the end of IPv6, that of IPv4, BoRR, the route, EoRR.
+    assert_eq!((receiver.taken, brackets(&receiver)), (4, vec![(Subtype::Begin, 3), (Subtype::End, 4)]));
 
     rib.request_refresh(PEER, Family::Ipv4Unicast);
     let mut out = BytesMut::new();

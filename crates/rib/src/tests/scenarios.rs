@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bgp_policy::{Policy, PrefixList};
+use bgp_wire::attribute::{Aggregator, LargeCommunity, Origin};
 
 use super::*;
 use crate::{LimitLevel, MaximumPrefix, MaximumPrefixAction, NoExport, Watch};
@@ -53,6 +54,23 @@ fn three_nodes_with_one_router_id_share_a_service() {
     rib.remove_peer(PeerId(2));
     settle(&mut rib);
     holders::check_empty(&mut rib);
+}
+
+/// RFC 4271 section 3.1 and 9.
+#[test]
+fn a_new_announcement_takes_the_place_of_the_old_one() {
+    let (mut rib, mut kernel) = lab();
+    rib.receive_update(PeerId(2), &announce(&path(&[64512, 1]), NODES[0], &[SERVICE]));
+    settle(&mut rib);
+    kernel.pull(&mut rib);
+    assert_eq!(kernel.hops(SERVICE), NODES[1..], "longer than before");
+    assert_eq!(paths(&rib, SERVICE)[2], (2, "longer AS path".to_owned()));
+    rib.receive_update(PeerId(2), &announce(&path(&[64512]), NODES[2], &[SERVICE]));
+    settle(&mut rib);
+    kernel.pull(&mut rib);
+    assert_eq!(kernel.hops(SERVICE), NODES[1..], "by way of another node");
+    assert_eq!((paths(&rib, SERVICE).len(), rib.counters(PeerId(2)).unwrap().ipv6.received), (3, 1));
+    holders::check(&rib);
 }
 
 #[test]
@@ -165,6 +183,8 @@ fn own_as_and_first_as_can_be_allowed() {
     rib.add_peer(PeerId(1), settings);
     let update = announce(&path(&[64999, 64513]), "172.50.0.2", &["192.0.2.0/24"]);
     assert_eq!(rib.receive_update(PeerId(1), &update).refused, 0);
+    rib.add_peer(PeerId(2), PeerSettings { allow_own_as: 1, ..external(64512, "172.50.0.3") });
+    assert_eq!(rib.receive_update(PeerId(2), &update).refused, 1, "not unless it is allowed");
     let twice = announce(&path(&[64999, 64513, 64513]), "172.50.0.2", &["192.0.2.0/24"]);
     assert_eq!(rib.receive_update(PeerId(1), &twice).refused, 1);
 }
@@ -262,12 +282,17 @@ fn local_preference_of_an_external_peer_counts_for_nothing() {
     rib.add_peer(PeerId(2), internal("172.50.0.3"));
     let loud = PathAttributes { local_pref: Some(500), ..path(&[1]) };
     rib.receive_update(PeerId(1), &announce(&loud, "172.50.0.2", &["192.0.2.0/24"]));
+    let preferences = |rib: &Rib| -> Vec<u32> {
+        rib.routes(prefix("192.0.2.0/24")).iter().map(|route| route.local_pref).collect()
+    };
+    assert_eq!(preferences(&rib), [100]);
     let quiet = PathAttributes { local_pref: Some(101), ..path(&[7, 8]) };
     rib.receive_update(PeerId(2), &announce(&quiet, "172.50.0.3", &["192.0.2.0/24"]));
     reachable(&mut rib, &["172.50.0.2", "172.50.0.3"]);
     settle(&mut rib);
     let expected = [(2, "highest local preference".to_owned()), (1, "lower local preference".to_owned())];
     assert_eq!(paths(&rib, "192.0.2.0/24"), expected);
+    assert_eq!(preferences(&rib), [101, 100], "RFC 4271 section 9.1: whatever others there are");
 }
 
 #[test]
@@ -397,6 +422,118 @@ fn limits_are_said_once_and_bound_what_is_stored() {
 }
 
 #[test]
+fn a_limit_that_only_warns_takes_everything() {
+    let mut rib = Rib::new(config());
+    let limit = MaximumPrefix { limit: 1, action: MaximumPrefixAction::Warn, warn_at: None };
+    let mut settings = external(64512, NODES[0]);
+    settings.maximum_prefix.ipv6 = Some(limit);
+    rib.add_peer(PeerId(2), settings);
+    let update = announce(&path(&[64512]), NODES[0], &[SERVICE, "2004::2/128"]);
+    let received = rib.receive_update(PeerId(2), &update);
+    let said: Vec<_> = received.limits.iter().map(|reached| (reached.level, reached.count)).collect();
+    assert_eq!((received.over_limit, said), (0, vec![(LimitLevel::Exceeded, 2)]));
+    assert_eq!(rib.counters(PeerId(2)).unwrap().ipv6.received, 2);
+}
+
+#[test]
+fn a_limit_that_a_reload_brings_counts_at_once() {
+    let mut rib = Rib::new(config());
+    rib.add_peer(PeerId(2), external(64512, NODES[0]));
+    let prefixes = ["2004::1/128", "2004::2/128", "2004::3/128"];
+    rib.receive_update(PeerId(2), &announce(&path(&[64512]), NODES[0], &prefixes));
+    let mut limited = |limit, action| {
+        let limit = MaximumPrefix { limit, action, warn_at: Some(90) };
+        let reached = rib.update_settings(PeerId(2), |settings| settings.maximum_prefix.ipv6 = Some(limit));
+        let levels = reached.iter().map(|reached| (reached.family, reached.level, reached.count));
+        (levels.collect::<Vec<_>>(), rib.counters(PeerId(2)).unwrap().ipv6.limit_exceeded)
+    };
+    let warning = (Family::Ipv6Unicast, LimitLevel::Warning, 3);
+    let exceeded = (Family::Ipv6Unicast, LimitLevel::Exceeded, 3);
+    assert_eq!(limited(2, MaximumPrefixAction::Warn), (vec![warning, exceeded], true));
+    assert_eq!(limited(2, MaximumPrefixAction::Warn), (vec![], true), "it is no new one");
+    assert_eq!(limited(2, MaximumPrefixAction::Stop), (vec![warning, exceeded], true));
+    assert_eq!(limited(3, MaximumPrefixAction::Stop), (vec![warning], false));
+    assert_eq!(limited(9, MaximumPrefixAction::Stop), (vec![], false));
+}
+
+#[test]
+fn a_limit_is_forgotten_where_stale_routes_go() {
+    let limit = MaximumPrefix { limit: 2, action: MaximumPrefixAction::Restart, warn_at: None };
+    let mut settings = external(64512, NODES[0]);
+    settings.maximum_prefix.ipv6 = Some(limit);
+    let mut rib = Rib::new(config());
+    let announced = |rib: &mut Rib, prefixes: &[&str]| {
+        rib.receive_update(PeerId(2), &announce(&path(&[64512]), NODES[0], prefixes)).limits.len()
+    };
+    rib.add_peer(PeerId(2), settings.clone());
+    assert_eq!(announced(&mut rib, &["2004::1/128", "2004::2/128"]), 0);
+    rib.mark_stale(PeerId(2));
+    rib.add_peer(PeerId(2), settings);
+    assert_eq!(announced(&mut rib, &["2004::3/128"]), 1, "beside those that are kept");
+    rib.sweep_stale(PeerId(2), Family::Ipv6Unicast);
+    assert!(!rib.counters(PeerId(2)).unwrap().ipv6.limit_exceeded);
+    assert_eq!(announced(&mut rib, &["2004::3/128", "2004::4/128", "2004::5/128"]), 1);
+    settle(&mut rib);
+    holders::check(&rib);
+}
+
+/// RFC 4724 section 4.2: what is announced again is the same, who announces it need not be.
+#[test]
+fn a_peer_that_is_back_competes_as_what_it_is_now() {
+    let back = |rib: &mut Rib, number: u32, change: fn(&mut PeerSettings)| {
+        let node = NODES[number as usize - 2];
+        let mut settings = external(64512, node);
+        change(&mut settings);
+        rib.mark_stale(PeerId(number));
+        rib.add_peer(PeerId(number), settings);
+        rib.receive_update(PeerId(number), &announce(&path(&[64512]), node, &[SERVICE]));
+        rib.receive_update(PeerId(number), &end_of_rib(Family::Ipv6Unicast));
+        settle(rib);
+    };
+    let (mut rib, mut kernel) = lab();
+    back(&mut rib, 3, |settings| settings.weight = Some(5));
+    kernel.pull(&mut rib);
+    let shares: Vec<u16> = kernel.0[SERVICE].iter().map(|(_, share)| *share).collect();
+    assert_eq!(shares, [1, 5, 1]);
+
+    rib.set_multipath(1, true);
+    settle(&mut rib);
+    kernel.pull(&mut rib);
+    assert_eq!(kernel.hops(SERVICE), NODES[..1]);
+    back(&mut rib, 3, |settings| settings.router_id = RouterId::new(1).unwrap());
+    kernel.pull(&mut rib);
+    assert_eq!(kernel.hops(SERVICE), NODES[1..2], "the lowest identifier");
+    back(&mut rib, 3, |settings| settings.address = "2001:3200:3200::ff".parse().unwrap());
+    kernel.pull(&mut rib);
+    assert_eq!(kernel.hops(SERVICE), NODES[..1], "the lowest address");
+    back(&mut rib, 4, |settings| settings.address = "2001:3200:3200::1:0".parse().unwrap());
+    assert!(!rib.has_work());
+    holders::check(&rib);
+}
+
+/// RFC 4271 section 9.2: what comes from an internal peer goes to no other.
+#[test]
+fn a_best_path_that_has_become_internal_is_taken_back_from_internal_peers() {
+    let mut rib = Rib::new(config());
+    rib.add_peer(PeerId(2), external(64512, NODES[0]));
+    rib.add_peer(PeerId(9), internal(NODES[2]));
+    rib.receive_update(PeerId(2), &announce(&path(&[64512]), NODES[0], &[SERVICE]));
+    reachable(&mut rib, &NODES);
+    settle(&mut rib);
+    let mut listener = Receiver::default();
+    listener.pull(&mut rib, PeerId(9), 4096);
+    assert_eq!(listener.prefixes(), [SERVICE]);
+    rib.mark_stale(PeerId(2));
+    rib.add_peer(PeerId(2), internal(NODES[0]));
+    rib.receive_update(PeerId(2), &announce(&path(&[64512]), NODES[0], &[SERVICE]));
+    rib.receive_update(PeerId(2), &end_of_rib(Family::Ipv6Unicast));
+    settle(&mut rib);
+    listener.pull(&mut rib, PeerId(9), 4096);
+    assert_eq!(listener.prefixes(), [""; 0]);
+    holders::check(&rib);
+}
+
+#[test]
 fn a_limit_of_one_family_says_nothing_about_the_other() {
     let mut rib = Rib::new(config());
     let limit = MaximumPrefix { limit: 1, action: MaximumPrefixAction::Restart, warn_at: None };
@@ -446,7 +583,11 @@ fn what_is_announced_carries_our_as_and_does_not_go_back() {
     let (attributes, next_hop) = &receivers[2].routes[&prefix(SERVICE)];
     assert_eq!(attributes.as_path, path(&[64513, 64512]).as_path);
     assert_eq!(next_hop.to_string(), "2001:3200:3200::1");
-    assert_eq!(receivers[2].routes[&prefix("2001:db8::/32")].0, path(&[64513]));
+    for (receiver, peer) in receivers.iter().zip(NODES) {
+        let (attributes, next_hop) = &receiver.routes[&prefix("2001:db8::/32")];
+        assert_eq!((attributes, next_hop.to_string().as_str()), (&path(&[64513]), "2001:3200:3200::1"));
+        assert_ne!(next_hop.to_string(), peer, "RFC 4271 section 5.1.3");
+    }
     assert_eq!(receivers[2].ends, Family::ALL);
     assert_eq!(rib.advertised(PeerId(4), Family::Ipv6Unicast).count(), 2);
 }
@@ -480,13 +621,136 @@ fn routes_of_internal_peers_do_not_go_to_internal_peers() {
     rib.add_peer(PeerId(1), internal("172.50.0.2"));
     rib.add_peer(PeerId(2), internal("172.50.0.3"));
     rib.add_peer(PeerId(3), PeerSettings { export: Some(Policy::All), ..external(3, "172.50.0.4") });
-    rib.receive_update(PeerId(1), &announce(&path(&[9]), "172.50.0.2", &["10.0.0.0/8"]));
+    let received = PathAttributes { local_pref: Some(300), med: Some(7), ..path(&[9]) };
+    rib.receive_update(PeerId(1), &announce(&received, "172.50.0.2", &["10.0.0.0/8"]));
     reachable(&mut rib, &["172.50.0.2"]);
     settle(&mut rib);
     let (mut internal, mut external) = (Receiver::default(), Receiver::default());
     internal.pull(&mut rib, PeerId(2), 4096);
     external.pull(&mut rib, PeerId(3), 4096);
     assert_eq!((internal.prefixes().len(), external.prefixes().len()), (0, 1));
+    let (told, _) = &external.routes[&prefix("10.0.0.0/8")];
+    assert_eq!(*told, path(&[64513, 9]), "RFC 4271 section 5.1.4 and 5.1.5: neither LOCAL_PREF nor MED");
+}
+
+/// RFC 4271 section 5.1.2 to 5.1.5, RFC 4760 section 3.
+#[test]
+fn an_internal_peer_is_told_path_and_next_hop_as_they_came_and_a_preference() {
+    let mut rib = Rib::new(config());
+    rib.add_peer(PeerId(2), external(64512, NODES[0]));
+    rib.add_peer(PeerId(4), internal(NODES[2]));
+    let received = PathAttributes { med: Some(7), ..path(&[64512]) };
+    rib.receive_update(PeerId(2), &announce(&received, NODES[0], &[SERVICE]));
+    rib.originate(prefix("2001:db8::/32"));
+    reachable(&mut rib, &NODES);
+    settle(&mut rib);
+    let mut receiver = Receiver::default();
+    receiver.pull(&mut rib, PeerId(4), 4096);
+    let told = |text: &str| {
+        let (attributes, next_hop) = &receiver.routes[&prefix(text)];
+        (attributes.clone(), next_hop.to_string())
+    };
+    let preferred = |attributes| PathAttributes { local_pref: Some(100), ..attributes };
+    assert_eq!(told(SERVICE), (preferred(received), NODES[0].to_owned()));
+    assert_eq!(told("2001:db8::/32"), (preferred(path(&[])), "2001:3200:3200::1".to_owned()), "ours");
+}
+
+/// RFC 4271 section 5.1.1 and 5.1.6: no attribute is lost or changed, and the prefix stays the one that was aggregated.
+#[test]
+fn an_aggregate_is_passed_on_as_it_is() {
+    let mut rib = Rib::new(config());
+    rib.add_peer(PeerId(1), external(1, "172.50.0.2"));
+    rib.add_peer(PeerId(2), PeerSettings { export: Some(Policy::All), ..external(2, "172.50.0.3") });
+    let aggregator = Some(Aggregator { asn: Asn(1), router: [172, 50, 0, 2].into() });
+    let origin = Origin::Incomplete;
+    let aggregate = |asns| PathAttributes { origin, atomic_aggregate: true, aggregator, ..path(asns) };
+    rib.receive_update(PeerId(1), &announce(&aggregate(&[1]), "172.50.0.2", &["10.0.0.0/8"]));
+    reachable(&mut rib, &["172.50.0.2"]);
+    settle(&mut rib);
+    let mut receiver = Receiver::default();
+    receiver.pull(&mut rib, PeerId(2), 4096);
+    assert_eq!(receiver.prefixes(), ["10.0.0.0/8"]);
+    assert_eq!(receiver.routes[&prefix("10.0.0.0/8")].0, aggregate(&[64513, 1]));
+}
+
+/// RFC 8092 section 3. In octets, for who reads them leaves out what occurs again.
+#[test]
+fn a_large_community_that_occurs_again_is_sent_once() {
+    let mut rib = Rib::new(config());
+    rib.add_peer(PeerId(1), external(1, "172.50.0.2"));
+    rib.add_peer(PeerId(2), PeerSettings { export: Some(Policy::All), ..external(2, "172.50.0.3") });
+    rib.add_peer(PeerId(3), internal("172.50.0.4"));
+    let community = LargeCommunity { global: 0x0101_0101, local1: 0x0202_0202, local2: 0x0303_0303 };
+    let twice = PathAttributes { large_communities: vec![community; 2], ..path(&[1]) };
+    rib.receive_update(PeerId(1), &announce(&twice, "172.50.0.2", &["10.0.0.0/8"]));
+    reachable(&mut rib, &["172.50.0.2"]);
+    settle(&mut rib);
+    for peer in [2, 3] {
+        let mut out = BytesMut::new();
+        while rib.next_update(PeerId(peer), &mut out, 4096) {}
+        let octets = [1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3];
+        assert_eq!(out.windows(12).filter(|octets12| *octets12 == octets).count(), 1, "peer {peer}");
+    }
+}
+
+/// RFC 4360 section 6 and RFC 5701 section 2.
+#[test]
+fn communities_that_are_not_transitive_stay_inside_the_as() {
+    let mut rib = Rib::new(config());
+    rib.add_peer(PeerId(1), external(1, "172.50.0.2"));
+    rib.add_peer(PeerId(2), PeerSettings { export: Some(Policy::All), ..external(2, "172.50.0.3") });
+    rib.add_peer(PeerId(3), internal("172.50.0.4"));
+    let extended =
+        PathAttributes { extended_communities: vec![[0x00; 8], [0x40; 8], [0x03; 8]], ..path(&[1]) };
+    let ipv6 = PathAttributes { ipv6_extended_communities: vec![[0x40; 20], [0x00; 20]], ..path(&[1]) };
+    rib.receive_update(PeerId(1), &announce(&extended, "172.50.0.2", &["10.0.0.0/8"]));
+    rib.receive_update(PeerId(1), &announce(&ipv6, "172.50.0.2", &["11.0.0.0/8"]));
+    reachable(&mut rib, &["172.50.0.2"]);
+    settle(&mut rib);
+    let (mut outside, mut inside) = (Receiver::default(), Receiver::default());
+    outside.pull(&mut rib, PeerId(2), 4096);
+    inside.pull(&mut rib, PeerId(3), 4096);
+    let told = |receiver: &Receiver, text: &str| {
+        let (attributes, _) = receiver.routes[&prefix(text)].clone();
+        (attributes.extended_communities, attributes.ipv6_extended_communities)
+    };
+    assert_eq!(told(&outside, "10.0.0.0/8").0, [[0x00; 8], [0x03; 8]]);
+    assert_eq!(told(&outside, "11.0.0.0/8").1, [[0x00; 20]]);
+    assert_eq!(told(&inside, "10.0.0.0/8").0, extended.extended_communities);
+    assert_eq!(told(&inside, "11.0.0.0/8").1, ipv6.ipv6_extended_communities);
+}
+
+/// RFC 8950 section 4.
+#[test]
+fn an_ipv6_next_hop_of_an_ipv4_route_is_for_those_who_have_agreed_on_it() {
+    let mut rib = Rib::new(config());
+    rib.add_peer(PeerId(1), external(1, "172.50.0.2"));
+    rib.add_peer(PeerId(2), internal("172.50.0.3"));
+    let mut able = internal("172.50.0.4");
+    able.encode.extended_next_hop.ipv4 = true;
+    rib.add_peer(PeerId(3), able);
+    rib.receive_update(PeerId(1), &announce(&path(&[1]), NODES[0], &["10.0.0.0/8"]));
+    reachable(&mut rib, &NODES);
+    settle(&mut rib);
+    for (peer, expected) in [(2, "172.50.0.1"), (3, NODES[0])] {
+        let mut receiver = Receiver::default();
+        receiver.pull(&mut rib, PeerId(peer), 4096);
+        assert_eq!(receiver.routes[&prefix("10.0.0.0/8")].1.to_string(), expected, "peer {peer}");
+    }
+}
+
+/// RFC 2545 section 3. Ours: where a link has no global address, the link-local one is better than none.
+#[test]
+fn a_link_local_address_is_announced_where_there_is_no_other() {
+    let mut rib = Rib::new(config());
+    let settings = PeerSettings { export: Some(Policy::All), interface: Some(7), ..external(1, "fe80::2") };
+    rib.add_peer(PeerId(1), PeerSettings { local_address: "fe80::1".parse().unwrap(), ..settings });
+    rib.originate(prefix("2001:db8::/32"));
+    settle(&mut rib);
+    let mut receiver = Receiver::default();
+    receiver.pull(&mut rib, PeerId(1), 4096);
+    let (_, next_hop) = &receiver.routes[&prefix("2001:db8::/32")];
+    assert_eq!(next_hop.to_string(), "fe80::1");
 }
 
 #[test]
@@ -574,10 +838,12 @@ fn many_routes_with_the_same_attributes_share_messages() {
 #[test]
 fn addresses_are_looked_up_by_their_longest_prefix() {
     let mut rib = Rib::new(config());
-    for text in ["::/0", "2004::/64", "2004::1/128"] {
-        rib.originate(prefix(text));
-    }
+    rib.add_peer(PeerId(2), external(64512, NODES[0]));
+    let all = ["2004::/64", "2004::1/128", "::/0"];
+    rib.receive_update(PeerId(2), &announce(&path(&[64512]), NODES[0], &all));
+    reachable(&mut rib, &NODES);
     settle(&mut rib);
+    assert_eq!(Kernel::default().pull(&mut rib), all, "RFC 4271 section 9.1.4: all of them are installed");
     let found = |address: &str| rib.lookup(address.parse().unwrap()).map(|prefix| prefix.to_string());
     assert_eq!(found("2004::1").as_deref(), Some("2004::1/128"));
     assert_eq!(found("2004::2").as_deref(), Some("2004::/64"));
@@ -676,6 +942,21 @@ fn a_path_without_a_way_to_its_next_hop_is_not_announced() {
     settle(&mut rib);
     receiver.pull(&mut rib, PeerId(2), 4096);
     assert_eq!(receiver.prefixes(), [""; 0]);
+}
+
+/// RFC 4271 section 9.1.2.1. Ours: a route of BGP leads to no next hop; what does is the kernel's to say.
+#[test]
+fn no_next_hop_is_resolved_through_a_route_of_bgp() {
+    let mut rib = Rib::new(config());
+    rib.add_peer(PeerId(1), external(1, "172.50.0.2"));
+    rib.receive_update(PeerId(1), &announce(&path(&[1]), "172.50.0.2", &["10.0.0.0/8"]));
+    rib.receive_update(PeerId(1), &announce(&path(&[1]), "10.0.0.1", &["192.0.2.0/24", "10.0.0.1/32"]));
+    reachable(&mut rib, &["172.50.0.2"]);
+    settle(&mut rib);
+    assert_eq!(Kernel::default().pull(&mut rib), ["10.0.0.0/8"]);
+    for text in ["192.0.2.0/24", "10.0.0.1/32"] {
+        assert_eq!(paths(&rib, text), [(1, "next hop is not resolved yet".to_owned())]);
+    }
 }
 
 /// RFC 4271 section 9.1.2.2 c): a route without MED has the lowest one.

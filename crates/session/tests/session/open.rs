@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use bgp_session::{
-    Direction, DownReason, Forwarding, GracefulRestartMode, LongLived, Mode, Negotiated, Output, OwnRestart,
-    PeerConfig, RemoteAs, RouteRetention, StateName,
+    ConnectionId, Direction, DownReason, Endpoints, Forwarding, GracefulRestartMode, LongLived, Mode,
+    Negotiated, Output, OwnRestart, PeerConfig, RemoteAs, RouteRetention, StateName,
 };
 use bgp_wire::capability::{Capability, ExtendedNextHop, GracefulRestart, LongLived as LongLivedEntry};
 use bgp_wire::message::{self, Message};
@@ -13,7 +13,7 @@ use bgp_wire::open::{HoldTime, Open};
 use bgp_wire::route_refresh::{RouteRefresh, Subtype};
 use bgp_wire::{Asn, Family, FamilyCode, PerFamily};
 
-use crate::hand::{Hand, OURS, THEIRS, config, open, open_of, router_id};
+use crate::hand::{Hand, OURS, THEIRS, config, open, open_of, read, router_id};
 
 const BOTH: PerFamily<bool> = PerFamily { ipv4: true, ipv6: true };
 
@@ -64,6 +64,27 @@ fn ours_says_everything_that_we_can() {
             Capability::Fqdn { host: "host".to_owned(), domain: String::new() },
         ]
     );
+}
+
+/// RFC 4271 section 4.2: "the same for every local interface and BGP peer".
+#[test]
+fn our_identifier_is_the_same_on_every_connection() {
+    let mut hand = Hand::new(config());
+    let ways = [
+        (Direction::Outgoing, "172.50.0.1:41000", "172.50.0.2:179"),
+        (Direction::Incoming, "[2001:db8::1]:179", "[2001:db8::2]:41000"),
+        (Direction::Incoming, "192.0.2.1:179", "192.0.2.2:41000"),
+    ];
+    for (number, (direction, local, remote)) in (1..).zip(ways) {
+        let endpoints = Endpoints { local: local.parse().unwrap(), remote: remote.parse().unwrap() };
+        hand.peer.connected(ConnectionId(number), direction, endpoints, hand.now, &mut hand.out);
+        let sent = hand.take_sent();
+        let ours =
+            |message: &Message| matches!(message, Message::Open(open) if open.router_id == router_id(1));
+        assert!(sent.iter().any(ours), "over {local}: {sent:?}");
+    }
+    let other = PeerConfig::new(OURS, router_id(1), RemoteAs::Internal);
+    assert_eq!(our_open(other).router_id, router_id(1));
 }
 
 #[test]
@@ -286,30 +307,91 @@ fn no_common_family() {
     assert!(why.contains("we offer ipv4-unicast, the peer ipv6-unicast"), "{why}");
 }
 
+/// Code, subcode and data of a NOTIFICATION.
+type Words = (u8, u8, &'static [u8]);
+
+/// The NOTIFICATION that octets are answered with; the connection ends right after it.
+fn last_words(hand: &mut Hand, id: ConnectionId, octets: &[u8]) -> (u8, u8, Vec<u8>) {
+    hand.take();
+    hand.say(id, octets);
+    let outputs = hand.take();
+    let [Output::Send(_, said), Output::Close(closed), ..] = &outputs[..] else { panic!("{outputs:?}") };
+    let (Message::Notification(said), true) = (read(said), *closed == id) else { panic!("{outputs:?}") };
+    (said.code, said.subcode, said.data.to_vec())
+}
+
+/// RFC 4271 section 6.1, in OpenSent and in Established. A NOTIFICATION that is too short is among what it lists, whatever
+/// section 6.4 says of errors in one.
+#[test]
+fn broken_headers() {
+    let header = |length: u16, kind: u8| [&[0xff; 16][..], &length.to_be_bytes(), &[kind]].concat();
+    let mut unmarked = header(19, 4);
+    unmarked[7] = 0xfe;
+    let cases: [(Vec<u8>, Words); 9] = [
+        (unmarked, (1, 1, &[])),
+        (header(18, 4), (1, 2, &[0, 18])),
+        (header(4097, 1), (1, 2, &[16, 1])),
+        (header(28, 1), (1, 2, &[0, 28])),
+        (header(22, 2), (1, 2, &[0, 22])),
+        (header(20, 3), (1, 2, &[0, 20])),
+        (header(20, 4), (1, 2, &[0, 20])),
+        (header(19, 0), (1, 3, &[0])),
+        (header(19, 9), (1, 3, &[9])),
+    ];
+    for (octets, (code, subcode, data)) in cases {
+        let mut hand = Hand::new(config());
+        let connection = hand.connect(Direction::Incoming);
+        let (mut session, established) = Hand::established(config(), &open());
+        for (hand, id) in [(&mut hand, connection), (&mut session, established)] {
+            assert_eq!(last_words(hand, id, &octets), (code, subcode, data.to_vec()), "{:?}", &octets[16..]);
+        }
+    }
+}
+
 /// What cannot be read as an OPEN: the octets of a good one with a few changed.
 #[test]
 fn malformed_opens() {
     let good = open().encode();
     type Changes = &'static [(usize, u8)];
-    let cases: [(Changes, (u8, u8)); 6] = [
-        (&[(19, 3)], (2, 1)),
-        (&[(22, 0), (23, 1)], (2, 6)),
-        (&[(22, 0), (23, 2)], (2, 6)),
-        (&[(24, 0), (25, 0), (26, 0), (27, 0)], (2, 3)),
-        (&[(29, 1)], (2, 4)),
-        (&[(28, 200)], (2, 0)),
+    let cases: [(Changes, Words); 6] = [
+        (&[(19, 3)], (2, 1, &[0, 4])),
+        (&[(22, 0), (23, 1)], (2, 6, &[])),
+        (&[(22, 0), (23, 2)], (2, 6, &[])),
+        (&[(24, 0), (25, 0), (26, 0), (27, 0)], (2, 3, &[])),
+        (&[(29, 1)], (2, 4, &[])),
+        (&[(28, 200)], (2, 0, &[])),
     ];
-    for (changes, error) in cases {
+    for (changes, (code, subcode, data)) in cases {
         let mut octets = good.to_vec();
         for (at, value) in changes {
             octets[*at] = *value;
         }
         let mut hand = Hand::new(config());
         let id = hand.connect(Direction::Incoming);
+        assert_eq!(last_words(&mut hand, id, &octets), (code, subcode, data.to_vec()), "{changes:?}");
+    }
+}
+
+/// RFC 4271 section 6.4: an unknown code or subcode, or data that cannot be read, ends the connection without a word.
+#[test]
+fn no_error_in_a_notification_is_answered() {
+    let odd = |code, subcode, data: &'static [u8]| Notification { code, subcode, data: data.into() }.encode();
+    let odd = [odd(0, 0, &[]), odd(99, 77, &[]), odd(2, 200, &[]), odd(6, 2, &[9, b'a']), odd(6, 9, &[6])];
+    let states = [StateName::OpenSent, StateName::OpenConfirm, StateName::Established];
+    for (octets, (heard, state)) in
+        odd.iter().flat_map(|odd| states.iter().enumerate().map(move |at| (odd, at)))
+    {
+        let mut hand = Hand::new(config());
+        let id = hand.connect(Direction::Incoming);
+        for message in [open().encode(), message::keepalive()].iter().take(heard) {
+            hand.say(id, message);
+        }
+        assert!(hand.peer.status().connections == [id] && hand.peer.status().state == *state);
         hand.take();
-        hand.say(id, &octets);
-        let notification = hand.take_notification().unwrap();
-        assert_eq!((notification.code, notification.subcode), error, "{changes:?}");
+        hand.say(id, octets);
+        let outputs = hand.take();
+        assert!(outputs.contains(&Output::Close(id)), "{state}: {outputs:?}");
+        assert!(!outputs.iter().any(|output| matches!(output, Output::Send(..))), "{state}: {outputs:?}");
     }
 }
 
@@ -408,6 +490,21 @@ fn extended_messages() {
     hand.take();
     hand.say(id, &long(5000));
     assert_eq!(hand.take_notification(), Some(Notification::bad_message_length(5000)));
+}
+
+/// RFC 7313 section 5: it is ignored, and the session stays.
+#[test]
+fn a_refresh_of_a_subtype_that_nobody_knows_costs_nothing() {
+    let mut theirs = open();
+    theirs.capabilities.push(Capability::EnhancedRouteRefresh);
+    let (mut hand, id) = Hand::established(config(), &theirs);
+    hand.take();
+    for octet in 3..=u8::MAX {
+        let refresh = RouteRefresh { family: Family::Ipv6Unicast.code(), subtype: octet.into() };
+        hand.say(id, &refresh.encode());
+        assert_eq!(hand.take(), [Output::Refresh(refresh)], "nothing is sent, and it is no request");
+    }
+    assert_eq!(hand.state(), StateName::Established);
 }
 
 /// RFC 2918 section 4: only what was agreed on is asked for.

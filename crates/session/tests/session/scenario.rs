@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bgp_session::{
-    Command, Direction, DownReason, GracefulRestartMode, Mode, Note, Output, PeerConfig, RemoteAs,
+    Command, Direction, DownReason, Exceeded, GracefulRestartMode, Mode, Note, Output, PeerConfig, RemoteAs,
     RouteRetention, StateName, Takes,
 };
 use bgp_wire::capability::{Capability, GracefulRestart};
@@ -276,20 +276,35 @@ fn a_new_connection_of_a_restarted_peer_keeps_its_routes() {
     assert_eq!((down.reason, down.retention), (DownReason::Replaced, KEPT));
 }
 
-/// The operator's word is final: nothing is kept here, and a Hard Reset has the peer keep nothing either.
+/// The operator's word is final, and so is a limit: nothing is kept here, and a Hard Reset has the peer keep nothing either.
+/// RFC 8538 sections 3 and 5: it is for peers that have sent N.
 #[test]
-fn a_shutdown_is_a_hard_reset() {
-    let (mut hand, _) = Hand::established(config(), &restarting(true));
-    hand.take();
-    hand.command(Command::Shutdown("bye".to_owned()));
-    let outputs = hand.take();
-    let inner = Notification::cease(CeaseCode::AdministrativeShutdown, Some("bye"));
-    let hard = Notification::hard_reset(&inner).encode();
-    assert!(matches!(&outputs[0], Output::Send(_, octets) if *octets == hard));
-    let Some(Output::Down(down)) = outputs.iter().find(|output| matches!(output, Output::Down(_))) else {
-        panic!()
-    };
-    assert_eq!(down.retention, RouteRetention::Remove);
+fn what_is_to_leave_nothing_is_a_hard_reset_for_a_peer_that_has_sent_n() {
+    let exceeded = Exceeded { family: Family::Ipv6Unicast, limit: 100 };
+    let maximum_prefix = Notification { code: 6, subcode: 1, data: vec![0, 2, 1, 0, 0, 0, 100].into() };
+    for (command, reason) in [
+        (
+            Command::Shutdown("bye".to_owned()),
+            Notification::cease(CeaseCode::AdministrativeShutdown, Some("bye")),
+        ),
+        (Command::Reset("bye".to_owned()), Notification::cease(CeaseCode::AdministrativeReset, Some("bye"))),
+        (Command::Deconfigure, Notification::cease(CeaseCode::PeerDeconfigured, None)),
+        (Command::MaximumPrefix { exceeded, restart_after: None }, maximum_prefix),
+    ] {
+        let hard = Notification::hard_reset(&reason);
+        for (theirs, said) in [(restarting(true), &hard), (restarting(false), &reason), (open(), &reason)] {
+            let (mut hand, id) = Hand::established(config(), &theirs);
+            hand.take();
+            hand.command(command.clone());
+            let outputs = hand.take();
+            let [Output::Send(_, octets), Output::Close(closed), Output::Down(down), ..] = &outputs[..]
+            else {
+                panic!("{outputs:?}")
+            };
+            assert_eq!((octets, *closed), (&said.encode(), id), "{reason}");
+            assert_eq!(down.retention, RouteRetention::Remove);
+        }
+    }
 }
 
 #[test]

@@ -3,14 +3,15 @@
 use std::time::Duration;
 
 use bgp_session::{
-    Command, Direction, DownReason, Exceeded, MessageKind, Mode, Output, PeerConfig, SendHold, StateName,
+    Command, Direction, DownReason, Exceeded, MessageKind, Mode, Output, PeerConfig, RouteRetention,
+    SendHold, StateName,
 };
-use bgp_wire::Family;
 use bgp_wire::message::{self, Message};
 use bgp_wire::notification::{CeaseCode, Notification};
 use bgp_wire::open::{HoldTime, Open};
+use bgp_wire::{Asn, Family, PerFamily};
 
-use crate::hand::{Hand, config, endpoints, open};
+use crate::hand::{Hand, config, endpoints, open, open_of};
 
 const MILLI: Duration = Duration::from_millis(1);
 
@@ -50,8 +51,10 @@ fn hold_timer() {
 #[test]
 fn an_update_is_as_good_as_a_keepalive() {
     let (mut hand, id) = Hand::established(passive(), &open());
-    hand.pass(secs(89));
-    hand.say(id, &bgp_wire::update::encode::end_of_rib(Family::Ipv6Unicast));
+    for heard in [bgp_wire::update::encode::end_of_rib(Family::Ipv6Unicast), message::keepalive()] {
+        hand.pass(secs(89));
+        hand.say(id, &heard);
+    }
     hand.pass(secs(90) - MILLI);
     assert_eq!(hand.state(), StateName::Established);
     hand.pass(MILLI);
@@ -131,13 +134,13 @@ fn no_timers_where_the_hold_time_is_off() {
     assert_eq!(hand.due(), None);
 }
 
-/// 8 minutes or twice the hold time, whichever is longer: RFC 9687 section 6.
+/// 8 minutes or twice the hold time, whichever is longer: RFC 9687 section 6. What ends with it: sections 4.3 and 5.
 #[test]
 fn send_hold_timer() {
     for (hold, expected) in [(90, 480), (3600, 7200)] {
         let hold_time = HoldTime::new(hold).unwrap();
         let (mut hand, id) =
-            Hand::established(PeerConfig { hold_time, ..passive() }, &Open { hold_time, ..open() });
+            Hand::established(PeerConfig { hold_time, ..config() }, &Open { hold_time, ..open() });
         hand.pass(secs(1));
         hand.peer.send_blocked(id, hand.now);
         let blocked = hand.now;
@@ -155,7 +158,19 @@ fn send_hold_timer() {
         hand.take();
         hand.pass(MILLI);
         assert_eq!(hand.now, blocked + secs(2 + expected));
-        assert_eq!(hand.take_down().unwrap().reason, DownReason::SendHoldTimerExpired);
+        let outputs = hand.take();
+        let [Output::Send(_, said), Output::Close(closed), Output::Down(down), ..] = &outputs[..] else {
+            panic!("{outputs:?}")
+        };
+        assert_eq!((said, *closed), (&Notification::send_hold_timer_expired().encode(), id));
+        assert_eq!(
+            (&down.reason, down.retention),
+            (&DownReason::SendHoldTimerExpired, RouteRetention::Remove)
+        );
+        let next = down.next_attempt.unwrap() - hand.now;
+        assert!(next >= secs(1) * 3 / 4 && next <= secs(1), "{next:?}");
+        let why = hand.peer.status().last_failure.unwrap().0;
+        assert!(why.contains("send hold timer expired"), "what is logged and shown: {why}");
     }
 }
 
@@ -243,6 +258,21 @@ fn the_pause_after_a_session_is_as_long_as_its_cause() {
         assert!(next <= secs(most) && next >= secs(most) * 3 / 4, "{notification}: {next:?}");
         assert_eq!(hand.due(), Some(next));
     }
+    // An OPEN that one of both does not take, before there is a session.
+    let ipv4 = PeerConfig { families: PerFamily { ipv4: true, ipv6: false }, ..config() };
+    for (config, answer) in [
+        (config(), Notification::unsupported_capability(vec![1, 4, 0, 1, 0, 1].into()).encode()),
+        (config(), Notification::bad_peer_as().encode()),
+        (ipv4, open().encode()),
+        (config(), open_of(Asn(7)).encode()),
+    ] {
+        let mut hand = Hand::new(config);
+        let id = hand.connect(Direction::Outgoing);
+        hand.say(id, &answer);
+        assert_eq!(hand.state(), StateName::Active);
+        let next = hand.due().unwrap();
+        assert!(next <= secs(60) && next >= secs(45), "{next:?}");
+    }
 }
 
 /// Sessions that fall right after they came up are not dialled for every second; one that lasted is forgiven.
@@ -280,9 +310,15 @@ fn maximum_prefix_with_and_without_a_way_back() {
     hand.complete(&open());
 }
 
-/// No back-off of ours keeps a peer out: a connection of its own is taken at once.
+/// Neither a dial nor a back-off of ours keeps a peer out: a connection of its own is taken at once.
 #[test]
-fn a_peer_that_dials_is_taken_during_any_pause() {
+fn a_peer_that_dials_is_taken_while_we_dial_and_during_any_pause() {
+    let mut hand = Hand::new(config());
+    assert!(hand.take().contains(&Output::Dial) && hand.state() == StateName::Connect);
+    hand.complete(&open());
+    assert_eq!(hand.negotiated().direction, Direction::Incoming);
+    assert!(hand.take().contains(&Output::AbortDial));
+
     let mut hand = Hand::new(config());
     for _ in 0..8 {
         hand.refuse_dial();

@@ -80,6 +80,13 @@ fn multiple_of(unit: usize, value: &[u8]) -> Option<()> {
 mod tests {
     use super::*;
 
+    /// RFC 8092 section 5.
+    #[test]
+    fn a_large_community_reads_as_three_numbers() {
+        let community = LargeCommunity { global: u32::MAX, local1: 0, local2: 7 };
+        assert_eq!(community.to_string(), "4294967295:0:7");
+    }
+
     #[test]
     fn both_forms_of_link_bandwidth_are_read_and_nonsense_is_not() {
         let of = |kind, subtype, value: f32| {

@@ -52,6 +52,12 @@ fn reserved_bits_mean_nothing() {
         GracefulRestart { restart_time: 120, families: vec![(IPV6, false)], ..GracefulRestart::default() };
     assert_eq!(decode(&[64, 6, 0x30, 120, 0, 2, 1, 0x7f]), [Capability::GracefulRestart(restart)]);
     assert_eq!(decode(&[1, 4, 0, 2, 9, 1]), [Capability::Multiprotocol(IPV6)]);
+    for (odd, plain) in [
+        (&[64, 6, 0x30, 120, 0, 2, 1, 0x7f][..], &[64, 6, 0, 120, 0, 2, 1, 0][..]),
+        (&[1, 4, 0, 2, 9, 1], &[1, 4, 0, 2, 0, 1]),
+    ] {
+        assert_eq!(encode(&decode(odd)[0]), plain, "we send zeroes");
+    }
 }
 
 #[test]

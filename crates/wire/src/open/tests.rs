@@ -26,6 +26,19 @@ fn faults_come_in_the_order_of_the_fields() {
     assert!(matches!(fault(&[4, 0, 1]), OpenFault::Malformed(_)));
 }
 
+/// RFC 6286 section 2.1: four octets that are no address of anybody.
+#[test]
+fn any_number_but_zero_is_an_identifier() {
+    let of = |identifier: u32| {
+        let octets = [&[4, 0xfd, 0xe9, 0, 90][..], &identifier.to_be_bytes(), &[0]].concat();
+        decode(&octets).map(|open| open.router_id.bits())
+    };
+    for identifier in [1, 0x7f00_0001, 0xe000_0001, u32::MAX] {
+        assert_eq!(of(identifier), Ok(identifier));
+    }
+    assert_eq!(of(0), Err(OpenFault::RouterId));
+}
+
 #[test]
 fn parameters_and_capabilities_fit_into_their_lengths() {
     for bad in [
@@ -66,6 +79,8 @@ fn extended_parameters_are_read_whatever_the_length_before_them() {
     }
     let several = with(&[8, 2, 2, 2, 0, 2, 2, 70, 0]).unwrap();
     assert_eq!(several.capabilities, [Capability::RouteRefresh, Capability::EnhancedRouteRefresh]);
+    let together = with(&[6, 2, 4, 2, 0, 70, 0]).unwrap();
+    assert_eq!(together.capabilities, several.capabilities, "in one parameter or in two");
     let late = [[6, 2, 2, 2, 0, 255, 0].as_slice(), &[255, 255, 0, 8, 2, 0, 2, 2, 0, 255, 0, 0]];
     for bytes in late {
         assert_eq!(with(bytes), Err(OpenFault::OptionalParameter(255)), "RFC 9072 section 3");

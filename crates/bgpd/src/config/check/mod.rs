@@ -1,7 +1,8 @@
 //! From what was typed to values that cannot be wrong: every fault is collected, not only the first.
 //!
 //! Owns `[bgp]` and the small sections, and the order of the work. `peer` resolves the settings of one peer, `session`
-//! those of its session, `peers` goes over neighbours and groups, `policies` makes prefix lists.
+//! those of its session, `peers` goes over neighbours and groups, `policies` makes prefix lists, `sockets` are those
+//! where we listen.
 
 mod bfd;
 mod password;
@@ -9,9 +10,10 @@ mod peer;
 mod peers;
 mod policies;
 mod session;
+mod sockets;
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::Path;
 use std::time::Duration;
 
 use bgp_fib::Resilient;
@@ -23,27 +25,28 @@ pub(super) use password::READABLE_BY_OTHERS;
 use super::fault::{Fault, Sink};
 use super::file::{self, File, place};
 use super::model::{
-    Bgp, Config, Control, GracefulRestartMode, Kernel, Log, LogLevel, Metrics, NexthopGroups, Process,
-    Readers, Restart,
+    Bgp, Config, GracefulRestartMode, Kernel, Log, LogLevel, NexthopGroups, Process, Restart,
 };
 
 /// Makes the configuration; `None` where a part without a default is missing or wrong. With errors in `sink` the result
-/// is not to be used.
-pub(super) fn check(file: &File, directory: &Path, sink: &mut Sink) -> Option<Config> {
+/// is not to be used. `running` is the AS that the daemon is in already, which may be another than the file's.
+pub(super) fn check(file: &File, directory: &Path, running: Option<Asn>, sink: &mut Sink) -> Option<Config> {
     let prefix_lists = policies::prefix_lists(file.prefix_list.as_ref(), sink);
     // Settings of peers are checked even without an AS number of our own, so that all faults show at once.
     let bgp = bgp(file.bgp.as_ref(), sink);
     let empty = file::Timers::default();
+    let asn = running.or(bgp.as_ref().map(|bgp| bgp.asn));
     let cx = peer::Context {
-        asn: bgp.as_ref().map(|bgp| bgp.asn),
+        asn,
         timers: file.bgp.as_ref().map_or(&empty, |bgp| &bgp.get_ref().timers),
         prefix_lists: &prefix_lists,
         directory,
     };
     let (neighbors, groups) = peers::check(file, &cx, sink);
     let kernel = kernel(file.kernel.as_ref().map(Spanned::get_ref), sink);
-    let control = control(file.control.as_ref().map(Spanned::get_ref), sink);
-    let metrics = metrics(file.metrics.as_ref().map(Spanned::get_ref), sink);
+    let control = sockets::control(file.control.as_ref().map(Spanned::get_ref), sink);
+    let listen = bgp.as_ref().map_or(&[][..], |bgp| &bgp.listen);
+    let metrics = sockets::metrics(file.metrics.as_ref().map(Spanned::get_ref), listen, sink);
     let config = Config {
         bgp: bgp?,
         neighbors,
@@ -57,7 +60,7 @@ pub(super) fn check(file: &File, directory: &Path, sink: &mut Sink) -> Option<Co
         },
         process: process(file.process.as_ref().map(Spanned::get_ref)),
     };
-    unannounced(&config, file, sink);
+    unannounced(&config, known(asn), file, sink);
     unkept(&config, file, sink);
     Some(config)
 }
@@ -80,7 +83,7 @@ fn bgp(typed: Option<&Spanned<file::Bgp>>, sink: &mut Sink) -> Option<Bgp> {
     session::check_timers(&bgp.timers, sink);
     Some(Bgp {
         router_id: router_id(bgp.router_id.as_ref(), sink),
-        listen: listen(bgp.listen.as_ref(), sink),
+        listen: sockets::listen(bgp.listen.as_ref(), sink),
         maximum_paths: bgp.maximum_paths.as_ref().map_or(64, |paths| paths.get_ref().get()),
         multipath_relax: copied(&bgp.multipath_relax).unwrap_or(true),
         networks: networks(bgp.networks.as_ref(), sink),
@@ -112,32 +115,6 @@ const AUDIT_INTERVAL: Duration = Duration::from_secs(300);
 /// Without a choice; `docs/decisions/0005-resilient-groups.md` says why.
 const NEXTHOP_BUCKETS: u16 = 1024;
 
-/// Where we listen when nothing else is said.
-const LISTEN: [SocketAddr; 2] = [
-    SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), 179),
-    SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 179),
-];
-
-fn listen(typed: Option<&Spanned<Vec<Spanned<SocketAddr>>>>, sink: &mut Sink) -> Vec<SocketAddr> {
-    let Some(typed) = typed else { return LISTEN.to_vec() };
-    let mut listen: Vec<SocketAddr> = Vec::new();
-    for entry in typed.get_ref() {
-        port_given(entry, "bgp.listen", sink);
-        if listen.contains(entry.get_ref()) {
-            sink.push(Fault::warning(entry.span(), format!("`bgp.listen` names {entry} twice")));
-        } else {
-            listen.push(*entry.get_ref());
-        }
-    }
-    listen
-}
-
-fn port_given(entry: &Spanned<SocketAddr>, key: &str, sink: &mut Sink) {
-    if entry.get_ref().port() == 0 {
-        sink.push(Fault::error(entry.span(), format!("`{key}`: port 0 is no port")).label("needs a port"));
-    }
-}
-
 fn networks(typed: Option<&Spanned<Vec<Spanned<Prefix>>>>, sink: &mut Sink) -> Vec<Prefix> {
     let mut networks = Vec::new();
     for entry in typed.map(Spanned::get_ref).into_iter().flatten() {
@@ -155,12 +132,12 @@ fn networks(typed: Option<&Spanned<Vec<Spanned<Prefix>>>>, sink: &mut Sink) -> V
 }
 
 /// RFC 8212 gives nothing to an external peer without a policy; networks that nobody gets are worth a word.
-fn unannounced(config: &Config, file: &File, sink: &mut Sink) {
+fn unannounced(config: &Config, asn: Asn, file: &File, sink: &mut Sink) {
     let mut settings =
         config.neighbors.values().map(|n| &n.settings).chain(config.groups.values().map(|g| &g.settings));
     let gets = |settings: &super::model::Settings| match &settings.export {
         Some(policy) => *policy != bgp_policy::Policy::None,
-        None => !settings.remote_asn.is_external(config.bgp.asn),
+        None => !settings.remote_asn.is_external(asn),
     };
     if let Some(typed) = file.bgp.as_ref().and_then(|bgp| bgp.get_ref().networks.as_ref())
         && !config.bgp.networks.is_empty()
@@ -277,39 +254,6 @@ fn unusable(address: IpAddr) -> Option<&'static str> {
         }
         IpAddr::V4(_) | IpAddr::V6(_) => None,
     }
-}
-
-/// The longest path that `sockaddr_un` takes, with its closing zero.
-const SOCKET_PATH_MAX: usize = 107;
-
-fn control(typed: Option<&file::Control>, sink: &mut Sink) -> Control {
-    let socket = typed.and_then(|control| control.socket.as_ref());
-    if let Some(path) = socket {
-        let fault = Fault::error(path.span(), format!("`control.socket` cannot be {:?}", path.get_ref()));
-        if !path.get_ref().is_absolute() {
-            sink.push(fault.label("must begin with /"));
-        } else if path.get_ref().as_os_str().len() > SOCKET_PATH_MAX {
-            sink.push(fault.label(format!("a Unix socket's path has at most {SOCKET_PATH_MAX} bytes")));
-        }
-    }
-    Control {
-        socket: socket
-            .map_or_else(|| PathBuf::from("/run/bgpd-rs/control.sock"), |path| path.get_ref().clone()),
-        group: typed.and_then(|control| text(&control.group)),
-        readers: match typed.and_then(|control| text(&control.readers)).as_deref() {
-            None | Some("nobody") => Readers::Nobody,
-            Some("everybody") => Readers::Everybody,
-            Some(group) => Readers::Group(group.to_owned()),
-        },
-    }
-}
-
-fn metrics(typed: Option<&file::Metrics>, sink: &mut Sink) -> Metrics {
-    let listen = typed.and_then(|metrics| metrics.listen.as_ref());
-    if let Some(listen) = listen {
-        port_given(listen, "metrics.listen", sink);
-    }
-    Metrics { listen: listen.map(|listen| *listen.get_ref()) }
 }
 
 fn process(typed: Option<&file::Process>) -> Process {

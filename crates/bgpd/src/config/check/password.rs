@@ -1,14 +1,17 @@
-//! TCP MD5 keys: from the file itself or from a file of their own.
+//! TCP MD5 keys: from the file itself or from a file of their own, and who is left without one.
 
+use std::collections::BTreeMap;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
+use bgp_wire::Prefix;
 use toml::Spanned;
 use zeroize::Zeroizing;
 
-use super::super::fault::{Fault, Sink};
+use super::super::fault::{Fault, Sink, Span};
 use super::super::file::Peer;
-use super::super::model::Password;
+use super::super::model::{Group, Mode, Neighbor, Password};
+use super::peers::Ranges;
 
 /// Octets of a password file that are looked at.
 const READ_AT_MOST: usize = 4096;
@@ -34,6 +37,59 @@ pub(super) fn check(peer: &Peer, directory: &Path, sink: &mut Sink) -> Option<(P
             None
         }
     }
+}
+
+/// Peers without a password inside a listen range that has one: the kernel knows the range's key for them, and drops
+/// what is not signed. A password with a fault is none here, so only a file without errors is looked at.
+pub(super) fn unsigned<'a>(
+    neighbors: impl Iterator<Item = (&'a Neighbor, &'a Span)>,
+    groups: &BTreeMap<String, Group>,
+    ranges: &Ranges,
+    sink: &mut Sink,
+) {
+    if sink.has_errors() {
+        return;
+    }
+    let has_password =
+        |name: &String| groups.get(name).is_some_and(|group| group.settings.session.password.is_some());
+    let (signed, plain): (Vec<_>, Vec<_>) = ranges.iter().partition(|(_, (name, _))| has_password(name));
+    for (neighbor, place) in neighbors.filter(|(neighbor, _)| neighbor.settings.session.password.is_none()) {
+        let around = signed.iter().find(|(range, _)| range.contains(neighbor.address));
+        let fault = around.and_then(|(range, (_, range_place))| {
+            let fault = unsigned_neighbor(neighbor, place, range)?;
+            Some(fault.related(range_place.clone(), AROUND))
+        });
+        sink.faults.extend(fault);
+    }
+    for (range, (_, place)) in plain {
+        let around = signed.iter().find(|(other, _)| other.covers(*range));
+        if let Some((other, (_, other_place))) = around {
+            let title = format!(
+                "the listen range {range} has no password, and {other} around it has: the kernel drops every \
+                 connection from there"
+            );
+            let fault = Fault::error(place.clone(), title).label("nobody can connect from there");
+            let fault = fault.help("give its group a password as well, or let the ranges be apart");
+            sink.push(fault.related(other_place.clone(), AROUND));
+        }
+    }
+}
+
+const AROUND: &str = "its password is for every address inside that has none of its own";
+
+/// As long as we dial, the session can come up all the same.
+fn unsigned_neighbor(neighbor: &Neighbor, place: &Span, range: &Prefix) -> Option<Fault> {
+    let title = format!(
+        "the neighbor {} has no password, and the listen range {range} around it has: the kernel drops its connections",
+        neighbor.address
+    );
+    let fault = match neighbor.settings.session.mode {
+        Mode::Passive => Fault::error(place.clone(), title).label("can never connect"),
+        Mode::Both => Fault::warning(place.clone(), title).label("only we can connect"),
+        Mode::Active => return None,
+    };
+    let help = "give it a password as well, the range's or its own, or take its address out of the range";
+    Some(fault.help(help))
 }
 
 fn from_file(

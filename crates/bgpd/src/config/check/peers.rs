@@ -9,12 +9,16 @@ use toml::Spanned;
 use super::super::fault::{Fault, Sink, Span};
 use super::super::file::{self, File, Named, Text};
 use super::super::model::{Group, Mode, Neighbor, RemoteAsn};
-use super::super::suggest;
+use super::super::{secret, suggest};
+use super::password;
 use super::peer::{self, Context, Levels, settings};
 use super::policies::name_fits;
 
 /// The typed groups by name.
 type Typed<'a> = BTreeMap<&'a str, (&'a Spanned<String>, &'a file::Group)>;
+
+/// The listen ranges, each with its group's name and its place.
+pub(super) type Ranges = BTreeMap<Prefix, (String, Span)>;
 
 pub(super) fn check(
     file: &File,
@@ -24,7 +28,7 @@ pub(super) fn check(
     let typed: Typed<'_> = entries(&file.peer_group)
         .map(|(name, group)| (name.get_ref().as_str(), (name, group.get_ref())))
         .collect();
-    let mut ranges = BTreeMap::new();
+    let mut ranges = Ranges::new();
     let mut groups = BTreeMap::new();
     for (name, group) in typed.values() {
         name_fits("peer group", name, 63, sink);
@@ -44,6 +48,8 @@ pub(super) fn check(
         }
         neighbors.insert(checked.address, checked);
     }
+    let of_neighbors = neighbors.values().filter_map(|it| Some((it, places.get(&it.address)?)));
+    password::unsigned(of_neighbors, &groups, &ranges, sink);
     (neighbors, groups)
 }
 
@@ -66,7 +72,7 @@ fn check_group(
     let ranges = typed_ranges(group);
     let remote_asn = peer::remote_asn(&levels);
     let settings = settings(&levels, remote_asn.unwrap_or(RemoteAsn::External), cx, sink);
-    let who = format!("the peer group {:?}", name.get_ref());
+    let who = format!("the peer group {}", secret::quoted(name.get_ref()));
     if ranges.is_empty() {
         if let Some(limit) = &group.listen_limit {
             let fault = Fault::warning(limit.span(), "`listen-limit` has no effect without `listen-range`");
@@ -105,26 +111,28 @@ fn active_with_range(group: &file::Group, sink: &mut Sink) {
 }
 
 /// The longest range wins, so only equal ones are ambiguous.
-fn check_ranges(
-    group: &Group,
-    typed: &[Spanned<Prefix>],
-    seen: &mut BTreeMap<Prefix, (String, Span)>,
-    sink: &mut Sink,
-) {
+fn check_ranges(group: &Group, typed: &[Spanned<Prefix>], seen: &mut Ranges, sink: &mut Sink) {
     for range in typed {
         let prefix = *range.get_ref();
         if let Some((other, place)) = seen.insert(prefix, (group.name.clone(), range.span())) {
             let fault = Fault::error(range.span(), format!("the listen range {prefix} is given twice"));
-            let fault = fault.label(format!("in the peer group {:?}", group.name));
+            let fault = fault.label(format!("in the peer group {}", secret::quoted(&group.name)));
             sink.push(
                 fault
-                    .related(place, format!("and in {other:?}"))
+                    .related(place, format!("and in {}", secret::quoted(&other)))
                     .help("of different ranges the longest wins"),
             );
         }
         if prefix.address().is_multicast() {
             let fault = Fault::error(range.span(), format!("the listen range {prefix} is multicast"));
             sink.push(fault.label("nobody connects from there"));
+        }
+        if let IpAddr::V6(v6) = prefix.address()
+            && v6.to_ipv4_mapped().is_some()
+        {
+            let fault =
+                Fault::error(range.span(), format!("the listen range {prefix} is IPv4 written as IPv6"));
+            sink.push(fault.label("IPv4-mapped").help("write an IPv4 prefix"));
         }
         if let Some(local) = group.settings.session.local_address
             && local.is_ipv4() != prefix.address().is_ipv4()
@@ -150,8 +158,10 @@ fn check_neighbor(
     // A group that is not there may have one; that is said already.
     let group_unknown = neighbor.peer_group.is_some() && group.is_none();
     if remote_asn.is_none() && !group_unknown {
-        let fault =
-            Fault::error(typed.span(), format!("the neighbor {:?} has no `remote-asn`", typed.get_ref()));
+        let fault = Fault::error(
+            typed.span(),
+            format!("the neighbor {} has no `remote-asn`", secret::quoted(typed.get_ref())),
+        );
         let fault = fault.label("needs: remote-asn = NUMBER, \"external\" or \"internal\"");
         sink.missing("remote-asn", fault.help("its own or that of its peer-group"));
     }
@@ -179,7 +189,7 @@ fn warn_once(
     sink: &mut Sink,
 ) {
     let (place, who) = match group {
-        Some((name, _)) => (name.span(), format!("the peer group {:?}", name.get_ref())),
+        Some((name, _)) => (name.span(), format!("the peer group {}", secret::quoted(name.get_ref()))),
         None => (typed.span(), format!("the neighbor {}", typed.get_ref())),
     };
     let levels = Levels { own: levels.own, group: levels.group, place };
@@ -194,8 +204,8 @@ fn known_group<'a>(
     let name = typed.get_ref().0.as_str();
     let found = groups.get(name).copied();
     if found.is_none() {
-        let fault =
-            Fault::error(typed.span(), format!("there is no peer group {name:?}")).label("not defined");
+        let fault = Fault::error(typed.span(), format!("there is no peer group {}", secret::quoted(name)))
+            .label("not defined");
         let names: Vec<&str> = groups.keys().copied().collect();
         sink.push(match suggest::nearest(name, names.iter().copied()) {
             Some(meant) => fault.fix(typed.span(), format!("\"{meant}\"")),
@@ -209,11 +219,12 @@ fn known_group<'a>(
 fn address(typed: &Spanned<String>, neighbor: &file::Neighbor, sink: &mut Sink) -> Option<IpAddr> {
     let text = typed.get_ref();
     let Ok(address) = text.parse::<IpAddr>() else {
-        let fault =
-            Fault::error(typed.span(), format!("the neighbor {text:?} is not an IPv4 or IPv6 address"));
+        let title = format!("the neighbor {} is not an IPv4 or IPv6 address", secret::quoted(text));
+        let fault = Fault::error(typed.span(), title);
         sink.push(match text.split_once('%') {
             Some((address, interface)) => {
-                fault.label(format!("write {address:?} and inside the table: interface = {interface:?}"))
+                let (address, interface) = (secret::quoted(address), secret::quoted(interface));
+                fault.label(format!("write {address} and inside the table: interface = {interface}"))
             }
             None if text.contains('/') => fault
                 .label("a prefix")

@@ -9,7 +9,7 @@ use toml::Spanned;
 
 use super::super::fault::{Fault, Sink};
 use super::super::file::{self, Named, Text};
-use super::super::suggest;
+use super::super::{secret, suggest};
 
 /// Every prefix list by its name. One that has faults is there as `None`, so that its users are not faulted too.
 pub(super) struct PrefixLists(BTreeMap<String, Option<Arc<PrefixList>>>);
@@ -33,7 +33,8 @@ impl PrefixLists {
         let word = typed.get_ref().0.as_str();
         let mut words = vec!["all", "none"];
         words.extend(self.0.keys().map(String::as_str));
-        let fault = Fault::error(typed.span(), format!("`{key}`: there is no prefix list {word:?}"))
+        let title = format!("`{key}`: there is no prefix list {}", secret::quoted(word));
+        let fault = Fault::error(typed.span(), title)
             .label("neither \"all\" nor \"none\" nor a prefix list")
             .help(format!(
                 "could be {}; a list is defined by [prefix-list.NAME]",
@@ -73,7 +74,10 @@ fn prefix_list(
     let Some(rules) = &typed.get_ref().rules else {
         sink.missing(
             "rules",
-            Fault::error(name.span(), format!("the prefix list {:?} has no `rules`", name.get_ref())),
+            Fault::error(
+                name.span(),
+                format!("the prefix list {} has no `rules`", secret::quoted(name.get_ref())),
+            ),
         );
         return None;
     };
@@ -93,8 +97,9 @@ fn rule(typed: &Spanned<Text<255>>, sink: &mut Sink) -> Option<Rule> {
         Ok(rule) => return Some(rule),
         Err(error) => error,
     };
-    let fault = Fault::error(typed.span(), format!("this is no rule: {error}"))
-        .label("a rule is \"permit|deny PREFIX [ge LENGTH] [le LENGTH]\"");
+    let fault =
+        Fault::error(typed.span(), format!("this is no rule: {}", secret::mask(&error.to_string(), &[])))
+            .label("a rule is \"permit|deny PREFIX [ge LENGTH] [le LENGTH]\"");
     sink.push(match &error {
         RuleError::Prefix(typed_prefix, PrefixError::HostBits(network)) => {
             fault.fix(typed.span(), format!("\"{}\"", text.replacen(typed_prefix, &network.to_string(), 1)))

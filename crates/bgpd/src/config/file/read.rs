@@ -13,7 +13,7 @@ use toml::de::{DeInteger, DeValue};
 use zeroize::Zeroizing;
 
 use super::super::fault::{Fault, Sink, Span};
-use super::super::suggest;
+use super::super::{secret, suggest};
 
 /// A value of the file as it was parsed.
 pub(in crate::config) type Raw<'i> = Spanned<DeValue<'i>>;
@@ -59,7 +59,7 @@ impl fmt::Display for Name<'_> {
         if !self.0.is_empty() && self.0.chars().all(bare) {
             f.write_str(self.0)
         } else {
-            write!(f, "{:?}", self.0)
+            f.write_str(&secret::quoted(self.0))
         }
     }
 }
@@ -67,7 +67,7 @@ impl fmt::Display for Name<'_> {
 /// The fault of a value that is not what `key` takes.
 pub(super) fn expected(key: &Key<'_>, raw: &Raw<'_>, what: impl fmt::Display) -> Fault {
     let found = match raw.get_ref() {
-        DeValue::String(text) if text.len() <= 64 => format!("{text:?}"),
+        DeValue::String(text) if text.len() <= 64 => secret::quoted(text),
         DeValue::String(_) => "this text".to_owned(),
         DeValue::Integer(number) if number.as_str().len() <= 20 => number.as_str().to_owned(),
         DeValue::Integer(_) => "this number".to_owned(),
@@ -212,8 +212,8 @@ impl Read for Prefix {
         match text.parse::<Self>() {
             Ok(prefix) => Some(prefix),
             Err(error) => {
-                let mut fault = Fault::error(raw.span(), format!("`{key}`: the prefix {text:?} {error}"))
-                    .label("not a prefix");
+                let title = format!("`{key}`: the prefix {} {error}", secret::quoted(text));
+                let mut fault = Fault::error(raw.span(), title).label("not a prefix");
                 if let PrefixError::HostBits(network) = error {
                     fault = fault.fix(raw.span(), format!("\"{network}\""));
                 }

@@ -4,7 +4,7 @@ use toml::Spanned;
 use toml::de::{DeString, DeTable, DeValue};
 
 use super::super::fault::{Fault, Sink};
-use super::super::suggest;
+use super::super::{secret, suggest};
 use super::read::{Key, Raw, Read, at, expected};
 
 /// A table with known keys.
@@ -110,7 +110,7 @@ fn unknown<S: Section>(above: &Key<'_>, name: &Spanned<DeString<'_>>, raw: &Raw<
         return;
     }
     let meant = suggest::nearest(typed, keys.iter().copied());
-    if meant == Some("password") || ["pass", "secret", "key", "md5"].iter().any(|word| typed.contains(word)) {
+    if secret::is_named_by(typed) {
         sink.secrets.push(raw.span());
     }
     let whole = above.below(typed).to_string();

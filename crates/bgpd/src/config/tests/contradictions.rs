@@ -88,6 +88,7 @@ fn neighbors_and_groups() {
         &["warning", "the peer is internal"],
     );
     let group = "[peer-group.cilium]\nremote-asn = 1\nimport = \"all\"\n";
+    says(&format!("{group}listen-range = \"::ffff:172.50.0.0/112\""), &["IPv4 written as IPv6"]);
     says(&format!("{group}listen-limit = 4"), &["warning", "no effect without `listen-range`"]);
     says(&format!("{group}mode = \"active\"\nlisten-range = \"10.0.0.0/8\""), &["exclude each other"]);
     says(&format!("{group}listen-range = \"10.0.0.1/8\""), &["host bits", "write \"10.0.0.0/8\""]);
@@ -138,6 +139,15 @@ fn an_external_peer_that_takes_nothing_is_warned_of_once_and_with_the_word() {
 fn global_sections() {
     says("listen = \"0.0.0.0\"", &["an address with a port"]);
     says("listen = \"0.0.0.0:0\"", &["port 0"]);
+    let both = "listen = [\"0.0.0.0:179\", \"172.50.0.1:179\"]";
+    says(both, &["t:3:26: error", "172.50.0.1:179 and 0.0.0.0:179 cannot be listened at side by side"]);
+    assert!(faults(&with_bgp("listen = [\"0.0.0.0:179\", \"[::]:179\", \"172.50.0.1:1179\"]")).is_empty());
+    says(
+        "listen = \"[::ffff:172.50.0.1]:179\"",
+        &["IPv4 address written as IPv6", "write \"172.50.0.1:179\""],
+    );
+    says("listen = \"[fe80::1]:179\"", &["link-local"]);
+    assert!(faults(&with_bgp("listen = \"[fe80::1%2]:179\"")).is_empty());
     says("networks = \"ff00::/8\"", &["multicast"]);
     says(
         "networks = [\"10.0.0.0/8\", \"10.0.0.0/8\"]\n[neighbor.\"192.0.2.1\"]\nremote-asn = 64513",
@@ -150,7 +160,19 @@ fn global_sections() {
     says("[kernel]\npreferred-source-ipv4 = \"::1\"", &["an IPv4 address in quotes"]);
     says("[control]\nsocket = \"x.sock\"", &["control.socket"]);
     says(&format!("[control]\nsocket = \"/{}\"", "x".repeat(107)), &["control.socket"]);
+    says(
+        &format!("[control]\nsocket = \"/{}\"", "x".repeat(100)),
+        &["control.socket", ".handover, the hand-over socket, has at most 107"],
+    );
+    says("[control]\nsocket = \"/run/x.handover\"", &["control.socket", "hand-over socket"]);
     says("[metrics]\nlisten = \"9273\"", &["an address with a port"]);
+    says("[metrics]\nlisten = \"127.0.0.1:179\"", &["BGP listens at 0.0.0.0:179"]);
+    says(
+        "listen = \"172.50.0.1:9273\"\n[metrics]\nlisten = \"[::]:9273\"",
+        &["BGP listens at 172.50.0.1:9273"],
+    );
+    says("[metrics]\nlisten = \"[::ffff:127.0.0.1]:9273\"", &["write \"127.0.0.1:9273\""]);
+    assert!(faults(&with_bgp("listen = \"[::]:9273\"\n[metrics]\nlisten = \"127.0.0.1:9273\"")).is_empty());
     says("[log]\nlevel = \"warning\"", &["write \"warn\""]);
     says("[process]\nrestart = \"gracefull\"", &["write \"graceful\""]);
     says("[process]\nrestart = \"graceful\"", &["warning", "no peer is asked to keep our routes"]);
@@ -167,6 +189,30 @@ fn global_sections() {
     says("\"\\u0000\\u001b[31m\" = 1", &["unknown key `bgp.\"\\0\\u{1b}[31m\"`"]);
 }
 
+/// A key of a listening socket holds for a whole range.
+#[test]
+fn who_has_no_password_inside_a_range_that_has_one_is_told() {
+    let group =
+        "[peer-group.g]\nremote-asn = 1\nimport = \"all\"\nlisten-range = \"10.0.0.0/8\"\npassword = \"x\"\n";
+    let inside =
+        |keys: &str| format!("{group}[neighbor.\"10.0.0.2\"]\nremote-asn = 2\nimport = \"all\"\n{keys}\n");
+    let words = ["t:8:11: ", "10.0.0.2 has no password", "10.0.0.0/8", "give it a password"];
+    says(&inside(""), &[&words[..], &["warning"]].concat());
+    says(&inside("mode = \"passive\""), &[&words[..], &["error"]].concat());
+    let other = "[peer-group.h]\nremote-asn = 1\nimport = \"all\"\nlisten-range = \"10.1.0.0/16\"\n";
+    says(&format!("{group}{other}"), &["t:11:16: error", "10.1.0.0/16 has no password", "10.0.0.0/8"]);
+    for well in [
+        inside("mode = \"active\""),
+        inside("password = \"y\""),
+        inside("peer-group = \"g\""),
+        inside("").replace("10.0.0.2", "11.0.0.2"),
+        format!("{group}{other}password = \"y\"\n"),
+        format!("{group}{other}").replace("10.1", "11.1"),
+    ] {
+        assert_eq!(faults(&with_bgp(&well)), Vec::<String>::new(), "{well}");
+    }
+}
+
 #[test]
 fn passwords_come_from_a_file_or_from_here_and_are_never_shown() {
     let long = "geheim".repeat(14);
@@ -179,6 +225,21 @@ fn passwords_come_from_a_file_or_from_here_and_are_never_shown() {
         "password = [\"geheim\"]".to_owned(),
         "password = \"geheim\" nonsense".to_owned(),
         "maximum-prefix = { limit = 0 }, password = \"geheim\"".to_owned(),
+        "Password = \"geheim\"".to_owned(),
+        "MD5 = \"geheim\"".to_owned(),
+        "authSECRET = \"geheim\"".to_owned(),
+        "password: \"geheim\"".to_owned(),
+        "password \"geheim\"".to_owned(),
+        "password geheim".to_owned(),
+        "password =\n\"geheim\"".to_owned(),
+        "password = \"a\"geheim\"".to_owned(),
+        "pasword \"geheim\"".to_owned(),
+        "neighbor 10.0.0.2 password geheim".to_owned(),
+        "tcp md5sig key geheim".to_owned(),
+        "import = \"password geheim\"".to_owned(),
+        "\"secret geheim\" = 1".to_owned(),
+        "hold-time = \"password geheim\"".to_owned(),
+        "[neighbor.\"10.0.0.2 password geheim\"]\nremote-asn = 1".to_owned(),
         "password-file = \"/nonexistent\"".to_owned(),
         "password-file = \"/dev/null\"".to_owned(),
         "password-file = \"/\"".to_owned(),

@@ -1,9 +1,13 @@
 //! The reference, the shipped configuration and the examples are true to the code.
 
 use std::path::PathBuf;
+use std::time::Duration;
+
+use bgp_session::SendHold;
+use bgp_wire::open::HoldTime;
 
 use super::super::file::tables;
-use super::super::load_str;
+use super::super::{Session, load_str};
 use super::good;
 
 fn root() -> PathBuf {
@@ -89,6 +93,37 @@ fn every_default_that_is_shown_is_the_default() {
     for (same, key) in defaults {
         assert!(same, "config/bgpd-rs.toml shows another default for {key}");
     }
+    // Timers are a peer's, so one is asked that says nothing itself.
+    let bare = timers("[bgp]\nasn = 64513\n", "");
+    assert_eq!((bare.hold_time, bare.connect_retry), (HoldTime::new(90).unwrap(), Duration::from_secs(10)));
+    assert_eq!((bare.keepalive, bare.send_hold), (None, SendHold::Recommended));
+    let shown = timers(&uncommented(&shipped[..peers]), "");
+    let of = |session: &Session| {
+        (session.hold_time, session.connect_retry, session.tcp_user_timeout, session.graceful_restart)
+    };
+    assert_eq!(of(&shown), of(&bare), "config/bgpd-rs.toml shows other timers");
+}
+
+/// The session settings of a peer with these keys, below `bgp`.
+fn timers(bgp: &str, keys: &str) -> Session {
+    let text = format!("{bgp}[neighbor.\"192.0.2.1\"]\nremote-asn = \"internal\"\n{keys}");
+    good(&text).config.neighbors.into_values().next().unwrap().settings.session
+}
+
+/// RFC 4271 section 10, RFC 8538 section 4.1.
+#[test]
+fn the_timers_of_a_peer_are_its_own() {
+    let bgp = "[bgp]\nasn = 64513\nhold-time = 60\nkeepalive = 15\nconnect-retry-time = 8\n";
+    for (keys, hold_time, keepalive, connect_retry) in
+        [("", 60, 15, 8), ("hold-time = 30\nkeepalive = 5\nconnect-retry-time = 7\n", 30, 5, 7)]
+    {
+        let session = timers(bgp, keys);
+        assert_eq!(session.hold_time, HoldTime::new(hold_time).unwrap());
+        let expected = (Some(keepalive), Duration::from_secs(connect_retry));
+        assert_eq!((session.keepalive, session.connect_retry), expected);
+    }
+    let stale_time = |keys| timers("[bgp]\nasn = 64513\n", keys).graceful_restart.stale_time;
+    assert_eq!(stale_time("graceful-restart = { stale-time = 30 }\n"), Duration::from_secs(30));
 }
 
 #[test]

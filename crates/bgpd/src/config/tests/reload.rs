@@ -1,7 +1,7 @@
 //! What a reload changes, and the view that loads again.
 
-use super::super::diff::{Diff, Effect};
-use super::super::load_str;
+use super::super::diff::{Diff, Effect, in_force};
+use super::super::{Config, Ttl, load, load_beside, load_str};
 use super::good;
 
 const OLD: &str = "[bgp]\nasn = 64513\nnetworks = [\"10.0.0.0/8\"]\n\
@@ -31,7 +31,75 @@ fn only_what_differs_is_named() {
         "[log]\nlevel = \"debug\"\n[kernel]\nset-multipath-hash-policy = true\n[peer-group.g]",
     );
     assert_eq!(change.kernel, ["kernel.set-multipath-hash-policy"]);
-    assert_eq!(change.to_string(), "kernel.set-multipath-hash-policy changed\nlog level is now debug\n");
+    assert_eq!(change.to_string(), "kernel.set-multipath-hash-policy changed\nlog.level is now debug\n");
+}
+
+/// Every key that the reference says takes effect at a restart.
+fn keys_for_a_restart() -> Vec<String> {
+    let reference = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/config.md"));
+    let mut section = String::new();
+    let mut keys = Vec::new();
+    for line in reference.unwrap().lines() {
+        if let Some(heading) = line.strip_prefix("## `[") {
+            section = heading.split(']').next().unwrap().to_owned();
+        }
+        let key = line.strip_prefix("| `").and_then(|row| row.split('`').next());
+        if let Some(key) = key.filter(|_| line.ends_with("| restart |")) {
+            keys.push(if key.contains('.') { key.to_owned() } else { format!("{section}.{key}") });
+        }
+    }
+    keys.sort();
+    keys
+}
+
+#[test]
+fn what_takes_effect_at_a_restart_stays_as_it_was_and_goes_on_being_reported() {
+    let running = good("[bgp]\nasn = 64513\n").config;
+    let file = good(
+        "[bgp]\nasn = 64514\nrouter-id = \"9.9.9.9\"\nlisten = []\nmaximum-paths = 3\n[kernel]\ninstall = false\n\
+         table = 7\nmetric = 8\npreferred-source-ipv4 = \"192.0.2.1\"\npreferred-source-ipv6 = \"2001:db8::1\"\n\
+         resolve-mapped-next-hops = false\nkeep-routes-on-stop = true\nstartup-grace = 1\n\
+         neighbor-probe-interval = 1\naudit-interval = 1\nset-multipath-hash-policy = true\nnexthop-backup = false\n\
+         nexthop-groups = \"plain\"\nnexthop-buckets = 8\nnexthop-idle-timer = 9\nnexthop-unbalanced-timer = 9\n\
+         [control]\nsocket = \"/x.sock\"\ngroup = \"adm\"\nreaders = \"everybody\"\n[metrics]\nlisten = \"[::1]:1\"\n\
+         [process]\nuser = \"u\"\nsandbox = \"off\"\nrestart = \"cold\"\n",
+    )
+    .config;
+    let mut reported = Diff::between(&running, &file).restart;
+    reported.sort_unstable();
+    assert_eq!(reported, keys_for_a_restart());
+    let now = in_force(&running, file.clone());
+    assert_eq!((now.bgp.maximum_paths, now.kernel.set_multipath_hash_policy), (3, true));
+    let left = Diff::between(&running, &now);
+    assert_eq!(
+        left.to_string(),
+        "multipath settings changed: routes are selected again\nkernel.set-multipath-hash-policy changed\n"
+    );
+    // The next reload of the same file says it again, and nothing else.
+    let again = Diff::between(&now, &file);
+    assert_eq!(again.restart.len(), reported.len());
+    assert_eq!(Diff { restart: Vec::new(), ..again }, Diff::default());
+}
+
+#[test]
+fn a_number_of_buckets_that_is_the_default_is_a_choice_all_the_same() {
+    assert_eq!(
+        diff("[peer-group.g]", "[kernel]\nnexthop-buckets = 1024\n[peer-group.g]").restart,
+        ["kernel.nexthop-buckets"]
+    );
+}
+
+#[test]
+fn peers_are_as_for_the_as_that_is_in_force() {
+    let path = std::env::temp_dir().join(format!("bgpd-rs-as-{}.toml", std::process::id()));
+    std::fs::write(&path, OLD.replace("asn = 64513", "asn = 1")).unwrap();
+    let running = good(OLD).config;
+    let ttl = |config: &Config| config.neighbors[&"192.0.2.1".parse().unwrap()].settings.session.ttl;
+    let loaded = load_beside(&path, &running).unwrap().config;
+    assert_eq!((loaded.bgp.asn.0, ttl(&loaded)), (1, ttl(&running)), "still external");
+    assert_eq!(ttl(&load(&path).unwrap().config), Ttl::Multihop(255), "internal from the next start on");
+    assert_eq!(Diff::between(&running, &loaded).to_string().lines().count(), 1);
+    std::fs::remove_file(path).unwrap();
 }
 
 #[test]

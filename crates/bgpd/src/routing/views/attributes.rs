@@ -44,6 +44,21 @@ pub(super) fn view(attributes: &PathAttributes, local_pref: Option<u32>) -> Attr
     }
 }
 
+/// How many words there will be, but for those that every path has.
+pub(super) fn words(attributes: &PathAttributes) -> usize {
+    let asns = |segment: &Segment| match segment {
+        Segment::Sequence(asns) | Segment::Set(asns) => asns.len(),
+        Segment::ConfedSequence(asns) | Segment::ConfedSet(asns) => asns.len(),
+    };
+    attributes.as_path.segments.iter().map(asns).sum::<usize>()
+        + attributes.communities.len()
+        + attributes.extended_communities.len()
+        + attributes.ipv6_extended_communities.len()
+        + attributes.large_communities.len()
+        + attributes.cluster_list.len()
+        + attributes.unknown.len()
+}
+
 fn as_path(path: &AsPath) -> String {
     let numbers =
         |asns: &[Asn], between: &str| asns.iter().map(ToString::to_string).collect::<Vec<_>>().join(between);

@@ -1,51 +1,109 @@
 //! `bgpctl show fib` and `show nexthops`: the kernel's side.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::time::Instant;
 
 use bgp_api::{
     ErrorReply, FibNextHop, FibQuery, FibReply, FibRoute, FibState, GroupMember, JoiningMember, Nexthop,
-    NexthopGroup, NexthopKind, NexthopState, NexthopsReply, RouteQuery,
+    NexthopGroup, NexthopKind, NexthopState, NexthopsReply,
 };
-use bgp_fib::{Cure, GroupKind, GroupView, HopView, Joining, Reachability, RouteState, RouteView};
+use bgp_fib::{
+    Cure, GroupKind, GroupView, HopView, Joining, Progress, Reachability, RouteState, RouteView, RouteWalk,
+};
+use bgp_wire::Prefix;
 
-use super::{count, page, parse_prefix};
-use crate::routing::Routing;
+use super::listing::{Listing, Page, Source, WORDS};
+use super::selection::{Bounds, Selection};
+use super::{Views, count, parse_prefix};
 
-impl Routing {
-    pub(super) fn fib_reply(&self, query: &FibQuery) -> Result<FibReply, ErrorReply> {
-        let prefix = query.prefix.as_deref().map(parse_prefix).transpose()?;
-        let after = query.after.as_deref().map(parse_prefix).transpose()?;
-        let limit = query.limit.unwrap_or(RouteQuery::DEFAULT_LIMIT).clamp(1, RouteQuery::DEFAULT_LIMIT);
-        let routes = match prefix {
-            Some(prefix) => self.fib_view(&prefix).into_iter().collect(),
-            None => self.fib.routes(),
-        };
-        let all: BTreeMap<_, _> = routes
-            .into_iter()
-            .filter(|route| query.state.is_none_or(|wanted| wanted == state(route)))
-            .map(|route| (route.prefix, route))
-            .collect();
-        let total = count(all.len());
-        let (taken, more) = page(all, after, limit);
-        let config = self.fib.config();
-        Ok(FibReply {
-            table: config.table,
-            metric: config.metric,
-            protocol: config.protocol,
-            routes: taken.into_iter().map(|(_, route)| self.fib_route(&route)).collect(),
-            total: Some(total),
-            more,
+/// The routes that the kernel has, or is to have.
+#[derive(Debug)]
+pub(super) struct KernelRoutes {
+    /// Only those in this state.
+    pub(super) state: Option<FibState>,
+}
+
+impl KernelRoutes {
+    fn wants(&self, progress: Progress) -> bool {
+        self.state.is_none_or(|wanted| wanted == state(progress))
+    }
+}
+
+impl Source for KernelRoutes {
+    /// `None` before it has begun: routes that come until then are not to be missed.
+    type Walk = Option<RouteWalk>;
+    type Draft = FibRoute;
+    type Line = FibRoute;
+
+    fn begin(&self) -> Self::Walk {
+        None
+    }
+
+    fn offer(
+        &self,
+        walk: &mut Self::Walk,
+        views: &Views<'_>,
+        most: usize,
+        selection: &mut Selection,
+    ) -> Option<usize> {
+        let walk = walk.get_or_insert_with(|| views.fib.walk());
+        views.fib.advance(walk, most, |prefix, progress| {
+            if self.wants(progress) {
+                selection.offer(prefix);
+            }
         })
     }
 
+    fn open(&self, views: &Views<'_>, prefix: Prefix) -> (Option<FibRoute>, usize) {
+        let route = views.fib_view(&prefix).filter(|route| self.wants(route.state.progress()));
+        let cost = route.as_ref().map_or(0, |route| (route.wanted.len() + 1) * WORDS);
+        (route.map(|route| views.fib_route(&route)), cost)
+    }
+
+    /// All of them are, for their legs depend on each other.
+    fn write(&self, _: &Views<'_>, _: &mut FibRoute) -> Option<usize> {
+        None
+    }
+
+    fn close(draft: FibRoute) -> FibRoute {
+        draft
+    }
+}
+
+impl Views<'_> {
+    /// The list that a query asks for.
+    pub(super) fn kernel_routes(&self, query: &FibQuery) -> Result<Listing<KernelRoutes>, ErrorReply> {
+        let prefix = query.prefix.as_deref().map(parse_prefix).transpose()?;
+        let bounds = Bounds::new(query.after.as_deref(), query.limit)?;
+        let source = KernelRoutes { state: query.state };
+        let has =
+            |prefix: &Prefix| self.fib_view(prefix).is_some_and(|route| source.wants(route.state.progress()));
+        let one = prefix.map(|prefix| Some(prefix).filter(has));
+        Ok(match one {
+            Some(one) => Listing::of_one(source, bounds, one),
+            None => Listing::search(source, bounds),
+        })
+    }
+
+    pub(super) fn fib_reply(&self, page: Page<FibRoute>) -> FibReply {
+        let config = self.fib.config();
+        FibReply {
+            table: config.table,
+            metric: config.metric,
+            protocol: config.protocol,
+            routes: page.lines,
+            total: Some(page.total),
+            more: page.more,
+        }
+    }
+
     /// How the FIB has a prefix.
-    pub(in crate::routing) fn fib_view(&self, prefix: &bgp_wire::Prefix) -> Option<RouteView> {
+    pub(super) fn fib_view(&self, prefix: &Prefix) -> Option<RouteView> {
         self.fib.route(prefix, self.rib.number(prefix))
     }
 
     /// How a prefix stands in the kernel, where it is wanted there and not installed.
-    pub(super) fn kernel_state(&self, prefix: &bgp_wire::Prefix) -> Option<FibRoute> {
+    pub(super) fn kernel_state(&self, prefix: &Prefix) -> Option<FibRoute> {
         let route = self.fib_view(prefix).filter(|route| !route.wanted.is_empty())?;
         (route.state != RouteState::Installed).then(|| self.fib_route(&route))
     }
@@ -84,7 +142,7 @@ impl Routing {
         FibRoute {
             prefix: route.prefix.to_string(),
             family: route.prefix.family().to_string(),
-            state: state(route),
+            state: state(route.state.progress()),
             since_seconds: None,
             next_hops: route
                 .wanted
@@ -144,15 +202,15 @@ impl Routing {
 
     pub(super) fn nexthops_reply(&self) -> NexthopsReply {
         let hops = self.fib.next_hops();
+        let by_id: HashMap<_, _> = hops.iter().rev().filter_map(|hop| Some((hop.nexthop_id?, hop))).collect();
+        let by_via: HashMap<_, _> = hops.iter().rev().filter_map(|hop| Some((hop.via?, hop))).collect();
         let named = |id: u32| {
-            let hop = hops.iter().find(|hop| hop.nexthop_id == Some(id));
-            hop.map_or_else(|| "unknown".to_owned(), |hop| hop.next_hop.next_hop.to_string())
+            by_id.get(&id).map_or_else(|| "unknown".to_owned(), |hop| hop.next_hop.next_hop.to_string())
         };
         let joining = |group: &GroupView| -> Vec<JoiningMember> {
             let Some(joining) = &group.joining else { return Vec::new() };
-            let by = |via| hops.iter().find(|hop| hop.via == Some(via));
-            let named = joining.via.iter().filter_map(|via| by(*via));
-            let member = |hop: &HopView| JoiningMember {
+            let named = joining.via.iter().filter_map(|via| by_via.get(via));
+            let member = |hop: &&HopView| JoiningMember {
                 next_hop: hop.next_hop.next_hop.to_string(),
                 in_seconds: seconds_to(joining),
             };
@@ -236,14 +294,14 @@ fn kind(hop: &HopView, via: bgp_fib::Via) -> NexthopKind {
     }
 }
 
-fn state(route: &RouteView) -> FibState {
-    match route.state {
-        RouteState::Installed => FibState::Installed,
-        RouteState::Pending | RouteState::Leftover | RouteState::Paused { .. } => FibState::Pending,
-        RouteState::Unresolved(_) => FibState::Unreachable,
-        RouteState::Blocked { .. } => FibState::Blocked,
-        RouteState::Failed { .. } => FibState::Failed,
-        RouteState::Removing => FibState::Removing,
+fn state(progress: Progress) -> FibState {
+    match progress {
+        Progress::Installed => FibState::Installed,
+        Progress::Pending | Progress::Leftover | Progress::Paused => FibState::Pending,
+        Progress::Unresolved => FibState::Unreachable,
+        Progress::Blocked => FibState::Blocked,
+        Progress::Failed => FibState::Failed,
+        Progress::Removing => FibState::Removing,
     }
 }
 

@@ -25,12 +25,13 @@ impl Routing {
         Impacts { routes, next }
     }
 
-    /// The proposal as the RIB takes it. A peer without a session has no routes, and nothing becomes of them.
+    /// The proposal as the RIB takes it. A peer that it does not know has no routes, and nothing becomes of them.
     fn proposed(&self, proposal: &Proposal) -> bgp_rib::Proposal {
         let peers = proposal.peers.iter().filter_map(|(id, settings)| {
             let mut now = self.rib.settings(*id)?.clone();
+            let is_up = self.peers.get(id).is_some_and(|entry| entry.chunks.is_some());
             let then = settings.as_ref().map(|settings| {
-                apply_settings(&mut now, settings);
+                apply_settings(&mut now, settings, is_up);
                 for family in Family::ALL {
                     now.families[family] &= settings.session.families[family];
                 }

@@ -1,43 +1,124 @@
 //! Replies to questions about routes, in the words of `bgp_api`.
 //!
-//! Everything here reads; nothing decides. Long lists come in pages, so that no question keeps routing for long.
+//! Everything here reads; nothing decides. What is small is answered at once. A list that goes through a whole table
+//! comes in pages, and each page is made in portions (`lists`), so that no question keeps routing for long.
 
 mod attributes;
 mod fib;
 mod impacts;
+mod listing;
+mod lists;
 mod routes;
+mod selection;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use bgp_api::{ErrorCode, ErrorReply, FibSize};
-use bgp_fib::HopView;
-use bgp_rib::PeerId;
+use bgp_api::{ErrorCode, ErrorReply, FibQuery, FibReply, FibSize, RouteQuery, RoutesReply};
+use bgp_fib::{Fib, HopView};
+use bgp_rib::{PeerId, Rib};
 use bgp_wire::{Family, PerFamily, Prefix, ScopedNextHop};
+use tokio::sync::oneshot;
 
 use super::kernel::errno_name;
 use super::messages::{PeerCounters, Summary};
+use super::peers::PeerEntry;
 use super::{Query, Routing};
 use crate::tasks::answer;
 
 pub(super) use fib::protocol_name;
+use lists::List;
+pub(super) use lists::Lists;
+
+/// What lists are made from.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Views<'a> {
+    rib: &'a Rib,
+    fib: &'a Fib,
+    peers: &'a BTreeMap<PeerId, PeerEntry>,
+}
+
+impl Query {
+    /// Nobody waits for the answer any more. What is to be done is done all the same.
+    fn is_given_up(&self) -> bool {
+        match self {
+            Self::Impacts { reply, .. } => reply.is_closed(),
+            Self::Summary(reply) => reply.is_closed(),
+            Self::Counters(reply) => reply.is_closed(),
+            Self::Routes { reply, .. } => reply.is_closed(),
+            Self::Fib { reply, .. } => reply.is_closed(),
+            Self::Nexthops(reply) => reply.is_closed(),
+            Self::Drains(reply) => reply.is_closed(),
+            Self::Drain { .. } | Self::Buckets(_) => false,
+        }
+    }
+}
 
 impl Routing {
     pub(super) fn on_query(&mut self, query: Query) {
+        if query.is_given_up() {
+            return;
+        }
         match query {
             Query::Impacts { proposal, from, reply } => answer(reply, self.impacts(&proposal, from)),
             Query::Summary(reply) => answer(reply, self.summary()),
             Query::Counters(reply) => answer(reply, self.counters()),
-            Query::Routes { query, reply } => answer(reply, self.routes_reply(&query)),
-            Query::Fib { query, reply } => answer(reply, self.fib_reply(&query)),
-            Query::Nexthops(reply) => answer(reply, self.nexthops_reply()),
+            Query::Routes { query, reply } => self.on_routes_query(&query, reply),
+            Query::Fib { query, reply } => self.on_fib_query(&query, reply),
+            Query::Nexthops(reply) => answer(reply, self.views().nexthops_reply()),
             Query::Drain { node, addresses, what, reply } => {
                 answer(reply, self.drain(&node, addresses, what));
             }
             Query::Drains(reply) => answer(reply, self.drains_reply()),
             Query::Buckets(buckets) => self.fib.observe_buckets(&buckets, Instant::now()),
-            Query::Ping(reply) => answer(reply, ()),
         }
+    }
+
+    fn on_routes_query(
+        &mut self,
+        query: &RouteQuery,
+        reply: oneshot::Sender<Result<RoutesReply, ErrorReply>>,
+    ) {
+        match self.views().routes(query) {
+            Ok(listing) => self.begin_list(List::Routes(listing, reply)),
+            Err(refusal) => answer(reply, Err(refusal)),
+        }
+    }
+
+    fn on_fib_query(&mut self, query: &FibQuery, reply: oneshot::Sender<Result<FibReply, ErrorReply>>) {
+        match self.views().kernel_routes(query) {
+            Ok(listing) => self.begin_list(List::Kernel(listing, reply)),
+            Err(refusal) => answer(reply, Err(refusal)),
+        }
+    }
+
+    fn begin_list(&mut self, list: List) {
+        // One prefix waits for no tables.
+        let list = if list.is_chosen() { list.work(&self.views()) } else { Some(list) };
+        list.into_iter().for_each(|list| self.lists.add(list));
+    }
+
+    /// Goes on with the lists that somebody waits for. What is left of them is one more reason for another turn.
+    pub(super) fn go_on_with_lists(&mut self) {
+        let Self { rib, fib, peers, .. } = self;
+        let views = Views { rib, fib, peers };
+        self.more |= self.lists.work(&views);
+    }
+
+    fn views(&self) -> Views<'_> {
+        Views { rib: &self.rib, fib: &self.fib, peers: &self.peers }
+    }
+
+    /// How the FIB has a prefix.
+    pub(super) fn fib_view(&self, prefix: &Prefix) -> Option<bgp_fib::RouteView> {
+        self.views().fib_view(prefix)
+    }
+
+    /// The address of a peer.
+    fn peer_address(&self, id: PeerId) -> Option<String> {
+        self.views().peer_address(id)
     }
 
     fn summary(&self) -> Summary {
@@ -71,7 +152,9 @@ impl Routing {
             })
             .collect()
     }
+}
 
+impl Views<'_> {
     /// The peer with this address.
     fn peer_by_address(&self, text: &str) -> Result<PeerId, ErrorReply> {
         let address = text
@@ -96,14 +179,6 @@ impl Routing {
     fn peer_address(&self, id: PeerId) -> Option<String> {
         self.peers.get(&id).map(|entry| entry.address.to_string())
     }
-}
-
-/// A page of `all`: what comes behind `after`, at most `limit`, and whether there is more. Sorted by prefix.
-fn page<T>(all: BTreeMap<Prefix, T>, after: Option<Prefix>, limit: usize) -> (Vec<(Prefix, T)>, bool) {
-    let mut behind = all.into_iter().filter(|(prefix, _)| after.is_none_or(|after| *prefix > after));
-    let taken: Vec<_> = behind.by_ref().take(limit).collect();
-    let more = behind.next().is_some();
-    (taken, more)
 }
 
 fn parse_prefix(text: &str) -> Result<Prefix, ErrorReply> {

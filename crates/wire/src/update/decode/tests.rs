@@ -4,6 +4,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::*;
+use crate::attribute::{Class, LargeCommunity, Origin, TABLE};
 use crate::context::PeerKind;
 
 const ORIGIN: &[u8] = &[0x40, 1, 1, 0];
@@ -42,6 +43,9 @@ fn cost(attribute: &[u8], peer: PeerKind) -> Option<Remedy> {
                 (usize::from(withdrawn), usize::from(!withdrawn))
             );
             assert_eq!(update.attributes.is_some(), !withdrawn);
+            let nlri =
+                update.withdrawn.iter().chain(update.announced.iter().map(|announced| &announced.nlri));
+            assert!(nlri.map(|nlri| &nlri.octets()[..]).eq([NLRI]), "RFC 7606 section 4: where they begin");
             if cost == Some(Remedy::DiscardAttribute) {
                 assert_eq!(update.attributes.unwrap().octets()[..], [ORIGIN, AS_PATH].concat(), "discarded");
             }
@@ -56,7 +60,7 @@ type Case = (&'static [u8], Option<Remedy>, Option<Remedy>, &'static str);
 #[test]
 fn each_fault_costs_what_its_clause_says() {
     use Remedy::{DiscardAttribute as Discard, ResetSession as Reset, TreatAsWithdraw as Withdraw};
-    let table: [Case; 37] = [
+    let table: [Case; 40] = [
         (&[0x80, 4, 3, 0, 0, 1], Some(Withdraw), Some(Withdraw), "RFC 7606 section 7.4"),
         (&[0x40, 5, 3, 0, 0, 1], Some(Discard), Some(Withdraw), "RFC 7606 section 7.5"),
         (&[0x40, 5, 4, 0, 0, 0, 1], None, None, "RFC 7606 section 7.5, well formed"),
@@ -75,11 +79,13 @@ fn each_fault_costs_what_its_clause_says() {
         (&[0x80, 15, 4, 0, 2, 1, 129], Some(Reset), Some(Reset), "RFC 7606 section 5.3"),
         (&[0x80, 15, 5, 0, 2, 1, 16, 1], Some(Reset), Some(Reset), "RFC 7606 section 5.3"),
         (&[0xc0, 16, 4, 0, 0, 0, 1], Some(Withdraw), Some(Withdraw), "RFC 7606 section 7.14"),
+        (&[0xc0, 16, 0], Some(Withdraw), Some(Withdraw), "RFC 7606 section 7.14"),
         (&[0xc0, 17, 0], Some(Discard), Some(Discard), "RFC 6793 section 6, too short for one AS number"),
         (&[0xc0, 17, 3, 2, 1, 0], Some(Discard), Some(Discard), "RFC 6793 section 6"),
         (&[0xc0, 17, 6, 2, 1, 0, 0, 0, 9], None, None, "RFC 6793 section 4.1, well formed"),
         (&[0xc0, 18, 6, 0, 1, 1, 2, 3, 4], Some(Discard), Some(Discard), "RFC 6793 section 6"),
         (&[0xc0, 25, 8, 0, 0, 0, 0, 0, 0, 0, 0], Some(Withdraw), Some(Withdraw), "RFC 7606 section 7.15"),
+        (&[0xc0, 25, 0], Some(Withdraw), Some(Withdraw), "RFC 7606 section 7.15"),
         (&[0x80, 26, 3, 1, 0, 11], Some(Discard), Some(Discard), "RFC 7311 section 3"),
         (
             &[0xc0, 26, 11, 1, 0, 11, 0, 0, 0, 0, 0, 0, 0, 1],
@@ -88,6 +94,7 @@ fn each_fault_costs_what_its_clause_says() {
             "RFC 7311 section 3",
         ),
         (&[0xc0, 32, 4, 0, 0, 0, 1], Some(Withdraw), Some(Withdraw), "RFC 8092 section 6"),
+        (&[0xc0, 32, 0], Some(Withdraw), Some(Withdraw), "RFC 8092 section 6"),
         (&[0xc0, 35, 3, 0, 0, 1], Some(Withdraw), Some(Withdraw), "RFC 9234 section 5"),
         (&[0xc0, 4, 4, 0, 0, 0, 1], Some(Withdraw), Some(Withdraw), "RFC 7606 section 3 (c)"),
         (&[0x80, 8, 4, 0, 0, 0, 1], Some(Withdraw), Some(Withdraw), "RFC 7606 section 3 (c)"),
@@ -121,6 +128,91 @@ fn what_this_peer_may_not_send_is_gone() {
     assert_eq!(left(PeerKind::External), [ORIGIN, AS_PATH].concat());
     let internal = [ORIGIN, AS_PATH, local_pref, originator, cluster_list, aigp].concat();
     assert_eq!(left(PeerKind::Internal), internal);
+}
+
+/// RFC 7606 section 4: of the attributes that are known, two alone may be without a value.
+#[test]
+fn an_attribute_that_is_known_has_a_value() {
+    for rule in &TABLE {
+        let flags = match rule.class {
+            Class::WellKnown => 0x40,
+            Class::OptionalNonTransitive => 0x80,
+            Class::OptionalTransitive => 0xc0,
+        };
+        let empty = &[flags, rule.code, 0][..];
+        let mut attributes = vec![ORIGIN, AS_PATH, NEXT_HOP];
+        attributes.retain(|attribute| attribute[1] != rule.code);
+        attributes.push(empty);
+        let decoded = decode(&body(&[], &attributes, NLRI), &from(PeerKind::Internal));
+        let is_good = decoded.is_ok_and(|update| update.faults.is_empty());
+        assert_eq!(is_good, matches!(rule.code, code::AS_PATH | code::ATOMIC_AGGREGATE), "{}", rule.name);
+    }
+    assert_eq!(cost(&[0xc0, 99, 0], PeerKind::External), None, "nobody knows whether it may");
+}
+
+/// RFC 7606 section 7.1.
+#[test]
+fn origin_is_one_octet_of_0_to_2() {
+    let is_good = |origin: &[u8]| {
+        let update = external(&[], &[origin, AS_PATH, NEXT_HOP], NLRI).unwrap();
+        assert_eq!(update.withdrawn.len() + update.announced.len(), 1);
+        update.withdrawn.is_empty()
+    };
+    for value in 0..=u8::MAX {
+        assert_eq!(is_good(&[0x40, 1, 1, value]), value <= 2, "{value}");
+    }
+    assert!(!is_good(&[0x40, 1, 0]) && !is_good(&[0x40, 1, 2, 0, 0]));
+}
+
+/// RFC 7606 section 7.7.
+#[test]
+fn an_aggregator_is_as_long_as_the_numbers_that_were_agreed_on() {
+    let two = (&[0x40, 2, 4, 2, 1, 0xfd, 0xe9][..], &[0xc0, 7, 6, 0, 9, 10, 0, 0, 1][..]);
+    let four = (AS_PATH, &[0xc0, 7, 8, 0, 0, 0, 9, 10, 0, 0, 1][..]);
+    for (four_octet_as, (path, right), (_, wrong)) in [(false, two, four), (true, four, two)] {
+        let cx = DecodeContext { four_octet_as, ..DecodeContext::default() };
+        let of = |aggregator| {
+            let update = decode(&body(&[], &[ORIGIN, path, NEXT_HOP, aggregator], NLRI), &cx).unwrap();
+            (update.faults.len(), update.attributes.unwrap().parse().aggregator.map(|found| found.asn.0))
+        };
+        assert_eq!((of(right), of(wrong)), ((0, Some(9)), (1, None)), "four octets: {four_octet_as}");
+    }
+}
+
+/// RFC 4271 section 5: Traffic Engineering (24) goes as any optional attribute that is not transitive, ATTR_SET (128) stays
+/// as any that is, and so does a community of a type that nobody knows.
+#[test]
+fn what_is_not_known_stays_where_it_is_transitive() {
+    let community = &[0xc0, 16, 8, 0x3f, 0x99, 1, 2, 3, 4, 5, 6][..];
+    let traffic_engineering = &[0x80, 24, 4, 1, 2, 3, 4][..];
+    let attr_set = &[0xc0, 128, 8, 0, 0, 0xfd, 0xe9, 0x40, 1, 1, 0][..];
+    let attributes = [ORIGIN, AS_PATH, NEXT_HOP, community, traffic_engineering, attr_set];
+    let update = external(&[], &attributes, NLRI).unwrap();
+    assert_eq!(update.faults, []);
+    assert_eq!(update.attributes.unwrap().octets()[..], [ORIGIN, AS_PATH, community, attr_set].concat());
+}
+
+/// RFC 7606 section 3 (g).
+#[test]
+fn of_what_occurs_again_the_first_counts() {
+    let update = external(&[], &[ORIGIN, &[0x40, 1, 1, 2], AS_PATH, NEXT_HOP], NLRI).unwrap();
+    assert_eq!((update.attributes.unwrap().parse().origin, update.faults.len()), (Origin::Igp, 1));
+    for twice in [[REACH, ORIGIN, AS_PATH, REACH], [ORIGIN, AS_PATH, UNREACH, UNREACH]] {
+        let fault = external(&[], &twice, &[]).unwrap_err();
+        assert_eq!(fault.kind, UpdateFaultKind::MalformedAttributeList, "no prefix is certain");
+    }
+}
+
+/// RFC 4760 section 3: beside MP_REACH_NLRI alone, a receiver "SHOULD ignore this attribute".
+#[test]
+fn next_hop_is_that_of_the_classic_field() {
+    let with = |attributes: &[&[u8]], nlri| external(&[], attributes, nlri).unwrap();
+    assert_eq!(with(&[REACH, ORIGIN, AS_PATH, NEXT_HOP], &[]), with(&[REACH, ORIGIN, AS_PATH], &[]));
+    let both = with(&[REACH, ORIGIN, AS_PATH, NEXT_HOP], NLRI);
+    let hops =
+        both.announced.iter().map(|announced| (announced.nlri.family(), announced.next_hop.to_string()));
+    let expected = [(Family::Ipv4Unicast, "10.0.0.2"), (Family::Ipv6Unicast, "2001:db8::1")];
+    assert!(hops.eq(expected.map(|(family, hop)| (family, hop.to_owned()))), "{both:?}");
 }
 
 /// RFC 4271 section 4.3 and 5: what is passed on is in order, and has no flag that means nothing, however it came.
@@ -213,7 +305,7 @@ fn a_reset_says_what_was_wrong() {
         OptionalAttribute,
     };
     let long = [&[0xd0, 8, 1, 1][..], &[7; 257]].concat();
-    let table: [(&[u8], _, bool); 9] = [
+    let table: [(&[u8], _, bool); 11] = [
         (&[0x40, 1, 1, 9], InvalidOrigin, true),
         (&[0x40, 1, 2, 0, 0], AttributeLength, true),
         (&[0xc0, 1, 1, 0], AttributeFlags, true),
@@ -222,6 +314,8 @@ fn a_reset_says_what_was_wrong() {
         (&[0x80, 4, 1, 0], AttributeLength, true),
         (&[0xc0, 16, 1, 0], OptionalAttribute, true),
         (&long, OptionalAttribute, true),
+        (&[0x80, 14, 3, 0, 2, 1], OptionalAttribute, true),
+        (&[0x80, 15, 2, 0, 2], OptionalAttribute, true),
         (&[0x80, 4, 9, 0], MalformedAttributeList, false),
     ];
     for (attribute, kind, has_data) in table {
@@ -323,6 +417,15 @@ fn ipv4_routes_may_have_ipv6_next_hops_where_that_was_agreed() {
     assert_eq!((update.withdrawn.len(), update.faults[0].remedy), (1, Remedy::TreatAsWithdraw));
     let classic = body(&[], &[&ipv4_reach(&[1, 2, 3, 4]), ORIGIN, AS_PATH], &[]);
     assert_eq!(decode(&classic, &cx).unwrap().announced[0].next_hop, NextHop::V4([1, 2, 3, 4].into()));
+    let link_local = [0xfe, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 9];
+    let pair = body(&[], &[&ipv4_reach(&[global, link_local].concat()), ORIGIN, AS_PATH], &[]);
+    assert_eq!(decode(&pair, &cx).unwrap().faults[0].remedy, Remedy::TreatAsWithdraw);
+    let expected = NextHop::V6WithLinkLocal(global.into(), link_local.into());
+    assert_eq!(decode(&pair, &DecodeContext::default()).unwrap().announced[0].next_hop, expected);
+    for length in [0, 5, 15, 17, 24] {
+        let odd = body(&[], &[&ipv4_reach(&vec![9; length]), ORIGIN, AS_PATH], &[]);
+        assert!(decode(&odd, &DecodeContext::default()).is_err(), "{length} octets");
+    }
 }
 
 #[test]
@@ -376,7 +479,20 @@ fn a_large_community_counts_once() {
     let large = [&[0xc0, 32, 48][..], &community(5), &community(4), &community(5), &community(4)].concat();
     let update = external(&[], &[ORIGIN, AS_PATH, NEXT_HOP, &large], NLRI).unwrap();
     let values = update.attributes.unwrap().parse().large_communities;
-    assert_eq!(values.iter().map(|value| value.local2).collect::<Vec<_>>(), [5, 4]);
+    assert_eq!(values, [5, 4].map(|local2| LargeCommunity { global: 1, local1: 2, local2 }));
+}
+
+/// RFC 8092 section 6: such a number is no error.
+#[test]
+fn a_large_community_may_begin_with_a_reserved_number() {
+    for global in [0, 0xffff, u32::MAX] {
+        let large = [&[0xc0, 32, 12][..], &global.to_be_bytes(), &[0; 8]].concat();
+        let update = external(&[], &[ORIGIN, AS_PATH, NEXT_HOP, &large], NLRI).unwrap();
+        assert_eq!(
+            (update.faults.len(), update.attributes.unwrap().parse().large_communities[0].global),
+            (0, global)
+        );
+    }
 }
 
 /// RFC 4760 section 3.
@@ -409,6 +525,9 @@ fn odd_pairs_of_next_hops_are_put_right() {
     assert_eq!(of([[0; 16], link_local]), NextHop::V6(link_local.into()));
     assert_eq!(of([link_local, link_local]), NextHop::V6(link_local.into()));
     assert_eq!(of([global, global]), NextHop::V6(global.into()));
+    let alone = body(&[], &[&ipv4_reach(&link_local), ORIGIN, AS_PATH], &[]);
+    let alone = decode(&alone, &DecodeContext::default()).unwrap().announced[0].next_hop;
+    assert_eq!(alone, NextHop::V6(link_local.into()));
 }
 
 proptest! {

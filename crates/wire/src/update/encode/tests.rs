@@ -4,10 +4,50 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::*;
-use crate::attribute::{AsPath, flags};
+use crate::attribute::{AsPath, Class, flags, rule};
 use crate::context::{DecodeContext, MAX_EXTENDED_MESSAGE, MAX_MESSAGE, PeerKind};
 use crate::framer::{Framer, Next};
 use crate::{Asn, Message, PerFamily, Prefix, Update, testing};
+
+/// Flags and code of each attribute of an UPDATE, as they were written.
+fn written(body: &[u8]) -> Vec<(u8, u8)> {
+    let section = |octets: &[u8]| {
+        let (length, rest) = octets.split_first_chunk().unwrap();
+        let (section, rest) = rest.split_at(u16::from_be_bytes(*length).into());
+        (section.to_vec(), rest.to_vec())
+    };
+    let (mut rest, _) = section(&section(body).1);
+    let mut attributes = Vec::new();
+    while let [flags, code, value @ ..] = &rest[..] {
+        attributes.push((*flags, *code));
+        rest = match (flags & flags::EXTENDED, value) {
+            (0, [length, value @ ..]) => value[usize::from(*length)..].to_vec(),
+            _ => section(value).1,
+        };
+    }
+    attributes
+}
+
+/// What holds of the attributes of every UPDATE that we send.
+fn check_attributes(attributes: &[(u8, u8)], four_octet_as: bool) {
+    let mut codes: Vec<u8> = attributes.iter().map(|(_, code)| *code).collect();
+    codes.sort_unstable();
+    codes.dedup();
+    assert_eq!(codes.len(), attributes.len(), "RFC 4271 section 5: none occurs twice");
+    let has = |code| codes.contains(&code);
+    assert!(!(has(code::NEXT_HOP) && has(code::MP_REACH_NLRI)), "RFC 4760 section 3");
+    let has_as4 = has(code::AS4_PATH) || has(code::AS4_AGGREGATOR);
+    assert!(!(four_octet_as && has_as4), "RFC 6793 section 4.1");
+    for (flags, code) in attributes {
+        let expected = match rule(*code).map(|rule| rule.class) {
+            Some(Class::WellKnown) => flags::TRANSITIVE,
+            Some(Class::OptionalNonTransitive) => flags::OPTIONAL,
+            Some(Class::OptionalTransitive) => flags::OPTIONAL | flags::TRANSITIVE | flags & flags::PARTIAL,
+            None => flags::OPTIONAL | flags::TRANSITIVE | flags::PARTIAL,
+        };
+        assert_eq!(flags & !flags::EXTENDED, expected, "RFC 4271 section 4.3, attribute {code}");
+    }
+}
 
 /// Every UPDATE in a stream, each no longer than `max_len`.
 fn read(mut stream: BytesMut, cx: &DecodeContext, max_len: usize) -> Vec<Update> {
@@ -16,6 +56,7 @@ fn read(mut stream: BytesMut, cx: &DecodeContext, max_len: usize) -> Vec<Update>
     let mut updates = Vec::new();
     while let Next::Message(frame) = framer.next(&mut stream) {
         assert!(frame.body.len() + HEADER_LEN <= max_len);
+        check_attributes(&written(&frame.body), cx.four_octet_as);
         match crate::message::decode(&frame, cx).unwrap() {
             Message::Update(update) => updates.push(update),
             other => panic!("{other:?}"),
@@ -70,6 +111,7 @@ proptest! {
         expected.unknown.iter_mut().for_each(|unknown| unknown.flags |= flags::PARTIAL);
         for update in &updates {
             prop_assert_eq!(&update.faults, &[]);
+            prop_assert!(update.withdrawn.is_empty());
             prop_assert_eq!(update.announced.len(), 1);
             prop_assert!(update.announced.iter().all(|a| a.next_hop == next_hop));
             let got = update.attributes.as_ref().unwrap().parse();
@@ -201,4 +243,10 @@ fn attributes_with_nlri_come_first() {
     let next_hop = NextHop::V6("2001:db8::1".parse().unwrap());
     announce(&EncodeContext::default(), &plain(), next_hop, &mut entries, &mut out).unwrap();
     assert_eq!(out[FIXED_LEN..FIXED_LEN + 2], [0x90, 14], "RFC 7606 section 5.1");
+    // Behind its header, the family, and a next hop of 16 octets.
+    assert_eq!(out[FIXED_LEN + 4..][..4], [0, 2, 1, 16]);
+    assert_eq!(out[FIXED_LEN + 4..][20], 0, "RFC 4760 section 3: reserved");
+    let (mut entries, mut out) = (hosts(Family::Ipv6Unicast, 1).peekable(), BytesMut::new());
+    withdraw(&EncodeContext::default(), Family::Ipv6Unicast, &mut entries, &mut out);
+    assert_eq!(out[FIXED_LEN..FIXED_LEN + 2], [0x90, 15]);
 }
