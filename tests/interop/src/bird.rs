@@ -10,7 +10,7 @@ use crate::lab::Lab;
 use crate::namespace::Namespace;
 use crate::process::Process;
 use crate::programs::installed;
-use crate::wait::{seconds, until};
+use crate::wait::{PATIENCE, until};
 
 /// A running BIRD.
 #[derive(Debug)]
@@ -32,7 +32,7 @@ impl Bird {
         command.arg("-f").arg("-c").arg(&file).arg("-s").arg(&socket);
         let process = Process::start(&name, &mut command, lab.dir())?;
         let mut bird = Self { process, namespace: namespace.name().to_owned(), socket };
-        until("BIRD takes commands", seconds(10), || {
+        until("BIRD takes commands", PATIENCE, || {
             bird.process.must_run()?;
             Ok(bird.ask("show status").is_ok())
         })?;

@@ -3,7 +3,6 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
-use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result};
@@ -11,12 +10,13 @@ use nix::sys::signal::Signal;
 use serde_json::Value;
 
 use crate::command::{output, run};
+use crate::faults::usage::of_each_thread;
 use crate::lab::{CONTROL_SOCKET, Lab};
 use crate::namespace::Namespace;
 use crate::process::Process;
 use crate::programs::binary;
 use crate::service_manager::ServiceManager;
-use crate::wait::seconds;
+use crate::wait::{PATIENCE, until};
 
 /// The configuration of the lab's host as it is shipped.
 pub fn k3d() -> PathBuf {
@@ -140,17 +140,22 @@ impl Daemon {
     pub fn hand_over(&mut self) -> Result<()> {
         self.process.signal(Signal::SIGUSR2)?;
         // As long as the unit waits.
-        let status = self.process.terminate(seconds(30))?;
+        let status = self.process.terminate(PATIENCE)?;
         anyhow::ensure!(status.success(), "it ended with {status}: {}", self.log());
         Ok(())
     }
 
-    /// The same where the daemon hears first that it shall end, as where the thread that took SIGUSR2 waits for a processor.
-    pub fn hand_over_told_last(&mut self) -> Result<()> {
+    /// The same where both signals wait for the daemon, so that it hears them in any order.
+    pub fn hand_over_told_together(&mut self) -> Result<()> {
+        self.freeze()?;
+        let pid = self.pid();
+        until("it stands still", PATIENCE, || {
+            Ok(of_each_thread(pid, "State:")?.values().all(|state| state.starts_with('T')))
+        })?;
         self.process.signal(Signal::SIGTERM)?;
-        thread::sleep(Duration::from_millis(20));
         self.process.signal(Signal::SIGUSR2)?;
-        let status = self.process.wait(seconds(30))?;
+        self.thaw()?;
+        let status = self.process.wait(PATIENCE)?;
         anyhow::ensure!(status.success(), "it ended with {status}: {}", self.log());
         Ok(())
     }
@@ -167,7 +172,7 @@ impl Daemon {
         command.arg("--replace");
         let next = start(lab, &command, None)?;
         let mut before = std::mem::replace(&mut self.process, next);
-        let status = before.wait(seconds(20))?;
+        let status = before.wait(PATIENCE)?;
         anyhow::ensure!(status.success(), "it ended with {status}: {}", self.log());
         self.wait_until_ready(lab)
     }
@@ -180,7 +185,7 @@ impl Daemon {
 
     /// Waits until it answers bgpctl.
     pub fn wait_until_ready(&mut self, lab: &Lab) -> Result<()> {
-        lab.until("bgpd-rs answers bgpctl", seconds(30), || {
+        lab.until("bgpd-rs answers bgpctl", PATIENCE, || {
             self.process.must_run()?;
             Ok(self.json("show summary").is_ok())
         })?;
@@ -231,7 +236,7 @@ impl Daemon {
 
     /// Stops it as systemd does.
     pub fn stop(&mut self) -> Result<std::process::ExitStatus> {
-        self.process.terminate(seconds(10))
+        self.process.terminate(PATIENCE)
     }
 
     /// Its process id.
@@ -242,6 +247,11 @@ impl Daemon {
     /// Its log.
     pub fn log(&self) -> String {
         self.process.log()
+    }
+
+    /// What it has logged since its log was so long.
+    pub fn log_since(&self, length: usize) -> String {
+        self.log().get(length..).unwrap_or_default().to_owned()
     }
 
     /// When it wrote the last line of its log with these words.
@@ -320,7 +330,7 @@ impl Daemon {
     /// Waits until the sessions with all these peers are up.
     pub fn expect_established(&self, lab: &Lab, addresses: &[String]) -> Result<()> {
         for address in addresses {
-            lab.until(&format!("the session with {address} is up"), seconds(30), || {
+            lab.until(&format!("the session with {address} is up"), PATIENCE, || {
                 Ok(self.state(address)? == "established")
             })?;
         }
@@ -362,7 +372,13 @@ fn start(lab: &Lab, command: &Command, manager: Option<&ServiceManager>) -> Resu
 
 fn as_nobody(host: &Namespace, program: &Path, capabilities: &str) -> Command {
     let mut command = host.command("setpriv");
-    command.args(["--reuid=nobody", "--regid=nogroup", "--clear-groups", "--no-new-privs"]);
+    command.args([
+        "--reuid=nobody",
+        "--regid=nogroup",
+        "--clear-groups",
+        "--no-new-privs",
+        "--pdeathsig=KILL",
+    ]);
     for set in ["inh-caps", "ambient-caps", "bounding-set"] {
         command.arg(format!("--{set}={capabilities}"));
     }

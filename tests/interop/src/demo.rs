@@ -15,7 +15,7 @@ use crate::kernel::{gateways, routes_to};
 use crate::lab::{HOST_V6, Lab, Node};
 use crate::process::{Process, let_processes_outlive};
 use crate::programs::{binary, installed};
-use crate::wait::seconds;
+use crate::wait::PATIENCE;
 
 const SERVICE: &str = "2004::1";
 const REQUESTS: usize = 90;
@@ -110,9 +110,9 @@ fn embedded(lab: &Lab, node: &Node) -> Result<Process> {
 }
 
 fn show_sessions(lab: &Lab, daemon: &Daemon) -> Result<()> {
-    let peers: Vec<_> = lab.nodes.iter().map(Node::v6).collect();
+    let peers = lab.v6();
     daemon.expect_established(lab, &peers)?;
-    lab.expect_all_nodes(SERVICE, seconds(10))?;
+    lab.expect_all_nodes(SERVICE, PATIENCE)?;
     prompt("bgpctl show neighbors");
     print!("{}", daemon.ctl("show neighbors")?);
     Ok(())

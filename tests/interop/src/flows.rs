@@ -18,12 +18,12 @@ use crate::lab::Lab;
 use crate::namespace::Namespace;
 use crate::process::Process;
 use crate::programs::binary;
-use crate::wait::{seconds, until};
+use crate::wait::{self, seconds, until};
 
 /// Where the backends listen.
 pub const PORT: u16 = 7;
-/// How long an answer may take.
-const PATIENCE: Duration = Duration::from_secs(3);
+/// How long an answer may take. No connection breaks because this machine is slow.
+const PATIENCE: Duration = Duration::from_secs(15);
 /// Between two lines of one connection.
 const PACE: Duration = Duration::from_millis(100);
 /// Between two looks at those that wait for an answer.
@@ -63,7 +63,7 @@ pub fn start_backends(lab: &Lab) -> Result<Vec<Process>> {
         command.args(["echo", "--name", &node.name, "--bind", &format!("[::]:{PORT}")]);
         backends.push(Process::start(&format!("echo-{}", node.name), &mut command, lab.dir())?);
         let address: SocketAddr = format!("[{}]:{PORT}", node.v6()).parse()?;
-        until(&format!("{} answers on port {PORT}", node.name), seconds(10), || {
+        until(&format!("{} answers on port {PORT}", node.name), wait::PATIENCE, || {
             lab.host.inside(|| TcpStream::connect_timeout(&address, seconds(1)).is_ok())
         })?;
     }

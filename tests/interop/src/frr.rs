@@ -10,7 +10,7 @@ use crate::lab::Lab;
 use crate::namespace::Namespace;
 use crate::process::Process;
 use crate::programs::installed;
-use crate::wait::{seconds, until};
+use crate::wait::{PATIENCE, until};
 
 /// A running zebra and bgpd. Dropping it ends bgpd first.
 #[derive(Debug)]
@@ -43,14 +43,14 @@ impl Frr {
         fs::write(dir.join("bfdd.conf"), format!("log stdout informational\n{}", bfd.unwrap_or_default()))?;
         run(std::process::Command::new("chown").args(["-R", "frr:frr"]).arg(&dir))?;
         let zebra = daemon(namespace, "zebra", &dir, lab.dir())?;
-        until("zebra listens for its clients", seconds(10), || Ok(dir.join("zserv.api").exists()))?;
+        until("zebra listens for its clients", PATIENCE, || Ok(dir.join("zserv.api").exists()))?;
         let bfdd = bfd.map(|_| daemon(namespace, "bfdd", &dir, lab.dir())).transpose()?;
         if bfdd.is_some() {
-            until("bfdd takes commands", seconds(10), || Ok(dir.join("bfdd.vty").exists()))?;
+            until("bfdd takes commands", PATIENCE, || Ok(dir.join("bfdd.vty").exists()))?;
         }
         let bgpd = daemon(namespace, "bgpd", &dir, lab.dir())?;
         let mut frr = Self { bgpd, bfdd, zebra, namespace: namespace.name().to_owned(), dir };
-        until("FRR's bgpd takes commands", seconds(10), || {
+        until("FRR's bgpd takes commands", PATIENCE, || {
             frr.zebra.must_run()?;
             frr.bgpd.must_run()?;
             Ok(frr.vtysh("show bgp summary").is_ok())

@@ -14,7 +14,7 @@ use crate::lab::{HOST_V4, HOST_V6, Lab, Node};
 use crate::namespace::Namespace;
 use crate::process::Process;
 use crate::programs::installed;
-use crate::wait::{seconds, until};
+use crate::wait::{PATIENCE, until};
 
 /// Which sessions a node opens to the host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,6 +75,13 @@ impl Default for Settings {
             router_id: HOST_V4.to_owned(),
             password: None,
         }
+    }
+}
+
+impl Settings {
+    /// With graceful restart.
+    pub fn graceful() -> Self {
+        Self { graceful_restart: GracefulRestart::On, ..Self::default() }
     }
 }
 
@@ -160,7 +167,7 @@ impl Gobgp {
 
     /// Asks it to end: it sends Cease.
     pub fn terminate(&mut self) -> Result<()> {
-        self.process.terminate(seconds(10))?;
+        self.process.terminate(PATIENCE)?;
         Ok(())
     }
 
@@ -174,7 +181,7 @@ impl Gobgp {
     }
 
     fn wait_for_api(&mut self) -> Result<()> {
-        until(&format!("gobgpd on {} takes commands", self.node), seconds(15), || {
+        until(&format!("gobgpd on {} takes commands", self.node), PATIENCE, || {
             self.process.must_run()?;
             Ok(self.cli("global").is_ok())
         })?;

@@ -10,7 +10,7 @@ use crate::http::curl;
 use crate::lab::{HOST_V6, Lab};
 use crate::process::Process;
 use crate::programs::installed;
-use crate::wait::seconds;
+use crate::wait::{PATIENCE, seconds};
 
 /// Where it listens on the host.
 pub const URL: &str = "http://127.0.0.1:8080/";
@@ -22,14 +22,14 @@ pub const TCP: &str = "127.0.0.1:8007";
 /// and port before it connects, so that the kernel's two looks at the hash agree.
 pub fn start_tcp(lab: &Lab, service: &str) -> Result<Process> {
     let text = format!(
-        "defaults\n  mode tcp\n  timeout connect 2s\n  timeout client 60s\n  timeout server 60s\n\
+        "defaults\n  mode tcp\n  timeout connect 15s\n  timeout client 60s\n  timeout server 60s\n\
          frontend flows\n  bind {TCP}\n  default_backend service\n\
          backend service\n  server cluster [{service}]:{} source [{HOST_V6}]:20000-29999\n",
         flows::PORT
     );
     let mut process = spawn(lab, "haproxy-tcp", &text)?;
     let address: SocketAddr = TCP.parse()?;
-    lab.until("HAProxy takes connections", seconds(10), || {
+    lab.until("HAProxy takes connections", PATIENCE, || {
         process.must_run()?;
         lab.host.inside(|| TcpStream::connect_timeout(&address, seconds(1)).is_ok())
     })?;
@@ -48,13 +48,13 @@ fn spawn(lab: &Lab, name: &str, text: &str) -> Result<Process> {
 /// Starts HAProxy in the host's namespace in front of a service address and waits for its first answer.
 pub fn start(lab: &Lab, service: &str) -> Result<Process> {
     let text = format!(
-        "defaults\n  mode http\n  timeout connect 2s\n  timeout client 5s\n  timeout server 5s\n  \
+        "defaults\n  mode http\n  timeout connect 15s\n  timeout client 15s\n  timeout server 15s\n  \
          option http-server-close\n  http-reuse never\n\
          frontend web\n  bind 127.0.0.1:8080\n  default_backend service\n\
          backend service\n  server cluster [{service}]:80\n"
     );
     let mut process = spawn(lab, "haproxy", &text)?;
-    lab.until("HAProxy answers", seconds(10), || {
+    lab.until("HAProxy answers", PATIENCE, || {
         process.must_run()?;
         Ok(curl(&lab.host, URL, 1)?.keys().any(|answer| answer.starts_with("node")))
     })?;

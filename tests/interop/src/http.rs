@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::thread;
-use std::time::Duration;
 
 use anyhow::{Context, Result};
 
 use crate::command::output;
 use crate::namespace::Namespace;
+use crate::wait::PATIENCE;
 
 /// Serves until the process ends; every connection gets one answer and is closed.
 pub fn serve(bind: SocketAddr, name: &str) -> Result<()> {
@@ -31,7 +31,7 @@ fn answer(stream: TcpStream, name: &str) {
 }
 
 fn try_answer(mut stream: &TcpStream, name: &str) -> std::io::Result<()> {
-    stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+    stream.set_read_timeout(Some(PATIENCE))?;
     let mut lines = BufReader::new(stream);
     let mut line = String::new();
     while lines.read_line(&mut line)? > 2 {
@@ -52,7 +52,7 @@ pub fn asked(mut stream: impl Read + Write, path: &str) -> bool {
 /// Asks a URL so many times, each time by a connection of its own, and counts the answers. No answer counts as "".
 pub fn curl(from: &Namespace, url: &str, times: usize) -> Result<BTreeMap<String, usize>> {
     let mut command = from.command("curl");
-    command.args(["--silent", "--max-time", "3", "--no-keepalive", "--write-out", "\n"]);
+    command.args(["--silent", "--max-time", "15", "--no-keepalive", "--write-out", "\n"]);
     command.args(std::iter::repeat_n(url, times));
     let printed = String::from_utf8_lossy(&output(&mut command)?.stdout).into_owned();
     let mut answers = BTreeMap::new();

@@ -2,14 +2,16 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::sync::atomic::{AtomicU32, Ordering};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use serde_json::Value;
 
+use crate::command::{run, words};
 use crate::lab::Lab;
 use crate::namespace::Namespace;
 use crate::process::Process;
-use crate::wait::{seconds, until};
+use crate::wait::{PATIENCE, until};
 
 /// A route as the kernel shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -79,40 +81,70 @@ pub fn gateways(namespace: &Namespace, prefix: &str) -> Result<BTreeSet<String>>
     Ok(routes.pop().map(|route| route.gateways).unwrap_or_default())
 }
 
-/// Starts to write down every change of routes in a namespace; the log has a line each, `Deleted …` for removals.
-pub fn watch_routes(lab: &Lab, namespace: &Namespace) -> Result<Process> {
-    watch("watch-routes", "route", lab.dir(), namespace)
+/// The object of the only route to a prefix.
+pub fn nexthop_id(namespace: &Namespace, prefix: &str) -> Result<u64> {
+    let routes = routes_to(namespace, prefix)?;
+    anyhow::ensure!(routes.len() == 1, "not one route to {prefix}: {routes:?}");
+    routes[0].nexthop_id.with_context(|| format!("no nexthop object: {routes:?}"))
 }
 
-/// Starts to write down every change of routes and nexthop objects in a namespace, as [`watch_routes`] does.
-pub fn watch_forwarding(lab: &Lab, namespace: &Namespace) -> Result<Process> {
+/// A route in a table that no rule leads to and that the daemon does not read.
+const PROBE: &str = "blackhole 192.0.2.255 table 4095";
+
+/// `ip monitor` in a namespace, which writes down every change.
+#[derive(Debug)]
+pub struct Watch {
+    process: Process,
+    namespace: String,
+}
+
+/// Starts to write down every change of routes in a namespace.
+pub fn watch_routes(lab: &Lab, namespace: &Namespace) -> Result<Watch> {
+    Watch::start("watch-routes", "route", lab.dir(), namespace)
+}
+
+/// Starts to write down every change of routes and nexthop objects in a namespace.
+pub fn watch_forwarding(lab: &Lab, namespace: &Namespace) -> Result<Watch> {
     watch_forwarding_in(lab.dir(), namespace)
 }
 
 /// The same without a lab; its log goes to a directory.
-pub fn watch_forwarding_in(dir: &Path, namespace: &Namespace) -> Result<Process> {
-    watch("watch-forwarding", "route nexthop", dir, namespace)
+pub fn watch_forwarding_in(dir: &Path, namespace: &Namespace) -> Result<Watch> {
+    Watch::start("watch-forwarding", "route nexthop", dir, namespace)
 }
 
-fn watch(name: &str, objects: &str, dir: &Path, namespace: &Namespace) -> Result<Process> {
-    let mut command = crate::command::words(&format!("ip -n {} -o monitor {objects}", namespace.name()));
-    let watch = Process::start(name, &mut command, dir)?;
-    // What it reports shows that it listens; the probe is a route of nobody.
-    until("ip monitor listens", seconds(5), || {
-        namespace.ip("route add blackhole 192.0.2.255/32")?;
-        namespace.ip("route del blackhole 192.0.2.255/32")?;
-        Ok(watch.log().contains("192.0.2.255"))
-    })?;
-    Ok(watch)
-}
+impl Watch {
+    fn start(name: &str, objects: &str, dir: &Path, namespace: &Namespace) -> Result<Self> {
+        let mut command = words(&format!("ip -n {} -o monitor {objects}", namespace.name()));
+        let process = Process::start(name, &mut command, dir)?;
+        let watch = Self { process, namespace: namespace.name().to_owned() };
+        until("ip monitor listens", PATIENCE, || {
+            watch.probe()?;
+            Ok(watch.process.log().contains(PROBE))
+        })?;
+        Ok(watch)
+    }
 
-/// What [`watch_forwarding`] saw. Its own probe apart, and the two objects by which a daemon that starts asks what groups the
-/// kernel makes: no route ever points to them.
-pub fn changes(watch: &Process) -> Vec<String> {
-    const PROBES: [&str; 3] = ["192.0.2.255", "id 186500000 blackhole", "id 187000000 group 186500000"];
-    let log = watch.log();
-    let real = log.lines().filter(|line| !PROBES.iter().any(|probe| line.contains(probe)));
-    real.map(str::to_owned).collect()
+    /// What it has seen, a line each, `Deleted …` for removals: all that was changed before this is called. Its own probes
+    /// apart, and the two objects by which a daemon that starts asks what groups the kernel makes: no route ever points to them.
+    pub fn changes(&self) -> Result<Vec<String>> {
+        const PROBES: [&str; 3] = [PROBE, "id 186500000 blackhole", "id 187000000 group 186500000"];
+        let last = self.probe()?;
+        until("ip monitor has seen all", PATIENCE, || Ok(self.process.log().contains(&last)))?;
+        let log = self.process.log();
+        let real = log.lines().filter(|line| !PROBES.iter().any(|probe| line.contains(probe)));
+        Ok(real.map(str::to_owned).collect())
+    }
+
+    /// A route of nobody comes and goes. How its end is shown, behind all that was changed before.
+    fn probe(&self) -> Result<String> {
+        static NUMBER: AtomicU32 = AtomicU32::new(1);
+        let route = format!("{PROBE} metric {} ", NUMBER.fetch_add(1, Ordering::Relaxed));
+        for verb in ["add", "del"] {
+            run(&mut words(&format!("ip -n {} route {verb} {route}", self.namespace)))?;
+        }
+        Ok(format!("Deleted {route}"))
+    }
 }
 
 fn route(value: &Value) -> Route {

@@ -18,7 +18,7 @@ use crate::kernel;
 use crate::namespace::{Namespace, PREFIX};
 use crate::process::{Process, head, tail};
 use crate::programs::binary;
-use crate::wait::{seconds, until};
+use crate::wait::{PATIENCE, until};
 
 /// The bridge's name; Docker's are as random.
 pub const BRIDGE: &str = "br-455d8ca1d613";
@@ -155,6 +155,11 @@ impl Lab {
         Ok(Node { name, number, http, namespace })
     }
 
+    /// The IPv6 addresses of all nodes.
+    pub fn v6(&self) -> Vec<String> {
+        self.nodes.iter().map(Node::v6).collect()
+    }
+
     /// Puts a service address on every node.
     pub fn add_service(&self, address: &str) -> Result<()> {
         self.nodes.iter().try_for_each(|node| node.add_service(address))
@@ -192,8 +197,7 @@ impl Lab {
 
     /// Waits until every node is a leg of the route to a prefix, by its IPv6 address.
     pub fn expect_all_nodes(&self, prefix: &str, limit: Duration) -> Result<Duration> {
-        let all: Vec<_> = self.nodes.iter().map(Node::v6).collect();
-        self.expect_gateways(prefix, &all, limit)
+        self.expect_gateways(prefix, &self.v6(), limit)
     }
 
     /// Waits for a condition; when it does not come true, the error says so and then shows the state of the lab.
@@ -246,7 +250,7 @@ impl Lab {
     pub fn wait_for_http(&self) -> Result<()> {
         for node in &self.nodes {
             let url = format!("http://[{}]/", node.v6());
-            self.until(&format!("{} answers HTTP", node.name), seconds(5), || {
+            self.until(&format!("{} answers HTTP", node.name), PATIENCE, || {
                 Ok(curl(&self.host, &url, 1)?.contains_key(&node.name))
             })?;
         }

@@ -18,6 +18,8 @@ pub const FLOWS: usize = 200;
 const THREADS: usize = 4;
 /// From the evidence that a node is dead until its leg is out of the kernel.
 pub const REPAIR: Duration = Duration::from_millis(50);
+/// How often a node dies until it is shown that its leg goes so fast.
+const DEATHS: usize = 10;
 
 /// Requests and connections under way, until [`Load::finish`].
 #[derive(Debug)]
@@ -97,9 +99,9 @@ pub fn expect_without(lab: &mut Lab, service: &str, node: &str) -> Result<()> {
     Ok(())
 }
 
-/// A dead node's leg was gone so long after the evidence; where that is more than [`REPAIR`], it is killed again, up to three
-/// times in all: a machine with too much to do may have us wait for a processor, and the kernel changes one network at a time
-/// whichever namespace it is of, not three times.
+/// A dead node's leg was gone so long after the evidence; where that is more than [`REPAIR`], it is killed again, up to
+/// [`DEATHS`] times in all: a machine with too much to do may have us wait for a processor, and the kernel changes one network
+/// at a time whichever namespace it is of, not each time.
 pub fn expect_repaired(
     what: &str,
     first: Duration,
@@ -112,7 +114,7 @@ pub fn expect_repaired(
         if delay <= REPAIR {
             return Ok(());
         }
-        if taken.len() == 3 {
+        if taken.len() == DEATHS {
             break;
         }
         taken.push(kill_again()?);

@@ -11,7 +11,7 @@ use crate::lab::Lab;
 use crate::namespace::Namespace;
 use crate::process::Process;
 use crate::programs::installed;
-use crate::wait::{seconds, until};
+use crate::wait::{PATIENCE, until};
 
 /// A running OpenBGPD.
 #[derive(Debug)]
@@ -36,7 +36,7 @@ impl Openbgpd {
         command.args(["-d", "-v", "-f"]).arg(&file);
         let process = Process::start("openbgpd", &mut command, lab.dir())?;
         let mut daemon = Self { process, namespace: namespace.name().to_owned(), socket };
-        until("OpenBGPD takes commands", seconds(10), || {
+        until("OpenBGPD takes commands", PATIENCE, || {
             daemon.process.must_run()?;
             Ok(daemon.ask("show summary").is_ok())
         })?;
@@ -54,7 +54,7 @@ impl Openbgpd {
 impl Drop for Openbgpd {
     /// Its parent process ends its children when it is asked to end, not when it is killed.
     fn drop(&mut self) {
-        if let Err(error) = self.process.terminate(seconds(5)) {
+        if let Err(error) = self.process.terminate(PATIENCE) {
             eprintln!("OpenBGPD: {error:#}");
         }
     }

@@ -31,7 +31,7 @@ pub struct Process {
 
 impl Process {
     /// Starts a program whose output goes to `DIR/NAME.log`. It dies with the thread that started it, unless programs
-    /// may outlive it.
+    /// may outlive it. A change of its user undoes that: `setpriv` has to be told the same again (`--pdeathsig`).
     pub fn start(name: &str, command: &mut Command, dir: &Path) -> Result<Self> {
         if OUTLIVE.load(Ordering::Relaxed) {
             // In a process group of its own: Ctrl-C and the end of the terminal are meant for the demo.

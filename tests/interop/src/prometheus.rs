@@ -10,7 +10,7 @@ use crate::command::run;
 use crate::lab::Lab;
 use crate::process::Process;
 use crate::programs::installed;
-use crate::wait::seconds;
+use crate::wait::PATIENCE;
 
 /// A running Prometheus.
 #[derive(Debug)]
@@ -36,7 +36,7 @@ impl Prometheus {
         command.args(["--web.listen-address", "127.0.0.1:9090"]);
         let process = Process::start("prometheus", &mut command, lab.dir())?;
         let mut prometheus = Self { process, namespace: lab.host.name().to_owned() };
-        lab.until("Prometheus is ready", seconds(30), || {
+        lab.until("Prometheus is ready", PATIENCE, || {
             prometheus.process.must_run()?;
             Ok(prometheus.get("/-/ready").is_ok())
         })?;

@@ -15,8 +15,8 @@ use anyhow::{Result, anyhow};
 
 use crate::namespace::Namespace;
 
-/// How long one request may take.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// How long one request may take. Nothing is lost because this machine is slow.
+const PATIENCE: Duration = Duration::from_secs(15);
 /// The pause between two requests of one thread.
 const PAUSE: Duration = Duration::from_millis(5);
 

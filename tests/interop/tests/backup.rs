@@ -2,15 +2,15 @@
 //! written.
 #![cfg(feature = "labs")]
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 
 use anyhow::{Context, Result, ensure};
 use bgp_wire::Prefix;
 use interop::daemon::Daemon;
-use interop::kernel::{changes, gateways, watch_forwarding};
+use interop::kernel::{Watch, gateways, watch_forwarding};
 use interop::lab::{HOST_V4, Lab};
 use interop::speaker::{Settings, Speaker};
-use interop::wait::seconds;
+use interop::wait::{PATIENCE, seconds};
 
 /// The link of the best peer, which is not on the bridge.
 const CABLE: &str = "cable0";
@@ -53,7 +53,7 @@ struct Scene {
 }
 
 fn prefixes(count: u32) -> Vec<Prefix> {
-    let prefix = |number: u32| Prefix::new(std::net::Ipv4Addr::from(0x0b00_0000 | number << 8).into(), 24);
+    let prefix = |number: u32| Prefix::new(Ipv4Addr::from(0x0b00_0000 | number << 8).into(), 24);
     (0..count).filter_map(prefix).collect()
 }
 
@@ -83,9 +83,7 @@ impl Scene {
                 Ok(daemon.counted(from, "ipv4-unicast", "accepted")? == u64::from(count))
             })?;
         }
-        let scene = Self { lab, daemon, peers, count };
-        scene.settled(BEST)?;
-        Ok(scene)
+        Ok(Self { lab, daemon, peers, count })
     }
 
     fn sample(&self) -> [String; 3] {
@@ -127,9 +125,9 @@ impl Scene {
 
     /// Waits for the decisions after a loss; how many messages about next-hop objects the kernel sent meanwhile, and that
     /// there was none about a route.
-    fn nothing_written(&self, watch: &interop::process::Process) -> Result<usize> {
+    fn nothing_written(&self, watch: &Watch) -> Result<usize> {
         self.settled(NEXT)?;
-        let seen = changes(watch);
+        let seen = watch.changes()?;
         let (routes, objects): (Vec<_>, Vec<_>) = seen.iter().partition(|line| line.contains("11."));
         ensure!(routes.is_empty(), "routes were written: {routes:#?}");
         Ok(objects.iter().filter(|line| line.contains("id 186")).count())
@@ -141,12 +139,13 @@ fn a_session_that_ends_is_repaired_by_messages_that_do_not_depend_on_the_number_
     let mut messages = Vec::new();
     for count in [100, 20_000] {
         let mut scene = Scene::start(count, "")?;
+        scene.settled(BEST)?;
         ensure!(scene.goes_by(BEST)?, "before the loss");
         let shown = scene.daemon.ctl("show nexthops")?;
         ensure!(shown.contains(&format!("{NEXT} (backup)")), "{shown}");
         let watch = watch_forwarding(&scene.lab, &scene.lab.host)?;
         drop(scene.peers.remove(0));
-        scene.lab.until("all goes by the next peer", seconds(2), || scene.goes_by(NEXT))?;
+        scene.lab.until("all goes by the next peer", PATIENCE, || scene.goes_by(NEXT))?;
         messages.push(scene.nothing_written(&watch)?);
     }
     ensure!(messages[0] == messages[1] && messages[0] < 10, "{messages:?}");
@@ -156,11 +155,12 @@ fn a_session_that_ends_is_repaired_by_messages_that_do_not_depend_on_the_number_
 #[test]
 fn a_port_that_goes_down_is_left_by_the_kernel_itself() -> Result<()> {
     let scene = Scene::start(20_000, "")?;
+    scene.settled(BEST)?;
     let watch = watch_forwarding(&scene.lab, &scene.lab.host)?;
     // Nobody but the kernel is awake.
     scene.daemon.freeze()?;
     scene.lab.nodes[0].namespace.ip(&format!("link set {CABLE} down"))?;
-    scene.lab.until("all goes by the next peer", seconds(2), || scene.goes_by(NEXT))?;
+    scene.lab.until("all goes by the next peer", PATIENCE, || scene.goes_by(NEXT))?;
     scene.daemon.thaw()?;
     scene.nothing_written(&watch)?;
     ensure!(scene.goes_by(NEXT)?, "after the decisions");
@@ -169,12 +169,15 @@ fn a_port_that_goes_down_is_left_by_the_kernel_itself() -> Result<()> {
 
 #[test]
 fn without_backups_routes_have_one_next_hop() -> Result<()> {
-    let lab = Lab::with_nodes(2)?;
-    let daemon = Daemon::start(&lab, &format!("{CONFIG}nexthop-backup = false\n"))?;
-    let mut next = Speaker::on(&lab.nodes[1], HOST_V4)?;
-    next.prepend(bgp_wire::Asn(64512), 1);
-    next.announce(&prefixes(10))?;
-    lab.expect_gateways("11.0.0.0/24", &[NEXT.to_owned()], seconds(20))?;
+    let Scene { lab, daemon, peers, count } = Scene::start(10, "nexthop-backup = false\n")?;
+    // The sentinel: when the kernel has what came last, it has what became of all that came before.
+    let sentinel = Prefix::new(Ipv4Addr::new(12, 0, 0, 0).into(), 24).context("a prefix")?;
+    peers[2].announce(&[sentinel])?;
+    lab.expect_gateways("12.0.0.0/24", &[LAST.to_owned()], PATIENCE)?;
+    for prefix in prefixes(count) {
+        let found = gateways(&lab.host, &prefix.to_string())?;
+        ensure!(found == [BEST.to_owned()].into(), "{prefix} by {found:?}");
+    }
     let shown = daemon.ctl("show nexthops")?;
     ensure!(!shown.contains("backup"), "{shown}");
     Ok(())

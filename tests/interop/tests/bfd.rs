@@ -14,7 +14,7 @@ use interop::frr::Frr;
 use interop::lab::{BRIDGE, HOST_V4, HOST_V6, Lab, Node};
 use interop::load::{self, Load};
 use interop::rtnl::{self, Watcher};
-use interop::wait::seconds;
+use interop::wait::{PATIENCE, seconds};
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
@@ -79,7 +79,7 @@ fn session(daemon: &Daemon, peer: &str) -> Result<Value> {
 
 fn expect_up(lab: &Lab, daemon: &Daemon, peers: &[String]) -> Result<()> {
     for peer in peers {
-        lab.until(&format!("BFD with {peer} is up"), seconds(20), || {
+        lab.until(&format!("BFD with {peer} is up"), PATIENCE, || {
             let session = session(daemon, peer)?;
             Ok(session["state"] == "up" && session["polling"] == false)
         })?;
@@ -106,7 +106,7 @@ fn leg_leaves(others: &[Node], watcher: &Watcher, break_it: impl FnOnce() -> Res
     let wanted: BTreeSet<_> = others.iter().map(|node| rtnl::v6(&gateway(node))).collect::<Result<_>>()?;
     watcher.forget();
     break_it()?;
-    watcher.wait_for(&wanted, seconds(10))
+    watcher.wait_for(&wanted, PATIENCE)
 }
 
 #[test]
@@ -139,7 +139,7 @@ fn a_peer_that_hangs_or_is_cut_off_loses_its_leg_within_the_detection_time() -> 
         "frozen: leg gone {:?} after SIGSTOP, detection time 150 ms",
         gone.saturating_duration_since(before)
     );
-    lab.until("the session is ended", seconds(5), || Ok(daemon.state(&peer)? != "established"))?;
+    lab.until("the session is ended", PATIENCE, || Ok(daemon.state(&peer)? != "established"))?;
     let down = daemon.neighbor(&peer)?;
     assert_eq!(down["last_down"]["reason"], "BFD down: no packet for 150 ms", "{down}");
     assert_eq!(daemon.path(SERVICE, &peer)?, Value::Null, "nothing is kept of it");
@@ -150,13 +150,15 @@ fn a_peer_that_hangs_or_is_cut_off_loses_its_leg_within_the_detection_time() -> 
 
     // Cut off: the port stays up and forwards nothing any more.
     let port = lab.nodes[0].port();
-    let failed_before = failures()?;
+    let words = format!("BFD failed: paths are out of use, the session ends peer={peer} ");
+    let told = || daemon.log().matches(&words).count();
+    let (failed_before, told_before) = (failures()?, told());
     let before = Instant::now();
     let gone = leg_leaves(&lab.nodes[1..], &watcher, || {
         lab.host.run(&format!("bridge link set dev {port} state 0")).map(drop)
     })?;
     eprintln!("cut off: leg gone {:?} after the command began", gone.saturating_duration_since(before));
-    assert!(daemon.log().contains("BFD failed: paths are out of use, the session ends"));
+    lab.until("the log has it", PATIENCE, || Ok(told() > told_before))?;
     assert_eq!(failures()?, failed_before.map(|count| count + 1));
     lab.host.run(&format!("bridge link set dev {port} state 3"))?;
     expect_all_legs(&lab)?;
@@ -215,7 +217,7 @@ fn a_peer_found_dead_takes_only_its_own_flows_along() -> Result<()> {
     let start = |node: &Node| Bird::start(&lab, &node.namespace, &bird(node));
     let birds: Vec<Bird> = lab.nodes.iter().map(start).collect::<Result<_>>()?;
     let _backends = flows::start_backends(&lab)?;
-    let peers: Vec<String> = lab.nodes.iter().map(Node::v6).collect();
+    let peers = lab.v6();
     for death in [Death::Hangs, Death::CutOff] {
         expect_all_legs(&lab)?;
         expect_up(&lab, &daemon, &peers)?;
@@ -234,7 +236,7 @@ fn a_peer_found_dead_takes_only_its_own_flows_along() -> Result<()> {
                 killed = Instant::now();
                 Ok(())
             })?;
-            lab.until("the log has it", seconds(5), || Ok(daemon.log().matches(&words).count() > failures))?;
+            lab.until("the log has it", PATIENCE, || Ok(daemon.log().matches(&words).count() > failures))?;
             Ok((after_failure(killed, daemon.logged_last(&words)?, gone), gone))
         };
         let revive = |lab: &Lab| match death {
@@ -243,7 +245,7 @@ fn a_peer_found_dead_takes_only_its_own_flows_along() -> Result<()> {
         };
         let (delay, left) = kill(&lab)?;
         let gone = load.at(left);
-        lab.until("the session is ended", seconds(5), || Ok(daemon.state(node)? != "established"))?;
+        lab.until("the session is ended", PATIENCE, || Ok(daemon.state(node)? != "established"))?;
         load.finish(&format!("a node with BFD: {death:?}"))?.expect_only_of(&name, own, gone);
         load::expect_without(&mut lab, "2004::1", &name)?;
         revive(&lab)?;
@@ -294,14 +296,15 @@ fn who_puts_a_session_down_by_hand_or_reloads_or_restarts_disturbs_nobody() -> R
 
     // Another process, twice by itself and once by the service manager.
     for how in ["replace", "replace", "restart"] {
-        let begun = Instant::now();
+        let go_on = |daemon: &Daemon| daemon.log().matches("BFD session goes on").count();
+        let (begun, before_it) = (Instant::now(), go_on(&daemon));
         if how == "restart" {
             daemon.restart(&lab)?
         } else {
             daemon.replace(&lab)?
         }
         eprintln!("{how}: {:?}", begun.elapsed());
-        assert!(daemon.log().contains("BFD session goes on"), "{}", daemon.log());
+        lab.until("both sessions go on", PATIENCE, || Ok(go_on(&daemon) >= before_it + peers.len()))?;
         expect_up(&lab, &daemon, &peers)?;
         assert_eq!((downs(frr, HOST_V6)?, downs(frr, HOST_V4)?), before, "{how}\n{}", lab.explain());
         assert_eq!(ours(&daemon)?, ours_before);
@@ -309,7 +312,7 @@ fn who_puts_a_session_down_by_hand_or_reloads_or_restarts_disturbs_nobody() -> R
     // Other intervals: agreed on under way.
     daemon.write_config(&host("200ms"))?;
     daemon.ctl("reload")?;
-    lab.until("both ends have agreed on 200 ms", seconds(10), || {
+    lab.until("both ends have agreed on 200 ms", PATIENCE, || {
         let ours = session(&daemon, &peers[1])?;
         let theirs = frr.bfd_peer(HOST_V6)?;
         Ok(ours["detection_time_us"] == 600_000
@@ -321,7 +324,7 @@ fn who_puts_a_session_down_by_hand_or_reloads_or_restarts_disturbs_nobody() -> R
     // Their hand: AdminDown is no failure.
     frr.vtysh_of("bfdd", &["configure terminal", "bfd", "profile lab", "shutdown"])?;
     for peer in &peers {
-        lab.until("our end is down and knows why", seconds(5), || {
+        lab.until("our end is down and knows why", PATIENCE, || {
             let session = session(&daemon, peer)?;
             Ok(session["state"] == "down" && session["remote"]["state"] != "up")
         })?;
@@ -338,7 +341,7 @@ fn who_puts_a_session_down_by_hand_or_reloads_or_restarts_disturbs_nobody() -> R
     // Our hand: without BFD, and with it again. FRR 8.4 ends its BGP session for our AdminDown, and comes back.
     daemon.write_config(&host("200ms").replace("bfd =", "bfd = false #"))?;
     assert!(daemon.ctl("reload")?.contains("bfd"));
-    lab.until("no session is left", seconds(5), || {
+    lab.until("no session is left", PATIENCE, || {
         let ours = daemon.json("show bfd")?["sessions"] == Value::Array(Vec::new());
         Ok(ours && frr.bfd_peer(HOST_V6)?["status"] != "up")
     })?;
@@ -398,7 +401,7 @@ fn bird_by_both_families_and_by_link_local_addresses() -> Result<()> {
     // Our hand: BIRD 2.0 ends its BGP sessions for our AdminDown; ours is no failure here.
     daemon.write_config(&config.replace("bfd =", "bfd = false #"))?;
     daemon.ctl("reload")?;
-    lab.until("BIRD has no session that is up", seconds(5), || {
+    lab.until("BIRD has no session that is up", PATIENCE, || {
         Ok(!bird.ask("show bfd sessions")?.contains("Up"))
     })?;
     eprintln!("BIRD after our AdminDown:\n{}", bird.ask("show protocols")?);
@@ -435,35 +438,35 @@ fn graceful_restart_bridges_a_hung_agent_but_no_node_that_is_cut_off() -> Result
     let peer = node.v6();
     daemon.expect_established(&lab, std::slice::from_ref(&peer))?;
     expect_up(&lab, &daemon, std::slice::from_ref(&peer))?;
-    lab.expect_gateways("2004::1", &[gateway(node)], seconds(30))?;
+    lab.expect_gateways("2004::1", &[gateway(node)], PATIENCE)?;
     signal(&agent, Signal::SIGSTOP)?;
-    lab.until("the session is ended", seconds(5), || Ok(daemon.state(&peer)? != "established"))?;
+    lab.until("the session is ended", PATIENCE, || Ok(daemon.state(&peer)? != "established"))?;
     let down = daemon.neighbor(&peer)?;
     let reason = down["last_down"]["reason"].as_str().unwrap_or_default().to_owned();
     assert!(reason.starts_with("BFD down: no packet for 150 ms; the node answers"), "{down}");
-    lab.until("its path is stale", seconds(5), || Ok(!daemon.path(SERVICE, &peer)?.is_null()))?;
-    lab.expect_gateways("2004::1", &[gateway(node)], seconds(30))?;
+    lab.until("its path is stale", PATIENCE, || Ok(!daemon.path(SERVICE, &peer)?.is_null()))?;
+    lab.expect_gateways("2004::1", &[gateway(node)], PATIENCE)?;
     signal(&agent, Signal::SIGCONT)?;
     // It finds its own detection time over, and begins anew as well.
-    lab.until("both sessions are up and stay so", seconds(30), || {
+    lab.until("both sessions are up and stay so", PATIENCE, || {
         let now = daemon.neighbor(&peer)?;
         let lasts = |of: &Value| of["since_seconds"].as_u64().is_some_and(|seconds| seconds >= 2);
         Ok(now["state"] == "established" && now["bfd"]["state"] == "up" && lasts(&now) && lasts(&now["bfd"]))
     })?;
-    lab.expect_gateways("2004::1", &[gateway(node)], seconds(30))?;
+    lab.expect_gateways("2004::1", &[gateway(node)], PATIENCE)?;
 
     let before = Instant::now();
     let gone = leg_leaves(&[], &watcher, || {
         lab.host.run(&format!("bridge link set dev {} state 0", node.port())).map(drop)
     })?;
     eprintln!("cut off: leg gone {:?} after the command began", gone.saturating_duration_since(before));
-    lab.until("the decision is shown", seconds(5), || {
+    lab.until("the decision is shown", PATIENCE, || {
         let node = daemon.neighbor(&peer)?["node"].to_string();
         Ok(node.contains("the node does not answer")
             && node.contains("its session was ended and its paths removed"))
     })?;
     lab.host.run(&format!("bridge link set dev {} state 3", node.port()))?;
-    lab.expect_gateways("2004::1", &[gateway(node)], seconds(30))?;
+    lab.expect_gateways("2004::1", &[gateway(node)], PATIENCE)?;
     Ok(())
 }
 
@@ -502,7 +505,7 @@ fn a_peer_whose_bfd_is_apart_from_its_agent_keeps_no_paths_when_it_fails() -> Re
     let before = Instant::now();
     let gone = leg_leaves(&[], &watcher, || frr.signal(Signal::SIGSTOP))?;
     eprintln!("C bit set, frozen: route gone {:?} after SIGSTOP", gone.saturating_duration_since(before));
-    lab.until("the session is ended", seconds(5), || Ok(daemon.state(&peer)? != "established"))?;
+    lab.until("the session is ended", PATIENCE, || Ok(daemon.state(&peer)? != "established"))?;
     let down = daemon.neighbor(&peer)?;
     assert_eq!(down["last_down"]["reason"], "BFD down: no packet for 150 ms", "{down}");
     let routes = daemon.ctl_output(&format!("show routes {SERVICE}"))?;
@@ -520,9 +523,11 @@ fn a_peer_without_bfd_is_a_peer_all_the_same() -> Result<()> {
     let _bird = Bird::start(&lab, &lab.nodes[0].namespace, &BIRD.replace("bfd on;", ""))?;
     expect_all_legs(&lab)?;
     let peer = lab.nodes[0].v6();
-    lab.until("some offers were made", seconds(10), || {
-        Ok(session(&daemon, &peer)?["sent"].as_u64() >= Some(3))
-    })?;
+    lab.until(
+        "some offers were made",
+        PATIENCE,
+        || Ok(session(&daemon, &peer)?["sent"].as_u64() >= Some(3)),
+    )?;
     let seen = session(&daemon, &peer)?;
     assert_eq!(
         (&seen["state"], &seen["failures"], &seen["remote"]),

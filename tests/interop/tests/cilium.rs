@@ -10,7 +10,7 @@ use interop::haproxy;
 use interop::http::curl;
 use interop::kernel::{gateways, nexthops, routes_of_protocol, routes_to};
 use interop::lab::{Lab, Node};
-use interop::wait::seconds;
+use interop::wait::{PATIENCE, seconds};
 
 /// The only route to a prefix is ours: protocol bgp, metric 20, by a group of one nexthop object per node.
 fn assert_route_by_group(lab: &Lab, prefix: &str) -> Result<()> {
@@ -41,7 +41,7 @@ fn ipv6_transport_with_the_same_router_id_everywhere() -> Result<()> {
     lab.add_service("2004::1")?;
     let daemon = Daemon::start_k3d(&lab)?;
     let _nodes = Gobgp::start_all(&lab, &Settings::default(), &["2004::1/128"])?;
-    lab.expect_all_nodes("2004::1", seconds(30))?;
+    lab.expect_all_nodes("2004::1", PATIENCE)?;
     assert_route_by_group(&lab, "2004::1")?;
     for node in &lab.nodes {
         let peer = daemon.neighbor(&node.v6())?;
@@ -70,7 +70,7 @@ fn ipv4_transport_where_ipv6_next_hops_are_mapped() -> Result<()> {
     lab.expect_all_nodes("2004::1", seconds(40))?;
     assert_route_by_group(&lab, "2004::1")?;
     let v4: Vec<_> = lab.nodes.iter().map(Node::v4).collect();
-    lab.expect_gateways("198.18.0.1", &v4, seconds(10))?;
+    lab.expect_gateways("198.18.0.1", &v4, PATIENCE)?;
     let path = daemon.path("2004::1/128", "172.50.0.2")?;
     assert_eq!(path["next_hop"], "::ffff:172.50.0.2", "{path}");
     let nexthops = daemon.ctl("show nexthops")?;
@@ -88,7 +88,7 @@ fn mapped_next_hops_stay_unused_when_switched_off() -> Result<()> {
     let settings = Settings { transport: Transport::V4, families: Families::Both, ..Settings::default() };
     let _nodes = Gobgp::start_all(&lab, &settings, &["2004::1/128", "198.18.0.1/32"])?;
     lab.expect_gateways("198.18.0.1", &[lab.nodes[0].v4()], seconds(40))?;
-    lab.until("the path is there and not used", seconds(5), || {
+    lab.until("the path is there and not used", PATIENCE, || {
         Ok(daemon.path("2004::1/128", "172.50.0.2")?["status"] == "unreachable")
     })?;
     assert!(gateways(&lab.host, "2004::1")?.is_empty());
@@ -104,9 +104,9 @@ fn both_transports_at_once() -> Result<()> {
     let _nodes = Gobgp::start_all(&lab, &settings, &["2004::1/128"])?;
     let peers: Vec<_> = lab.nodes.iter().flat_map(|node| [node.v6(), node.v4()]).collect();
     daemon.expect_established(&lab, &peers)?;
-    lab.expect_all_nodes("2004::1", seconds(30))?;
+    lab.expect_all_nodes("2004::1", PATIENCE)?;
     for peer in &peers {
-        lab.until(&format!("the path by {peer} is in use"), seconds(10), || {
+        lab.until(&format!("the path by {peer} is in use"), PATIENCE, || {
             let path = daemon.path("2004::1/128", peer)?;
             Ok(path["status"] == "best" || path["status"] == "multipath")
         })?;
@@ -123,7 +123,7 @@ fn ipv4_services_over_ipv6_transport() -> Result<()> {
     let _daemon = Daemon::start_k3d(&lab)?;
     let settings = Settings { families: Families::Both, ..Settings::default() };
     let _nodes = Gobgp::start_all(&lab, &settings, &["198.18.0.1/32"])?;
-    lab.expect_all_nodes("198.18.0.1", seconds(30))?;
+    lab.expect_all_nodes("198.18.0.1", PATIENCE)?;
     assert_all_answer(&lab, &curl(&lab.host, "http://198.18.0.1/", 90)?);
     Ok(())
 }
@@ -133,7 +133,7 @@ fn services_come_and_go_one_three_ten() -> Result<()> {
     let lab = Lab::with_nodes(3)?;
     let daemon = Daemon::start_k3d(&lab)?;
     let nodes = Gobgp::start_all(&lab, &Settings::default(), &[])?;
-    let peers: Vec<_> = lab.nodes.iter().map(Node::v6).collect();
+    let peers = lab.v6();
     daemon.expect_established(&lab, &peers)?;
     for (from, to) in [(1, 1), (2, 3), (4, 10)] {
         for service in from..=to {
@@ -141,7 +141,7 @@ fn services_come_and_go_one_three_ten() -> Result<()> {
             nodes.iter().try_for_each(|node| node.announce(&format!("2004::{service:x}/128")))?;
         }
         for service in 1..=to {
-            lab.expect_all_nodes(&format!("2004::{service:x}"), seconds(10))?;
+            lab.expect_all_nodes(&format!("2004::{service:x}"), PATIENCE)?;
         }
         assert_eq!(routes_of_protocol(&lab.host, "bgp")?.len(), to);
         assert_all_answer(&lab, &curl(&lab.host, &format!("http://[2004::{to:x}]/"), 60)?);
@@ -152,14 +152,14 @@ fn services_come_and_go_one_three_ten() -> Result<()> {
 
     // externalTrafficPolicy Local: the last backend on node 2 goes, then all of them.
     nodes[0].withdraw("2004::1/128")?;
-    lab.expect_gateways("2004::1", &peers[1..], seconds(5))?;
-    lab.expect_all_nodes("2004::2", seconds(5))?;
+    lab.expect_gateways("2004::1", &peers[1..], PATIENCE)?;
+    lab.expect_all_nodes("2004::2", PATIENCE)?;
     nodes[1].withdraw("2004::1/128")?;
-    lab.expect_gateways("2004::1", &peers[2..], seconds(5))?;
+    lab.expect_gateways("2004::1", &peers[2..], PATIENCE)?;
     nodes[2].withdraw("2004::1/128")?;
-    lab.expect_gateways("2004::1", &[], seconds(5))?;
+    lab.expect_gateways("2004::1", &[], PATIENCE)?;
     assert_eq!(routes_of_protocol(&lab.host, "bgp")?.len(), 9);
     nodes[0].announce("2004::1/128")?;
-    lab.expect_gateways("2004::1", &peers[..1], seconds(5))?;
+    lab.expect_gateways("2004::1", &peers[..1], PATIENCE)?;
     Ok(())
 }

@@ -4,12 +4,14 @@
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt};
+use std::path::Path;
 
 use anyhow::{Context, Result};
 use interop::daemon::{Daemon, Privileges};
+use interop::faults::usage::of_each_thread;
 use interop::gobgp::{Gobgp, Settings};
 use interop::lab::Lab;
-use interop::wait::seconds;
+use interop::wait::PATIENCE;
 
 const PASSWORD: &str = "a-password-nobody-may-see";
 
@@ -34,24 +36,13 @@ level = "trace"
     )
 }
 
-/// Field of `/proc/PID/task/TID/status`, of each thread.
-fn of_each_thread(pid: i32, field: &str) -> Result<Vec<String>> {
-    let mut values = Vec::new();
-    for task in fs::read_dir(format!("/proc/{pid}/task"))? {
-        let status = fs::read_to_string(task?.path().join("status"))?;
-        let line = status.lines().find_map(|line| line.strip_prefix(field)).context(field.to_owned())?;
-        values.push(line.trim().to_owned());
-    }
-    Ok(values)
-}
-
 #[test]
 fn every_thread_has_two_capabilities_and_two_filters() -> Result<()> {
     let lab = Lab::with_nodes(1)?;
     let daemon = Daemon::start_as(&lab, &config(""), Privileges::NetworkOnly)?;
     let node = Gobgp::start(&lab, &lab.nodes[0], &Settings::default())?;
     node.announce("2004::1/128")?;
-    lab.expect_all_nodes("2004::1", seconds(30))?;
+    lab.expect_all_nodes("2004::1", PATIENCE)?;
     // CAP_NET_BIND_SERVICE is 10 and CAP_NET_ADMIN is 12.
     for (field, expected) in [
         ("CapPrm:", "0000000000001400"),
@@ -63,12 +54,12 @@ fn every_thread_has_two_capabilities_and_two_filters() -> Result<()> {
         ("Seccomp_filters:", "2"),
     ] {
         let values = of_each_thread(daemon.pid(), field)?;
-        assert!(values.len() > 2 && values.iter().all(|value| value == expected), "{field} {values:?}");
+        assert!(values.len() > 2 && values.values().all(|value| value == expected), "{field} {values:?}");
     }
     // What the kernel does not let its own user touch belongs to root: the process cannot be dumped or traced.
     let memory = fs::metadata(format!("/proc/{}/mem", daemon.pid()))?;
     let uids = of_each_thread(daemon.pid(), "Uid:")?;
-    assert!(memory.uid() == 0 && uids.iter().all(|uid| !uid.starts_with("0\t")), "{uids:?}");
+    assert!(memory.uid() == 0 && uids.values().all(|uid| !uid.starts_with("0\t")), "{uids:?}");
     let limits = fs::read_to_string(format!("/proc/{}/limits", daemon.pid()))?;
     let core = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap_or_default();
     assert_eq!(core.split_whitespace().nth(4), Some("0"), "{core}");
@@ -80,20 +71,25 @@ fn every_thread_has_two_capabilities_and_two_filters() -> Result<()> {
 fn a_reload_reads_the_configurations_directory_and_no_other() -> Result<()> {
     let lab = Lab::with_nodes(0)?;
     let daemon = Daemon::start(&lab, &config(""))?;
-    let elsewhere = lab.dir().join("run/key");
-    let own = lab.dir().join("own.key");
+    let (own, below) = (lab.dir().join("own.key"), lab.dir().join("below/key"));
+    fs::create_dir(lab.dir().join("below"))?;
     // A directory that is neither the configuration's nor below it.
     let outside = std::env::temp_dir().join(format!("{}-outside", lab.name()));
     fs::create_dir_all(&outside)?;
     let outside = outside.join("key");
-    for path in [&own, &elsewhere, &outside] {
+    for path in [&own, &below, &outside] {
         fs::write(path, PASSWORD)?;
         fs::set_permissions(path, PermissionsExt::from_mode(0o640))?;
     }
-    daemon.write_config(&config(&format!("password-file = \"{}\"", own.display())))?;
-    daemon.ctl("reload")?;
-    daemon.write_config(&config(&format!("password-file = \"{}\"", outside.display())))?;
-    let refused = daemon.ctl_output("reload")?;
+    let read_from = |path: &Path| {
+        daemon.write_config(&config(&format!("password-file = \"{}\"", path.display())))?;
+        daemon.ctl_output("reload")
+    };
+    for path in [&own, &below] {
+        let read = read_from(path)?;
+        assert!(read.status.success(), "{}", String::from_utf8_lossy(&read.stderr));
+    }
+    let refused = read_from(&outside)?;
     fs::remove_dir_all(outside.parent().context("parent")?)?;
     let words = String::from_utf8_lossy(&refused.stderr).into_owned();
     assert!(!refused.status.success() && words.contains("Permission denied"), "{words}");

@@ -4,14 +4,15 @@
 use std::process::Command;
 
 use anyhow::{Context, Result};
-use bgp_wire::{Message, Prefix};
+use bgp_wire::Message;
 use interop::command::{output, run};
 use interop::daemon::Daemon;
+use interop::faults::scene::prefixes;
 use interop::lab::{HOST_V6, Lab};
 use interop::process::Process;
 use interop::programs::binary;
 use interop::speaker::Speaker;
-use interop::wait::seconds;
+use interop::wait::PATIENCE;
 use serde_json::Value;
 
 const CONFIG: &str = r#"[bgp]
@@ -31,10 +32,6 @@ description = "a node that is away"
 listen = "127.0.0.1:9273"
 "#;
 
-fn service(text: &str) -> Result<Vec<Prefix>> {
-    Ok(vec![text.parse::<Prefix>().with_context(|| text.to_owned())?])
-}
-
 /// Two nodes with one service, and a neighbour that is not there.
 fn lab_with_two_nodes() -> Result<(Lab, Daemon, Vec<Speaker>)> {
     let lab = Lab::with_nodes(2)?;
@@ -42,10 +39,10 @@ fn lab_with_two_nodes() -> Result<(Lab, Daemon, Vec<Speaker>)> {
     let mut speakers = Vec::new();
     for node in &lab.nodes {
         let speaker = Speaker::on(node, HOST_V6)?;
-        speaker.announce(&service("2004::1/128")?)?;
+        speaker.announce(&prefixes(&["2004::1/128"])?)?;
         speakers.push(speaker);
     }
-    lab.expect_all_nodes("2004::1", seconds(5))?;
+    lab.expect_all_nodes("2004::1", PATIENCE)?;
     Ok((lab, daemon, speakers))
 }
 
@@ -110,20 +107,20 @@ fn a_neighbour_is_shut_down_with_a_reason_and_started_again() -> Result<()> {
         .arg(daemon.socket());
     run(command.args(["neighbor", &address, "shutdown", "--reason", "node maintenance"]))?;
     let mut farewell = None;
-    while let Some(heard) = speakers[0].hear(seconds(5))? {
+    while let Some(heard) = speakers[0].hear()? {
         if let Message::Notification(notification) = heard {
             farewell = notification.shutdown_communication();
         }
     }
     assert_eq!(farewell.as_deref(), Some("node maintenance"));
-    lab.expect_gateways("2004::1", &[lab.nodes[1].v6()], seconds(5))?;
+    lab.expect_gateways("2004::1", &[lab.nodes[1].v6()], PATIENCE)?;
     assert!(Speaker::on(&lab.nodes[0], HOST_V6).is_err(), "a node that is shut down is not let in");
     daemon.ctl(&format!("neighbor {address} start"))?;
     let back = Speaker::on(&lab.nodes[0], HOST_V6)?;
-    back.announce(&service("2004::1/128")?)?;
-    lab.expect_all_nodes("2004::1", seconds(5))?;
+    back.announce(&prefixes(&["2004::1/128"])?)?;
+    lab.expect_all_nodes("2004::1", PATIENCE)?;
     daemon.ctl(&format!("neighbor {} reset", lab.nodes[1].v6()))?;
-    while speakers[1].hear(seconds(5))?.is_some() {}
+    while speakers[1].hear()?.is_some() {}
     Ok(())
 }
 
@@ -154,13 +151,13 @@ fn monitor_shows_events_as_they_happen() -> Result<()> {
     let mut command = Command::new(binary("bgpctl")?);
     command.arg("--socket").arg(daemon.socket()).args(["monitor", "--json"]);
     let monitor = Process::start("monitor", &mut command, lab.dir())?;
-    lab.until("the monitor is connected", seconds(5), || Ok(monitor.log().contains("monitor-started")))?;
+    lab.until("the monitor is connected", PATIENCE, || Ok(monitor.log().contains("monitor-started")))?;
     let speaker = Speaker::on(&lab.nodes[0], HOST_V6)?;
     let address = lab.nodes[0].v6();
-    lab.until("it shows the session", seconds(5), || Ok(monitor.log().contains(&address)))?;
+    lab.until("it shows the session", PATIENCE, || Ok(monitor.log().contains(&address)))?;
     drop(speaker);
     let lines = || monitor.log().lines().filter(|line| line.contains(&address)).count();
-    lab.until("it shows the session's end", seconds(5), || Ok(lines() >= 2))?;
+    lab.until("it shows the session's end", PATIENCE, || Ok(lines() >= 2))?;
     for line in monitor.log().lines() {
         serde_json::from_str::<Value>(line).with_context(|| line.to_owned())?;
     }

@@ -8,11 +8,13 @@ use std::process::{Command, Output};
 use anyhow::{Context, Result};
 use interop::command::output;
 use interop::daemon::Daemon;
+use interop::faults::scene::prefixes;
+use interop::faults::usage::descriptors;
 use interop::lab::{HOST_V6, Lab};
 use interop::process::Process;
 use interop::programs::binary;
 use interop::speaker::Speaker;
-use interop::wait::seconds;
+use interop::wait::PATIENCE;
 
 /// Groups that every Debian has, and a user who is in none of them.
 const GROUP: (&str, u32) = ("adm", 4);
@@ -38,6 +40,7 @@ fn for_everybody(lab: &Lab, name: &str) -> Result<PathBuf> {
 /// A program run by a user who is nobody, in these groups.
 fn as_member(groups: &[u32]) -> Command {
     let mut command = Command::new("setpriv");
+    command.arg("--pdeathsig=KILL");
     command.arg(format!("--reuid={STRANGER}")).arg(format!("--regid={STRANGER}"));
     if groups.is_empty() {
         command.arg("--clear-groups");
@@ -121,22 +124,18 @@ fn everybody_may_look_where_it_says_so() -> Result<()> {
     users.refused(&[], "reload", "may look but not change")
 }
 
-fn descriptors(daemon: &Daemon) -> Result<usize> {
-    Ok(fs::read_dir(format!("/proc/{}/fd", daemon.pid()))?.count())
-}
-
 #[test]
 fn a_crowd_at_the_control_socket_keeps_nobody_out_for_long() -> Result<()> {
     let lab = Lab::with_nodes(1)?;
     let users = users(&lab, "readers = \"everybody\"")?;
     let speaker = Speaker::on(&lab.nodes[0], HOST_V6)?;
-    speaker.announce(&["2004::1/128".parse().context("prefix")?])?;
-    lab.expect_all_nodes("2004::1", seconds(5))?;
-    let before = descriptors(&users.daemon)?;
+    speaker.announce(&prefixes(&["2004::1/128"])?)?;
+    lab.expect_all_nodes("2004::1", PATIENCE)?;
+    let before = descriptors(users.daemon.pid())?;
     let hold = |name: &str, mut command: Command| -> Result<Process> {
         command.arg("hold").arg("--unix").arg(users.daemon.socket()).args(["--count", "500"]);
         let crowd = Process::start(name, &mut command, lab.dir())?;
-        lab.until("the crowd is there", seconds(10), || Ok(crowd.log().contains("held")))?;
+        lab.until("the crowd is there", PATIENCE, || Ok(crowd.log().contains("held")))?;
         Ok(crowd)
     };
     let mut stranger = as_member(&[]);
@@ -145,18 +144,16 @@ fn a_crowd_at_the_control_socket_keeps_nobody_out_for_long() -> Result<()> {
     // Whoever may change something has seats of his own.
     users.daemon.ctl("show summary")?;
     users.daemon.ctl("reload")?;
-    assert!(descriptors(&users.daemon)? <= before + 32 + 2, "a crowd costs its seats and no more");
+    assert!(descriptors(users.daemon.pid())? <= before + 32 + 2, "a crowd costs its seats and no more");
     // They are let go, and other strangers get in while the crowd believes that it is still there.
-    lab.until("strangers get in again", seconds(20), || {
-        Ok(users.ask(&[], "show summary")?.status.success())
-    })?;
+    lab.until("strangers get in again", PATIENCE, || Ok(users.ask(&[], "show summary")?.status.success()))?;
     drop(strangers);
     let roots = hold("roots", Command::new(binary("lab-node")?))?;
-    assert!(descriptors(&users.daemon)? <= before + 64 + 2);
-    lab.until("root gets in again", seconds(20), || Ok(users.daemon.ctl("show summary").is_ok()))?;
+    assert!(descriptors(users.daemon.pid())? <= before + 64 + 2);
+    lab.until("root gets in again", PATIENCE, || Ok(users.daemon.ctl("show summary").is_ok()))?;
     drop(roots);
     assert_eq!(users.daemon.state(&lab.nodes[0].v6())?, "established");
-    lab.until("no descriptor is left behind", seconds(20), || Ok(descriptors(&users.daemon)? <= before))?;
+    lab.until("no descriptor is left behind", PATIENCE, || Ok(descriptors(users.daemon.pid())? <= before))?;
     Ok(())
 }
 
@@ -166,10 +163,10 @@ fn a_hundred_scrapers_are_served_and_a_crowd_is_let_go() -> Result<()> {
     let daemon = Daemon::start(&lab, &config(""))?;
     let _speaker = Speaker::on(&lab.nodes[0], HOST_V6)?;
     daemon.expect_established(&lab, &[lab.nodes[0].v6()])?;
-    let before = descriptors(&daemon)?;
+    let before = descriptors(daemon.pid())?;
     let mut curl = lab.host.command("curl");
     curl.args(["--silent", "--fail", "--parallel", "--parallel-immediate", "--parallel-max", "100"]);
-    curl.args(["--output", "/dev/null", "--write-out", "%{http_code}\n", "--max-time", "10"]);
+    curl.args(["--output", "/dev/null", "--write-out", "%{http_code}\n", "--max-time", "30"]);
     curl.arg("http://127.0.0.1:9273/metrics?[1-100]");
     let scraped = output(&mut curl)?;
     let codes = String::from_utf8_lossy(&scraped.stdout).into_owned();
@@ -178,9 +175,9 @@ fn a_hundred_scrapers_are_served_and_a_crowd_is_let_go() -> Result<()> {
     let mut hold = lab.host.command(binary("lab-node")?);
     hold.args(["hold", "--tcp", "127.0.0.1:9273", "--count", "500"]);
     let crowd = Process::start("crowd", &mut hold, lab.dir())?;
-    lab.until("the crowd is there", seconds(10), || Ok(crowd.log().contains("held")))?;
-    assert!(descriptors(&daemon)? <= before + 128 + 2, "a crowd costs its seats and no more");
-    lab.until("a scraper gets in again", seconds(20), || {
+    lab.until("the crowd is there", PATIENCE, || Ok(crowd.log().contains("held")))?;
+    assert!(descriptors(daemon.pid())? <= before + 128 + 2, "a crowd costs its seats and no more");
+    lab.until("a scraper gets in again", PATIENCE, || {
         Ok(lab.host.run("curl --silent --fail --max-time 2 http://127.0.0.1:9273/metrics").is_ok())
     })?;
     assert_eq!(daemon.state(&lab.nodes[0].v6())?, "established");

@@ -8,12 +8,12 @@ use interop::daemon::{Daemon, k3d};
 use interop::flows::{self, Flows};
 use interop::gobgp::{Gobgp, Settings};
 use interop::haproxy;
-use interop::kernel::routes_to;
-use interop::lab::{Lab, Node};
+use interop::kernel::nexthop_id;
+use interop::lab::Lab;
 use interop::load::{Cost, FLOWS};
 use interop::namespace::Namespace;
 use interop::traffic::Traffic;
-use interop::wait::seconds;
+use interop::wait::{PATIENCE, seconds};
 use serde_json::Value;
 
 const SERVICE: &str = "2004::1";
@@ -49,9 +49,9 @@ fn join_and_leave(hash_policy: u8, from: From, groups: &str) -> Result<Outcome> 
     for speaker in &speakers[..2] {
         speaker.announce("2004::1/128")?;
     }
-    let v6: Vec<String> = lab.nodes.iter().map(Node::v6).collect();
+    let v6 = lab.v6();
     lab.expect_gateways(SERVICE, &v6[..2], seconds(40))?;
-    let group = nhid(&lab)?;
+    let group = nexthop_id(&lab.host, SERVICE)?;
     let _haproxy = match from {
         From::Client => None,
         From::Haproxy => Some(haproxy::start_tcp(&lab, SERVICE)?),
@@ -63,7 +63,7 @@ fn join_and_leave(hash_policy: u8, from: From, groups: &str) -> Result<Outcome> 
     let requests = Traffic::start(lab.client()?, "[2004::1]:80".parse()?, 2)?;
     assert_eq!(before.nodes().len(), 2, "{:?}", before.nodes());
     speakers[2].announce("2004::1/128")?;
-    lab.expect_gateways(SERVICE, &v6, seconds(10))?;
+    lab.expect_gateways(SERVICE, &v6, PATIENCE)?;
     let join = Cost { fate: before.finish()?, tally: requests.stop()? };
 
     let (namespace, remote) = endpoint(&mut lab, from)?;
@@ -71,9 +71,9 @@ fn join_and_leave(hash_policy: u8, from: From, groups: &str) -> Result<Outcome> 
     assert_eq!(more.nodes().len(), 3, "the one that has joined gets new connections: {:?}", more.nodes());
     let requests = Traffic::start(lab.client()?, "[2004::1]:80".parse()?, 2)?;
     speakers[1].withdraw("2004::1/128")?;
-    lab.expect_gateways(SERVICE, &[v6[0].clone(), v6[2].clone()], seconds(10))?;
+    lab.expect_gateways(SERVICE, &[v6[0].clone(), v6[2].clone()], PATIENCE)?;
     let leave = Cost { fate: more.finish()?, tally: requests.stop()? };
-    assert_eq!(nhid(&lab)?, group, "the route has another group");
+    assert_eq!(nexthop_id(&lab.host, SERVICE)?, group, "the route has another group");
     Ok(Outcome { join, leave, leaver: lab.nodes[1].name.clone() })
 }
 
@@ -82,12 +82,6 @@ fn endpoint(lab: &mut Lab, from: From) -> Result<(&Namespace, SocketAddr)> {
         From::Client => (lab.client()?, format!("[{SERVICE}]:{}", flows::PORT).parse()?),
         From::Haproxy => (&lab.host, haproxy::TCP.parse()?),
     })
-}
-
-fn nhid(lab: &Lab) -> Result<u64> {
-    let routes = lab.host.ip_json("-6 route show 2004::1 proto bgp")?;
-    assert_eq!(routes_to(&lab.host, SERVICE)?.len(), 1);
-    routes[0]["nhid"].as_u64().context("no nhid")
 }
 
 /// The promise: nobody loses anything when a node joins, and only its own connections break when it leaves.
@@ -127,31 +121,34 @@ fn a_node_that_joins_one_of_two_new_services_waits_a_moment_and_breaks_nothing()
     let mut lab = Lab::with_nodes(3)?;
     lab.add_service(SERVICE)?;
     lab.client()?;
-    let daemon = Daemon::start(&lab, &std::fs::read_to_string(k3d())?)?;
-    let speakers = Gobgp::start_all(&lab, &Settings::default(), &[])?;
+    let daemon = Daemon::start_k3d(&lab)?;
+    let start = |lab: &Lab, node: usize| Gobgp::start(lab, &lab.nodes[node], &Settings::default());
+    let speakers = [start(&lab, 0)?, start(&lab, 1)?];
     let _backends = flows::start_backends(&lab)?;
-    let v6: Vec<String> = lab.nodes.iter().map(Node::v6).collect();
-    for speaker in &speakers[..2] {
+    let v6 = lab.v6();
+    for speaker in &speakers {
         speaker.announce("2004::1/128")?;
         speaker.announce("2004::2/128")?;
     }
     lab.expect_gateways(SERVICE, &v6[..2], seconds(40))?;
-    let old_group = nhid(&lab)?;
+    let old_group = nexthop_id(&lab.host, SERVICE)?;
 
     let (namespace, remote) = endpoint(&mut lab, From::Client)?;
     let flows = Flows::open(namespace, remote, FLOWS)?;
-    speakers[2].announce("2004::1/128")?;
-    lab.until("the third leg says until when it waits", seconds(10), || {
+    // It dials after some seconds; for so long at least the routes have been there by then, and so long it waits.
+    let third = start(&lab, 2)?;
+    third.announce("2004::1/128")?;
+    lab.until("the third leg says until when it waits", seconds(60), || {
         let reply = daemon.json("show fib 2004::1/128")?;
         let leg = |leg: &Value| leg["left_out"].as_str().is_some_and(|why| why.starts_with("joins in "));
         Ok(reply["routes"][0]["next_hops"].as_array().context("no legs")?.iter().any(leg))
     })?;
     // The timer is 60 s.
-    lab.expect_gateways(SERVICE, &v6, seconds(40))?;
-    assert_ne!(nhid(&lab)?, old_group);
+    lab.expect_gateways(SERVICE, &v6, seconds(90))?;
+    assert_ne!(nexthop_id(&lab.host, SERVICE)?, old_group);
     let fate = flows.finish()?;
     assert_eq!(fate.broken.values().sum::<usize>(), 0, "{fate:?}");
-    lab.expect_gateways("2004::2", &v6[..2], seconds(1))?;
+    lab.expect_gateways("2004::2", &v6[..2], PATIENCE)?;
     let (namespace, remote) = endpoint(&mut lab, From::Client)?;
     let more = Flows::open(namespace, remote, FLOWS)?;
     assert_eq!(more.nodes().len(), 3, "the one that has joined gets new connections: {:?}", more.nodes());

@@ -8,7 +8,7 @@ use interop::haproxy;
 use interop::http::curl;
 use interop::kernel::{gateways, routes_to};
 use interop::lab::Lab;
-use interop::wait::seconds;
+use interop::wait::PATIENCE;
 
 const CONFIG: &str = "router bgp 64513
  bgp router-id 172.50.0.1
@@ -28,7 +28,7 @@ fn frr_balances_over_the_nodes_by_ipv6_transport() -> Result<()> {
     lab.add_service("2004::1")?;
     let _frr = Frr::start(&lab, &lab.host, CONFIG)?;
     let _nodes = Gobgp::start_all(&lab, &Settings::default(), &["2004::1/128"])?;
-    lab.expect_all_nodes("2004::1", seconds(30))?;
+    lab.expect_all_nodes("2004::1", PATIENCE)?;
     let routes = routes_to(&lab.host, "2004::1")?;
     assert_eq!((routes[0].protocol.as_str(), routes[0].metric), ("bgp", 20));
     // What comes through the host is spread; what the host itself asks goes to one node while hashing is by layer 3.
@@ -51,7 +51,7 @@ fn frr_has_no_route_by_ipv4_transport() -> Result<()> {
     let frr = Frr::start(&lab, &lab.host, CONFIG)?;
     let settings = Settings { transport: Transport::V4, ..Settings::default() };
     let _nodes = Gobgp::start_all(&lab, &settings, &["2004::1/128"])?;
-    lab.until("FRR has the route with the mapped next hop", seconds(30), || {
+    lab.until("FRR has the route with the mapped next hop", PATIENCE, || {
         Ok(frr.vtysh("show bgp ipv6 unicast 2004::1/128")?.contains("::ffff:ac32:2"))
     })?;
     assert_eq!(gateways(&lab.host, "2004::1")?.len(), 0);

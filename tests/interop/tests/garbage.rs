@@ -1,26 +1,23 @@
 //! Peers that send garbage: each costs its own session and nothing else.
 #![cfg(feature = "labs")]
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 
 use anyhow::{Context, Result};
-use bgp_wire::{Message, Prefix};
+use bgp_wire::Message;
 use interop::daemon::Daemon;
+use interop::faults::scene::prefixes;
 use interop::lab::{HOST_V6, Lab, Node};
 use interop::speaker::{Speaker, connect};
-use interop::wait::seconds;
+use interop::wait::PATIENCE;
 
 const MARKER: [u8; 16] = [0xff; 16];
-
-fn service(text: &str) -> Result<Vec<Prefix>> {
-    Ok(vec![text.parse::<Prefix>().with_context(|| text.to_owned())?])
-}
 
 fn raw(node: &Node) -> Result<TcpStream> {
     let remote = SocketAddr::new(HOST_V6.parse()?, 179);
     let stream = node.namespace.inside(|| connect(remote))??;
-    stream.set_read_timeout(Some(seconds(10)))?;
+    stream.set_read_timeout(Some(PATIENCE))?;
     Ok(stream)
 }
 
@@ -51,30 +48,29 @@ fn strangers_do_not_disturb_a_session() -> Result<()> {
     let lab = Lab::with_nodes(2)?;
     let mut daemon = Daemon::start_k3d(&lab)?;
     let good = Speaker::on(&lab.nodes[0], HOST_V6)?;
-    good.announce(&service("2004::1/128")?)?;
-    lab.expect_gateways("2004::1", &[lab.nodes[0].v6()], seconds(5))?;
+    good.announce(&prefixes(&["2004::1/128"])?)?;
+    lab.expect_gateways("2004::1", &[lab.nodes[0].v6()], PATIENCE)?;
     for (what, octets) in first_words() {
         let mut stream = raw(&lab.nodes[1])?;
         // It may close before it has read everything; that is its good right.
         stream.write_all(&octets).ok();
         let mut said = Vec::new();
         let end = stream.read_to_end(&mut said);
-        let closed =
-            end.is_ok() || end.is_err_and(|error| error.kind() == std::io::ErrorKind::ConnectionReset);
+        let closed = end.is_ok() || end.is_err_and(|error| error.kind() == ErrorKind::ConnectionReset);
         assert!(closed, "{what}: the connection stays open");
         daemon.must_run().context(what)?;
     }
-    good.announce(&service("2004::2/128")?)?;
-    lab.expect_gateways("2004::2", &[lab.nodes[0].v6()], seconds(5))?;
+    good.announce(&prefixes(&["2004::2/128"])?)?;
+    lab.expect_gateways("2004::2", &[lab.nodes[0].v6()], PATIENCE)?;
     assert!(!good.is_over());
     assert_eq!(daemon.neighbor(&lab.nodes[0].v6())?["flaps"], 0);
     // And the node that sent it all is welcome when it behaves. It has both services: with one of them it would wait for
     // its share of the flows until the kernel can tell which buckets are idle (docs/decisions/0005-resilient-groups.md).
     let reformed = Speaker::on(&lab.nodes[1], HOST_V6)?;
-    reformed.announce(&service("2004::1/128")?)?;
-    reformed.announce(&service("2004::2/128")?)?;
-    lab.expect_all_nodes("2004::1", seconds(5))?;
-    lab.expect_all_nodes("2004::2", seconds(5))?;
+    reformed.announce(&prefixes(&["2004::1/128"])?)?;
+    reformed.announce(&prefixes(&["2004::2/128"])?)?;
+    lab.expect_all_nodes("2004::1", PATIENCE)?;
+    lab.expect_all_nodes("2004::2", PATIENCE)?;
     Ok(())
 }
 
@@ -83,20 +79,20 @@ fn a_session_that_turns_to_garbage_ends_alone() -> Result<()> {
     let lab = Lab::with_nodes(2)?;
     let mut daemon = Daemon::start_k3d(&lab)?;
     let good = Speaker::on(&lab.nodes[0], HOST_V6)?;
-    good.announce(&service("2004::1/128")?)?;
+    good.announce(&prefixes(&["2004::1/128"])?)?;
     // An NLRI of 129 bits, a withdrawn length beyond the message, and octets without a marker.
     let endings = [message(2, &[0, 0, 0, 0, 129, 1]), message(2, &[0xff, 0xff, 0, 0]), vec![0; 64]];
     for octets in endings {
         let bad = Speaker::on(&lab.nodes[1], HOST_V6)?;
-        bad.announce(&service("2004::1/128")?)?;
-        lab.expect_all_nodes("2004::1", seconds(5))?;
+        bad.announce(&prefixes(&["2004::1/128"])?)?;
+        lab.expect_all_nodes("2004::1", PATIENCE)?;
         bad.write(&octets)?;
         let mut notified = false;
-        while let Some(heard) = bad.hear(seconds(5))? {
+        while let Some(heard) = bad.hear()? {
             notified |= matches!(heard, Message::Notification(_));
         }
         assert!(notified, "closed without a NOTIFICATION after {octets:?}");
-        lab.expect_gateways("2004::1", &[lab.nodes[0].v6()], seconds(5))?;
+        lab.expect_gateways("2004::1", &[lab.nodes[0].v6()], PATIENCE)?;
     }
     daemon.must_run()?;
     assert!(!good.is_over());
@@ -110,16 +106,16 @@ fn a_malformed_attribute_costs_its_routes_alone() -> Result<()> {
     let lab = Lab::with_nodes(1)?;
     let daemon = Daemon::start_k3d(&lab)?;
     let speaker = Speaker::on(&lab.nodes[0], HOST_V6)?;
-    let mut octets = speaker.announcement(&service("2004::1/128")?)?.to_vec();
+    let mut octets = speaker.announcement(&prefixes(&["2004::1/128"])?)?.to_vec();
     let origin = octets.windows(4).position(|four| four == [0x40, 1, 1, 0]).context("no ORIGIN")?;
     octets[origin + 3] = 9;
-    speaker.announce(&service("2004::1/128")?)?;
-    lab.expect_gateways("2004::1", &[lab.nodes[0].v6()], seconds(5))?;
+    speaker.announce(&prefixes(&["2004::1/128"])?)?;
+    lab.expect_gateways("2004::1", &[lab.nodes[0].v6()], PATIENCE)?;
     // RFC 7606 section 7.1: treated as withdraw.
     speaker.write(&octets)?;
-    lab.expect_gateways("2004::1", &[], seconds(5))?;
-    speaker.announce(&service("2004::2/128")?)?;
-    lab.expect_gateways("2004::2", &[lab.nodes[0].v6()], seconds(5))?;
+    lab.expect_gateways("2004::1", &[], PATIENCE)?;
+    speaker.announce(&prefixes(&["2004::2/128"])?)?;
+    lab.expect_gateways("2004::2", &[lab.nodes[0].v6()], PATIENCE)?;
     assert!(!speaker.is_over());
     let neighbor = daemon.neighbor(&lab.nodes[0].v6())?;
     assert_eq!(neighbor["flaps"], 0);

@@ -5,24 +5,26 @@ use std::fs;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Instant;
 
 use anyhow::{Context, Result};
 use bgp_wire::{Family, Prefix};
 use interop::bird::Bird;
+use interop::clean::CGROUPS;
 use interop::daemon::{Daemon, k3d};
 use interop::faults::inject::{Calls, Injector};
 use interop::flows;
-use interop::gobgp::{Gobgp, GracefulRestart, Settings};
-use interop::kernel::{changes, gateways, routes_of_protocol, watch_forwarding, watch_routes};
-use interop::lab::{HOST_V4, HOST_V6, Lab, Node};
+use interop::gobgp::{Gobgp, Settings};
+use interop::kernel::{gateways, routes_of_protocol, watch_forwarding, watch_routes};
+use interop::lab::{HOST_V4, HOST_V6, Lab};
 use interop::load::Load;
 use interop::speaker::{self, Speaker};
-use interop::wait::seconds;
+use interop::wait::{PATIENCE, seconds};
 use nix::errno::Errno;
 
-fn graceful() -> Settings {
-    Settings { graceful_restart: GracefulRestart::On, ..Settings::default() }
-}
+/// What the log has of a start over routes of an earlier run.
+const LEFTOVERS: &str = "the kernel still forwards by routes of an earlier run";
+const ALL_SAID: &str = "all peers have announced their routes again";
 
 /// Three nodes under traffic. `crash` ends the daemon; a service ends while nobody listens, and another one begins; the daemon
 /// is started again. Every request is answered, no connection breaks, and the route that is still announced never moves.
@@ -34,9 +36,9 @@ fn crash_under_traffic(
     let mut lab = Lab::with_nodes(3)?;
     lab.add_service("2004::1")?;
     let mut daemon = start(&lab)?;
-    let nodes = Gobgp::start_all(&lab, &graceful(), &["2004::1/128", "2004::2/128"])?;
-    lab.expect_all_nodes("2004::1", seconds(30))?;
-    lab.expect_all_nodes("2004::2", seconds(5))?;
+    let nodes = Gobgp::start_all(&lab, &Settings::graceful(), &["2004::1/128", "2004::2/128"])?;
+    lab.expect_all_nodes("2004::1", PATIENCE)?;
+    lab.expect_all_nodes("2004::2", PATIENCE)?;
     lab.wait_for_http()?;
     let watch = watch_routes(&lab, &lab.host)?;
     // From behind the host: its own connections are hashed anew at any change of any route, whoever makes it.
@@ -47,25 +49,23 @@ fn crash_under_traffic(
     // A service ends while nobody listens, and another one begins.
     nodes.iter().try_for_each(|node| node.withdraw("2004::2/128"))?;
     nodes[0].announce("2004::3/128")?;
+    let before = daemon.log().len();
     daemon.start_again(&lab)?;
-    assert!(
-        daemon.log().contains("the kernel still forwards by routes of an earlier run"),
-        "{}",
-        daemon.log()
-    );
-    assert_eq!(gateways(&lab.host, "2004::2")?.len(), 3, "a leftover goes only when all have said theirs");
-    // Exactly when the last End-of-RIB has come, long before startup-grace (45 s from the start) is over.
-    lab.expect_gateways("2004::2", &[], seconds(35))?;
-    lab.expect_gateways("2004::3", &[lab.nodes[0].v6()], seconds(2))?;
-    let peers: Vec<_> = lab.nodes.iter().map(Node::v6).collect();
+    lab.until("the log has the leftovers", PATIENCE, || Ok(daemon.log_since(before).contains(LEFTOVERS)))?;
+    // A leftover goes only when all have said theirs, and not because startup-grace is over.
+    lab.expect_gateways("2004::2", &[], seconds(60))?;
+    let gone = Instant::now();
+    lab.until("the log has it", PATIENCE, || Ok(daemon.log_since(before).contains(ALL_SAID)))?;
+    assert!(daemon.logged_last(ALL_SAID)? <= gone, "{}", daemon.log_since(before));
+    lab.expect_gateways("2004::3", &[lab.nodes[0].v6()], PATIENCE)?;
+    let peers = lab.v6();
     for peer in &peers {
         assert_eq!(daemon.state(peer)?, "established", "{}", daemon.log());
     }
-    assert!(daemon.log().contains("all peers have announced their routes again"), "{}", daemon.log());
     assert_eq!(gateways(&lab.host, "2004::1")?.len(), 3);
     let cost = load.finish(what)?;
-    let changes = watch.log();
-    assert!(!changes.lines().any(|line| line.contains("2004::1 ")), "2004::1 moved: {changes}");
+    let changes = watch.changes()?;
+    assert!(!changes.iter().any(|line| line.contains("2004::1 ")), "2004::1 moved: {changes:#?}");
     cost.expect_none();
     Ok(())
 }
@@ -106,9 +106,8 @@ fn panic_by(
         }
         Ok(daemon.must_run().is_err())
     })?;
-    let ended = daemon.wait(seconds(1))?;
-    let log = daemon.log();
-    let said = log.get(before..).unwrap_or_default();
+    let ended = daemon.wait(PATIENCE)?;
+    let said = daemon.log_since(before);
     assert_eq!(ended.signal(), Some(6), "{ended}: {said}");
     let last = said.lines().last().unwrap_or_default();
     assert!(last.contains("panicked at") && last.contains("OS can't spawn worker thread"), "{said}");
@@ -131,7 +130,7 @@ fn a_panic_under_traffic_is_a_crash_that_loses_nothing() -> Result<()> {
     let start = |lab: &Lab| start_without_spare_threads(lab, &injector);
     crash_under_traffic("panic in routing", start, |lab, daemon, nodes| {
         nodes[1].announce("2004::9/128")?;
-        lab.expect_gateways("2004::9", &[lab.nodes[1].v6()], seconds(5))?;
+        lab.expect_gateways("2004::9", &[lab.nodes[1].v6()], PATIENCE)?;
         panic_by(lab, daemon, &injector, |_| {
             // Routing asks for a thread that finds out who it was.
             lab.host.ip("-6 route del 2004::9/128 proto bgp").map(drop)
@@ -144,21 +143,21 @@ fn a_panic_in_any_task_ends_the_process_and_leaves_the_routes() -> Result<()> {
     let lab = Lab::with_nodes(2)?;
     let injector = Injector::default();
     let mut daemon = start_without_spare_threads(&lab, &injector)?;
-    let _nodes = Gobgp::start_all(&lab, &graceful(), &["2004::1/128"])?;
-    lab.expect_all_nodes("2004::1", seconds(30))?;
+    let _nodes = Gobgp::start_all(&lab, &Settings::graceful(), &["2004::1/128"])?;
+    lab.expect_all_nodes("2004::1", PATIENCE)?;
     let watch = watch_forwarding(&lab, &lab.host)?;
     // The control socket's task; nobody gets an answer.
     panic_by(&lab, &mut daemon, &injector, |daemon| daemon.ctl_output("doctor").map(drop))?;
     injector.let_through();
     daemon = start_without_spare_threads(&lab, &injector)?;
-    let peers: Vec<_> = lab.nodes.iter().map(Node::v6).collect();
+    let peers = lab.v6();
     daemon.expect_established(&lab, &peers)?;
     // A peer's task, when its session comes up; to the peer it is as if nobody had been there.
     panic_by(&lab, &mut daemon, &injector, |_| {
         drop(Speaker::on(&lab.nodes[0], HOST_V4));
         Ok(())
     })?;
-    assert_eq!(changes(&watch), [""; 0], "{}", lab.explain());
+    assert_eq!(watch.changes()?, [""; 0], "{}", lab.explain());
     Ok(())
 }
 
@@ -209,12 +208,10 @@ fn has_our_network(bird: &Bird) -> bool {
     bird.ask("show route 2001:db8:100::/48").is_ok_and(|shown| shown.contains("unicast"))
 }
 
-/// Waits until the first node has a session again and has announced everything.
-fn expect_back(lab: &Lab, daemon: &Daemon) -> Result<()> {
+/// Waits until the first node has a session again and has announced everything, since the log was so long.
+fn expect_back(lab: &Lab, daemon: &Daemon, before: usize) -> Result<()> {
     daemon.expect_established(lab, &[lab.nodes[0].v6()])?;
-    lab.until("everything has been said", seconds(10), || {
-        Ok(daemon.log().contains("all peers have announced their routes again"))
-    })?;
+    lab.until("everything has been said", PATIENCE, || Ok(daemon.log_since(before).contains(ALL_SAID)))?;
     Ok(())
 }
 
@@ -225,8 +222,8 @@ fn a_restart_may_be_graceful_instead_of_hitless() -> Result<()> {
     let mut daemon = Daemon::start_managed(&lab, GRACEFUL)?;
     let bird = Bird::start(&lab, &lab.nodes[0].namespace, &serving())?;
     let keeps_ours = || has_our_network(&bird);
-    lab.until("BIRD has our network", seconds(20), || Ok(keeps_ours()))?;
-    lab.until("the kernel has BIRD's networks", seconds(10), || {
+    lab.until("BIRD has our network", PATIENCE, || Ok(keeps_ours()))?;
+    lab.until("the kernel has BIRD's networks", PATIENCE, || {
         Ok(routes_of_protocol(&lab.host, "bgp")?.len() == 2)
     })?;
     let _backends = flows::start_backends(&lab)?;
@@ -236,20 +233,20 @@ fn a_restart_may_be_graceful_instead_of_hitless() -> Result<()> {
     daemon.hand_over()?;
     assert_eq!(daemon.manager()?.names(), [""; 0], "nothing is handed over");
     assert!(daemon.log().contains("graceful restart: stopping"), "{}", daemon.log());
-    lab.until("BIRD waits for us", seconds(5), || {
+    lab.until("BIRD waits for us", PATIENCE, || {
         Ok(!bird.ask("show protocols host")?.contains("Established"))
     })?;
     assert!(keeps_ours(), "BIRD was told to let go: {}", bird.ask("show protocols all host")?);
+    let before = daemon.log().len();
     daemon.start_again(&lab)?;
-    let log = daemon.log();
-    assert!(log.contains("the kernel still forwards by routes of an earlier run"), "{log}");
-    expect_back(&lab, &daemon)?;
+    lab.until("the log has the leftovers", PATIENCE, || Ok(daemon.log_since(before).contains(LEFTOVERS)))?;
+    expect_back(&lab, &daemon, before)?;
     assert!(keeps_ours());
     load.finish("a graceful restart")?.expect_none();
-    assert_eq!(changes(&watch), [""; 0], "{}", lab.explain());
+    assert_eq!(watch.changes()?, [""; 0], "{}", lab.explain());
     // Without a word is for this restart alone: a stop takes the routes along and says good-bye.
     assert!(daemon.stop()?.success());
-    lab.until("BIRD has let go", seconds(5), || Ok(!keeps_ours()))?;
+    lab.until("BIRD has let go", PATIENCE, || Ok(!keeps_ours()))?;
     assert_eq!(routes_of_protocol(&lab.host, "bgp")?, []);
     Ok(())
 }
@@ -268,10 +265,10 @@ struct Memory {
 impl Memory {
     fn new(lab: &Lab) -> Result<Self> {
         let name = lab.host.name();
-        let unified = Path::new("/sys/fs/cgroup/cgroup.controllers").exists();
-        let (top, files) = match unified {
-            true => ("/sys/fs/cgroup", ["memory.max", "memory.current"]),
-            false => ("/sys/fs/cgroup/memory", ["memory.limit_in_bytes", "memory.usage_in_bytes"]),
+        let [unified, memory] = CGROUPS;
+        let (top, files) = match Path::new(unified).join("cgroup.controllers").exists() {
+            true => (unified, ["memory.max", "memory.current"]),
+            false => (memory, ["memory.limit_in_bytes", "memory.usage_in_bytes"]),
         };
         let dir = Path::new(top).join(name);
         fs::create_dir(&dir).with_context(|| dir.display().to_string())?;
@@ -311,12 +308,12 @@ fn out_of_memory_is_a_crash_that_leaves_routes_and_comes_back() -> Result<()> {
     let bird = Bird::start(&lab, &lab.nodes[0].namespace, &serving())?;
     let other = Bird::start(&lab, &lab.nodes[1].namespace, &second)?;
     let keep_ours = || has_our_network(&bird) && has_our_network(&other);
-    lab.until("both have our network", seconds(20), || Ok(keep_ours()))?;
+    lab.until("both have our network", PATIENCE, || Ok(keep_ours()))?;
     let in_kernel = |lab: &Lab| {
         let legs = [gateways(&lab.host, "2001:db9::/64")?, gateways(&lab.host, "2004::1")?];
         Ok(legs.iter().all(|legs| legs.len() == 2))
     };
-    lab.until("the kernel has both networks by both", seconds(10), || in_kernel(&lab))?;
+    lab.until("the kernel has both networks by both", PATIENCE, || in_kernel(&lab))?;
     let _backends = flows::start_backends(&lab)?;
     let load = Load::start(&mut lab, "2004::1")?;
     let talkative = Speaker::on(&lab.nodes[2], HOST_V6)?;
@@ -331,15 +328,16 @@ fn out_of_memory_is_a_crash_that_leaves_routes_and_comes_back() -> Result<()> {
             break;
         }
     }
-    let ended = daemon.wait(seconds(10))?;
+    let ended = daemon.wait(PATIENCE)?;
     assert_eq!(ended.signal(), Some(9), "{ended}: the kernel kills who has no memory: {}", daemon.log());
     assert!(keep_ours() && in_kernel(&lab)?);
     daemon.write_config(&(GRACEFUL.to_owned() + SECOND))?;
+    let before = daemon.log().len();
     daemon.start_again(&lab)?;
-    expect_back(&lab, &daemon)?;
+    expect_back(&lab, &daemon, before)?;
     assert!(keep_ours());
     load.finish("out of memory, and start")?.expect_none();
-    assert_eq!(changes(&watch), [""; 0], "{}", lab.explain());
+    assert_eq!(watch.changes()?, [""; 0], "{}", lab.explain());
     Ok(())
 }
 
@@ -355,14 +353,10 @@ fn a_second_restart_before_the_end_of_rib_takes_no_route() -> Result<()> {
     let session = dial()?;
     session.announce(&[kept, forgotten])?;
     session.end_of_rib(Family::Ipv6Unicast)?;
-    lab.until(
-        "both are in the kernel",
-        seconds(10),
-        || Ok(routes_of_protocol(&lab.host, "bgp")?.len() == 2),
-    )?;
+    lab.until("both are in the kernel", PATIENCE, || Ok(routes_of_protocol(&lab.host, "bgp")?.len() == 2))?;
     let watch = watch_forwarding(&lab, &lab.host)?;
     let stale = |count: usize| {
-        lab.until(&format!("{count} are stale"), seconds(10), || {
+        lab.until(&format!("{count} are stale"), PATIENCE, || {
             let paths = [kept, forgotten].map(|prefix| daemon.path(&prefix.to_string(), &node.v6()));
             let paths = paths.into_iter().collect::<Result<Vec<_>>>()?;
             Ok(paths.iter().filter(|path| path["stale"] == true).count() == count)
@@ -378,9 +372,9 @@ fn a_second_restart_before_the_end_of_rib_takes_no_route() -> Result<()> {
     let session = dial()?;
     session.announce(&[kept])?;
     stale(1)?;
-    assert_eq!(changes(&watch), [""; 0], "{}", lab.explain());
+    assert_eq!(watch.changes()?, [""; 0], "{}", lab.explain());
     session.end_of_rib(Family::Ipv6Unicast)?;
-    lab.until("what was announced no more is gone", seconds(10), || {
+    lab.until("what was announced no more is gone", PATIENCE, || {
         Ok(routes_of_protocol(&lab.host, "bgp")?.len() == 1)
     })?;
     Ok(())

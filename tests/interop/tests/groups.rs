@@ -6,8 +6,8 @@ use std::net::TcpListener;
 use anyhow::{Context, Result};
 use interop::daemon::{Daemon, Privileges, k3d};
 use interop::gobgp::{Gobgp, Settings};
-use interop::lab::{Lab, Node};
-use interop::wait::seconds;
+use interop::lab::Lab;
+use interop::wait::{PATIENCE, seconds};
 use serde_json::Value;
 
 /// A member: next hop, weight, buckets.
@@ -36,7 +36,7 @@ fn weights_become_buckets_and_what_moves_is_counted() -> Result<()> {
         + "\n[neighbor.\"2001:3200:3200::2\"]\npeer-group = \"cilium\"\nmode = \"passive\"\nweight = 3\n";
     let daemon = Daemon::start_as(&lab, &config, Privileges::NetworkOnly)?;
     let speakers = Gobgp::start_all(&lab, &Settings::default(), &[])?;
-    let v6: Vec<String> = lab.nodes.iter().map(Node::v6).collect();
+    let v6 = lab.v6();
     speakers[0].announce("2004::1/128")?;
     lab.expect_gateways("2004::1", &v6[..1], seconds(40))?;
     let (first, members) = group(&daemon)?;
@@ -44,11 +44,11 @@ fn weights_become_buckets_and_what_moves_is_counted() -> Result<()> {
     assert_eq!(first["algorithm"], "resilient");
 
     speakers[1].announce("2004::1/128")?;
-    lab.expect_gateways("2004::1", &v6, seconds(10))?;
+    lab.expect_gateways("2004::1", &v6, PATIENCE)?;
     let (second, members) = group(&daemon)?;
     assert_eq!(members, [(v6[0].clone(), 3, 768), (v6[1].clone(), 1, 256)], "{second}");
     assert_eq!(second["kernel_id"], first["kernel_id"]);
-    lab.until("the move of 256 buckets is counted", seconds(5), || {
+    lab.until("the move of 256 buckets is counted", PATIENCE, || {
         Ok(group(&daemon)?.0["moved"].as_u64() == Some(256))
     })?;
     let shown = daemon.ctl("show nexthops")?;

@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result};
 use interop::bird::Bird;
@@ -15,10 +16,10 @@ use interop::flows;
 use interop::frr::Frr;
 use interop::gobgp::{Gobgp, Settings, Transport};
 use interop::http::curl;
-use interop::kernel::{changes, routes_of_protocol, watch_forwarding};
+use interop::kernel::{routes_of_protocol, watch_forwarding};
 use interop::lab::{HOST_V4, HOST_V6, Lab, Node};
 use interop::load::Load;
-use interop::wait::{seconds, until};
+use interop::wait::{PATIENCE, seconds, until};
 
 /// Since when a node's session is up, and how often it went down, as gobgpd tells.
 fn age(node: &Gobgp, host: &str) -> Result<(String, String)> {
@@ -58,12 +59,8 @@ fn undisturbed(lab: &mut Lab, what: &str, restarts: impl FnOnce(&Lab) -> Result<
     load.finish(what)?.expect_none();
     assert_eq!(answers.get(""), None, "{answers:?}");
     assert!(answers.values().sum::<usize>() > 20, "{answers:?}");
-    assert_eq!(changes(&watch), [""; 0], "{}", lab.explain());
+    assert_eq!(watch.changes()?, [""; 0], "{}", lab.explain());
     Ok(())
-}
-
-fn peers(lab: &Lab) -> Vec<String> {
-    lab.nodes.iter().map(Node::v6).collect()
 }
 
 #[test]
@@ -72,8 +69,8 @@ fn a_replaced_daemon_keeps_every_session() -> Result<()> {
     lab.add_service("2004::1")?;
     let mut daemon = Daemon::start_k3d(&lab)?;
     let nodes = Gobgp::start_all(&lab, &Settings::default(), &["2004::1/128", "2004::2/128"])?;
-    lab.expect_all_nodes("2004::1", seconds(30))?;
-    daemon.expect_established(&lab, &peers(&lab))?;
+    lab.expect_all_nodes("2004::1", PATIENCE)?;
+    daemon.expect_established(&lab, &lab.v6())?;
     let before: Vec<_> = nodes.iter().map(|node| age(node, HOST_V6)).collect::<Result<_>>()?;
     undisturbed(&mut lab, "20 replacements", |lab| {
         for _ in 0..20 {
@@ -81,8 +78,8 @@ fn a_replaced_daemon_keeps_every_session() -> Result<()> {
             daemon.replace(lab)?;
             anyhow::ensure!(daemon.pid() != pid, "the same process");
             // Its RIB is there as soon as it answers.
-            until("the paths are there", seconds(1), || {
-                let paths = peers(lab).into_iter().map(|peer| daemon.path("2004::1/128", &peer));
+            until("the paths are there", PATIENCE, || {
+                let paths = lab.v6().into_iter().map(|peer| daemon.path("2004::1/128", &peer));
                 Ok(paths.collect::<Result<Vec<_>>>()?.iter().all(|path| !path.is_null()))
             })?;
         }
@@ -92,9 +89,9 @@ fn a_replaced_daemon_keeps_every_session() -> Result<()> {
     assert_eq!(before, after, "{}", daemon.log());
     // And it works on.
     nodes[0].withdraw("2004::1/128")?;
-    lab.expect_gateways("2004::1", &peers(&lab)[1..], seconds(2))?;
+    lab.expect_gateways("2004::1", &lab.v6()[1..], PATIENCE)?;
     nodes[0].announce("2004::1/128")?;
-    lab.expect_all_nodes("2004::1", seconds(2))?;
+    lab.expect_all_nodes("2004::1", PATIENCE)?;
     assert!(daemon.stop()?.success());
     assert_eq!(routes_of_protocol(&lab.host, "bgp")?, []);
     Ok(())
@@ -113,9 +110,9 @@ fn a_restart_by_the_service_manager_keeps_sessions_with_md5() -> Result<()> {
         ..Settings::default()
     };
     let nodes = Gobgp::start_all(&lab, &settings, &["2004::1/128"])?;
-    daemon.expect_established(&lab, &peers(&lab))?;
+    daemon.expect_established(&lab, &lab.v6())?;
     daemon.expect_established(&lab, &lab.nodes.iter().map(Node::v4).collect::<Vec<_>>())?;
-    lab.expect_all_nodes("2004::1", seconds(30))?;
+    lab.expect_all_nodes("2004::1", PATIENCE)?;
     let ages = || -> Result<Vec<_>> {
         nodes.iter().flat_map(|node| [HOST_V6, HOST_V4].map(|host| age(node, host))).collect()
     };
@@ -136,7 +133,7 @@ fn a_restart_by_the_service_manager_keeps_sessions_with_md5() -> Result<()> {
             );
             daemon.start_again(lab)?;
             // A copy in the store would keep connections open that we close.
-            until("the store is empty", seconds(20), || Ok(daemon.manager()?.names().is_empty()))?;
+            until("the store is empty", PATIENCE, || Ok(daemon.manager()?.names().is_empty()))?;
         }
         Ok(())
     })?;
@@ -145,20 +142,23 @@ fn a_restart_by_the_service_manager_keeps_sessions_with_md5() -> Result<()> {
     Ok(())
 }
 
-/// Two signals that come together are taken by threads of their own; which is heard first nobody knows.
+/// Two signals that come together are taken by threads of their own; which is heard first nobody knows, and a hand-over it is
+/// in either case.
 #[test]
 fn a_hand_over_is_one_also_where_the_end_is_heard_first() -> Result<()> {
+    // Whom the daemon looks at first is drawn by lot: in a quarter of the rounds it is the end.
+    const ROUNDS: usize = 10;
     let lab = Lab::with_nodes(1)?;
     lab.add_service("2004::1")?;
     let mut daemon = Daemon::start_managed(&lab, &std::fs::read_to_string(k3d())?)?;
     let _nodes = Gobgp::start_all(&lab, &Settings::default(), &["2004::1/128"])?;
-    daemon.expect_established(&lab, &peers(&lab))?;
-    for _ in 0..3 {
-        daemon.hand_over_told_last()?;
+    daemon.expect_established(&lab, &lab.v6())?;
+    for _ in 0..ROUNDS {
+        daemon.hand_over_told_together()?;
         daemon.start_again(&lab)?;
     }
     // gobgpd tells the age of a session that has just ended as if it went on.
-    assert_eq!(daemon.log().matches("session goes on").count(), 3, "{}", daemon.log());
+    assert_eq!(daemon.log().matches("session goes on").count(), ROUNDS, "{}", daemon.log());
     Ok(())
 }
 
@@ -168,17 +168,17 @@ fn a_damaged_state_is_refused_and_sessions_begin_anew() -> Result<()> {
     lab.add_service("2004::1")?;
     let mut daemon = Daemon::start_managed(&lab, &std::fs::read_to_string(k3d())?)?;
     let _nodes = Gobgp::start_all(&lab, &Settings::default(), &["2004::1/128"])?;
-    lab.expect_all_nodes("2004::1", seconds(30))?;
+    lab.expect_all_nodes("2004::1", PATIENCE)?;
     let watch = watch_forwarding(&lab, &lab.host)?;
     daemon.hand_over()?;
     daemon.manager()?.damage()?;
     daemon.start_again(&lab)?;
     assert!(daemon.log().contains("its checksum is wrong"), "{}", daemon.log());
-    assert_ne!(daemon.state(&lab.nodes[0].v6())?, "established");
-    daemon.expect_established(&lab, &peers(&lab))?;
-    lab.expect_all_nodes("2004::1", seconds(10))?;
+    assert!(!daemon.log().contains("session goes on"), "{}", daemon.log());
+    daemon.expect_established(&lab, &lab.v6())?;
+    lab.expect_all_nodes("2004::1", PATIENCE)?;
     // The routes stayed in the kernel meanwhile.
-    assert_eq!(changes(&watch), [""; 0], "{}", lab.explain());
+    assert_eq!(watch.changes()?, [""; 0], "{}", lab.explain());
     Ok(())
 }
 
@@ -195,8 +195,8 @@ fn a_changed_configuration_costs_only_whom_it_concerns() -> Result<()> {
     let lab = Lab::with_nodes(2)?;
     let mut daemon = Daemon::start_managed(&lab, &two("", ""))?;
     let nodes = Gobgp::start_all(&lab, &Settings::default(), &["2004::1/128"])?;
-    daemon.expect_established(&lab, &peers(&lab))?;
-    lab.expect_all_nodes("2004::1", seconds(10))?;
+    daemon.expect_established(&lab, &lab.v6())?;
+    lab.expect_all_nodes("2004::1", PATIENCE)?;
     let before = age(&nodes[0], HOST_V6)?;
     // What the peer is not told counts at once and costs nothing; a hold time is told in OPEN.
     daemon.write_config(&two("connect-retry-time = 7\nimport = \"none\"", "hold-time = 30").replacen(
@@ -206,7 +206,7 @@ fn a_changed_configuration_costs_only_whom_it_concerns() -> Result<()> {
     ))?;
     daemon.restart(&lab)?;
     assert!(daemon.log().contains("hold-time has changed"), "{}", daemon.log());
-    daemon.expect_established(&lab, &peers(&lab))?;
+    daemon.expect_established(&lab, &lab.v6())?;
     // Routes are selected when the second one has said everything, with its first KEEPALIVE.
     lab.expect_gateways("2004::1", &[lab.nodes[1].v6()], seconds(60))?;
     assert_eq!(age(&nodes[0], HOST_V6)?, before);
@@ -297,7 +297,7 @@ fn a_full_table_is_handed_over_and_nothing_is_sent_twice() -> Result<()> {
     let bird = Bird::start(&lab, &lab.nodes[0].namespace, &bird(usize::try_from(ROUTES)?)?)?;
     let frr = Frr::start(&lab, &lab.nodes[1].namespace, FRR)?;
     lab.until("FRR has every route", seconds(90), || Ok(seen_by_frr(&frr)?.1 == ROUTES + 1))?;
-    lab.until("BIRD has our network", seconds(10), || {
+    lab.until("BIRD has our network", PATIENCE, || {
         Ok(bird.ask("show route 2001:db8:100::/48")?.contains("unicast"))
     })?;
     lab.until("the kernel has every route", seconds(60), || {
@@ -306,6 +306,7 @@ fn a_full_table_is_handed_over_and_nothing_is_sent_twice() -> Result<()> {
         Ok(shown.lines().filter(|line| line.starts_with("2001:db9:")).count() == usize::try_from(ROUTES)?)
     })?;
     let (updates, _, dropped) = seen_by_frr(&frr)?;
+    let looked = SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis();
     let before = seen_by_bird(&bird)?;
     let watch = watch_forwarding(&lab, &lab.host)?;
     for _ in 0..3 {
@@ -321,23 +322,20 @@ fn a_full_table_is_handed_over_and_nothing_is_sent_twice() -> Result<()> {
     lab.until("FRR has the new network too", seconds(60), || Ok(seen_by_frr(&frr)?.1 == ROUTES + 2))?;
     println!("restart with {ROUTES} routes to the first new UPDATE at a peer: {:?}", start.elapsed());
     assert_eq!(seen_by_frr(&frr)?, (updates + 1, ROUTES + 2, dropped), "{}", lab.explain());
-    lab.until("BIRD has it", seconds(10), || {
-        Ok(bird.ask("show route 2001:db8:101::/48")?.contains("unicast"))
-    })?;
+    lab.until("BIRD has it", PATIENCE, || Ok(bird.ask("show route 2001:db8:101::/48")?.contains("unicast")))?;
     let after = seen_by_bird(&bird)?;
-    // BIRD works the time out anew at each look, so its last millisecond may differ.
-    let since = |lines: &[String]| {
-        let words = lines.first()?.split_whitespace().collect::<Vec<_>>();
-        words.iter().rev().find_map(|word| word.parse::<i64>().ok())
-    };
-    let (began, begins) = (since(&before).context("no time")?, since(&after).context("no time")?);
-    assert!((began - begins).abs() <= 5, "since when it is up: {began} ms, {begins} ms\n{}", lab.explain());
+    // Up since a moment before the look at the beginning; BIRD works it out anew each time, by a clock that may be set.
+    let since = after
+        .first()
+        .and_then(|line| line.split_whitespace().rev().find_map(|word| word.parse::<u128>().ok()));
+    let since = since.context("no time")?;
+    assert!(since < looked, "up since {since} ms, the first look was at {looked} ms\n{}", lab.explain());
     let imports = |lines: &[String]| -> i64 {
         let imports = lines.iter().filter(|line| line.trim_start().starts_with("Import"));
         imports.flat_map(|line| line.split_whitespace()).filter_map(|word| word.parse::<i64>().ok()).sum()
     };
     // One more received and accepted.
     assert_eq!(imports(&after), imports(&before) + 2, "{before:#?} {after:#?}");
-    assert_eq!(changes(&watch), [""; 0], "{}", daemon.log());
+    assert_eq!(watch.changes()?, [""; 0], "{}", daemon.log());
     Ok(())
 }

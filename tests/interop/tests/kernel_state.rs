@@ -5,9 +5,9 @@ use anyhow::Result;
 use interop::daemon::Daemon;
 use interop::gobgp::{Families, Gobgp, Settings};
 use interop::http::curl;
-use interop::kernel::{gateways, nexthops, routes_of_protocol, routes_to};
+use interop::kernel::{gateways, nexthop_id, nexthops, routes_of_protocol, routes_to};
 use interop::lab::Lab;
-use interop::wait::seconds;
+use interop::wait::PATIENCE;
 
 #[test]
 fn a_route_of_somebody_else_is_never_taken() -> Result<()> {
@@ -24,9 +24,9 @@ fn a_route_of_somebody_else_is_never_taken() -> Result<()> {
     for prefix in ["2004::1/128", "198.18.0.1/32", "2004::2/128", "2004::3/128"] {
         speaker.announce(prefix)?;
     }
-    lab.expect_gateways("2004::3", &[node.v6()], seconds(30))?;
+    lab.expect_gateways("2004::3", &[node.v6()], PATIENCE)?;
     for prefix in ["2004::1/128", "198.18.0.1/32"] {
-        lab.until(&format!("bgpctl shows why {prefix} is not installed"), seconds(5), || {
+        lab.until(&format!("bgpctl shows why {prefix} is not installed"), PATIENCE, || {
             let route = daemon.fib(prefix)?;
             Ok(route["state"] == "blocked" && route["error"].is_string())
         })?;
@@ -35,7 +35,7 @@ fn a_route_of_somebody_else_is_never_taken() -> Result<()> {
         assert_eq!(routes.len(), 1, "{routes:?}");
         assert_eq!(routes[0].protocol, "static", "{routes:?}");
     }
-    lab.until("both routes to 2004::2 are there", seconds(5), || {
+    lab.until("both routes to 2004::2 are there", PATIENCE, || {
         let routes = routes_to(&lab.host, "2004::2")?;
         let mut seen: Vec<_> = routes.iter().map(|r| (r.protocol.as_str(), r.metric)).collect();
         seen.sort_unstable();
@@ -45,14 +45,14 @@ fn a_route_of_somebody_else_is_never_taken() -> Result<()> {
     for prefix in ["2004::2/128", "198.18.0.1/32"] {
         speaker.withdraw(prefix)?;
     }
-    lab.until("only theirs is left", seconds(5), || {
+    lab.until("only theirs is left", PATIENCE, || {
         let routes = routes_to(&lab.host, "2004::2")?;
         Ok(routes.len() == 1 && routes[0].protocol == "static")
     })?;
     assert_eq!(routes_to(&lab.host, "198.18.0.1")?[0].protocol, "static");
     // When theirs goes, ours takes its place.
     lab.host.ip("-6 route del 2004::1/128 proto static")?;
-    lab.until("ours is installed", seconds(5), || {
+    lab.until("ours is installed", PATIENCE, || {
         let routes = routes_to(&lab.host, "2004::1")?;
         Ok(routes.len() == 1 && routes[0].protocol == "bgp")
     })?;
@@ -66,24 +66,24 @@ fn what_is_flushed_by_hand_comes_back() -> Result<()> {
     let _daemon = Daemon::start_k3d(&lab)?;
     let settings = Settings { families: Families::Both, ..Settings::default() };
     let _nodes = Gobgp::start_all(&lab, &settings, &["2004::1/128", "198.18.0.1/32"])?;
-    lab.expect_all_nodes("2004::1", seconds(30))?;
-    lab.expect_all_nodes("198.18.0.1", seconds(5))?;
+    lab.expect_all_nodes("2004::1", PATIENCE)?;
+    lab.expect_all_nodes("198.18.0.1", PATIENCE)?;
     // In the compatible mode of nexthop objects the kernel refuses what `ip route flush` of iproute2 6.1 sends.
     lab.host.sysctl("net.ipv4.nexthop_compat_mode", "0")?;
     let damages =
         ["-6 route flush proto bgp", "-4 route flush proto bgp", "nexthop flush", "-6 route del 2004::1"];
     for damage in damages {
         lab.host.ip(damage)?;
-        lab.expect_all_nodes("2004::1", seconds(2))?;
-        lab.expect_all_nodes("198.18.0.1", seconds(2))?;
+        lab.expect_all_nodes("2004::1", PATIENCE)?;
+        lab.expect_all_nodes("198.18.0.1", PATIENCE)?;
     }
-    let group = routes_to(&lab.host, "2004::1")?[0].nexthop_id.unwrap_or_default();
+    let group = nexthop_id(&lab.host, "2004::1")?;
     let objects = nexthops(&lab.host)?;
     let member = objects.iter().find(|object| object.gateway.is_some()).map(|object| object.id);
     for id in [member.unwrap_or_default(), group] {
         lab.host.ip(&format!("nexthop del id {id}"))?;
-        lab.expect_all_nodes("2004::1", seconds(2))?;
-        lab.expect_all_nodes("198.18.0.1", seconds(2))?;
+        lab.expect_all_nodes("2004::1", PATIENCE)?;
+        lab.expect_all_nodes("198.18.0.1", PATIENCE)?;
     }
     assert_eq!(curl(&lab.host, "http://[2004::1]/", 60)?.len(), 3);
     Ok(())
@@ -140,7 +140,7 @@ fn without_install_routes_are_chosen_and_the_kernel_is_left_alone() -> Result<()
         }
         for node in [first, second] {
             // Next hops are looked up all the same: without that no path is best.
-            lab.until(&format!("{prefix} of {} is chosen", node.v6()), seconds(30), || {
+            lab.until(&format!("{prefix} of {} is chosen", node.v6()), PATIENCE, || {
                 let path = daemon.path(prefix, &node.v6())?;
                 Ok(path["status"] == "best" || path["status"] == "multipath")
             })?;
@@ -148,7 +148,7 @@ fn without_install_routes_are_chosen_and_the_kernel_is_left_alone() -> Result<()
     }
     // A leaving peer changes the choice, and the kernel hears nothing of that either.
     speakers[0].withdraw("2004::1/128")?;
-    lab.until("the other path is alone", seconds(10), || {
+    lab.until("the other path is alone", PATIENCE, || {
         Ok(daemon.json("show routes 2004::1/128")?.to_string().matches(&first.v6()).count() == 0)
     })?;
     assert!(routes_of_protocol(&lab.host, "bgp")?.is_empty());

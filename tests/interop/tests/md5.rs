@@ -7,7 +7,7 @@ use interop::frr::Frr;
 use interop::gobgp::{Gobgp, Settings, Transport};
 use interop::lab::{HOST_V4, Lab};
 use interop::sockets;
-use interop::wait::seconds;
+use interop::wait::{PATIENCE, seconds};
 
 fn with_password(password: &str) -> Settings {
     Settings { password: Some(password.to_owned()), ..Settings::default() }
@@ -49,10 +49,10 @@ fn a_range_takes_who_knows_the_password() -> Result<()> {
     let by_v4 = Settings { transport: Transport::V4, ..with_password("cilium123") };
     let _third = Gobgp::start(&lab, &lab.nodes[2], &by_v4)?;
     daemon.expect_established(&lab, &[lab.nodes[1].v6(), lab.nodes[2].v4()])?;
-    lab.expect_gateways("2004::1", &[lab.nodes[1].v6()], seconds(5))?;
+    lab.expect_gateways("2004::1", &[lab.nodes[1].v6()], PATIENCE)?;
     assert_eq!(daemon.neighbor(&lab.nodes[1].v6())?["transport"]["md5"], true);
     // The wrong one has tried (its kernel counts what the host's refused) and got nothing.
-    lab.until("the host's kernel refuses the wrong password", seconds(20), || {
+    lab.until("the host's kernel refuses the wrong password", PATIENCE, || {
         let counters = lab.host.run("nstat -asz TcpExtTCPMD5Failure")?;
         Ok(counters.lines().any(|line| {
             let mut words = line.split_whitespace();
@@ -119,12 +119,12 @@ fn both_ends_change_the_password_and_the_session_stays() -> Result<()> {
             let more = config.replace("networks = [", &format!("networks = [\"{network}\", "));
             from.write_config(&more)?;
             from.ctl("reload")?;
-            lab.until(&format!("{network} arrives"), seconds(8), || {
+            lab.until(&format!("{network} arrives"), PATIENCE, || {
                 Ok(to.ctl(&format!("show routes {network}"))?.contains(network))
             })?;
             from.write_config(&config)?;
             from.ctl("reload")?;
-            lab.until(&format!("{network} goes"), seconds(8), || {
+            lab.until(&format!("{network} goes"), PATIENCE, || {
                 Ok(!to.ctl_output(&format!("show routes {network}"))?.status.success())
             })?;
         }
@@ -136,7 +136,7 @@ fn both_ends_change_the_password_and_the_session_stays() -> Result<()> {
     );
     // The listening socket has the new key too: after a reset the session comes back.
     far.ctl(&format!("neighbor {here} reset"))?;
-    lab.until("the session is up again", seconds(20), || Ok(flaps(&near, &v4)? > near_flaps))?;
+    lab.until("the session is up again", PATIENCE, || Ok(flaps(&near, &v4)? > near_flaps))?;
     Ok(())
 }
 

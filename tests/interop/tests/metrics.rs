@@ -5,13 +5,13 @@ use std::io::Write;
 use std::process::Stdio;
 
 use anyhow::{Context, Result};
-use bgp_wire::Prefix;
 use interop::daemon::Daemon;
+use interop::faults::scene::prefixes;
 use interop::lab::{HOST_V6, Lab};
 use interop::programs::installed;
 use interop::prometheus::Prometheus;
 use interop::speaker::Speaker;
-use interop::wait::seconds;
+use interop::wait::PATIENCE;
 
 const TARGET: &str = "127.0.0.1:9273";
 
@@ -29,10 +29,10 @@ fn prometheus_scrapes_and_promtool_is_content() -> Result<()> {
     let mut speakers = Vec::new();
     for node in &lab.nodes {
         let speaker = Speaker::on(node, HOST_V6)?;
-        speaker.announce(&["2004::1/128".parse::<Prefix>().context("prefix")?])?;
+        speaker.announce(&prefixes(&["2004::1/128"])?)?;
         speakers.push(speaker);
     }
-    lab.expect_all_nodes("2004::1", seconds(5))?;
+    lab.expect_all_nodes("2004::1", PATIENCE)?;
     let page_of = format!("curl --silent --fail http://{TARGET}/metrics");
     let page = lab.host.run(&page_of)?;
     let mut promtool = lab.host.command("promtool");
@@ -44,20 +44,20 @@ fn prometheus_scrapes_and_promtool_is_content() -> Result<()> {
     assert!(said.status.success() && words.trim().is_empty(), "{words}\n{page}");
 
     let prometheus = Prometheus::start(&lab, TARGET)?;
-    lab.until("the target is up", seconds(20), || {
+    lab.until("the target is up", PATIENCE, || {
         let up = prometheus.query("up{job=\"bgpd-rs\"}")?;
         Ok(up.len() == 1 && up[0]["value"][1] == "1")
     })?;
-    lab.until("it sees two sessions", seconds(10), || {
+    lab.until("it sees two sessions", PATIENCE, || {
         let sessions = prometheus.query("sum(bgpd_peer_up)")?;
         Ok(sessions.len() == 1 && sessions[0]["value"][1] == "2")
     })?;
-    lab.until("every alert rule is evaluated without an error", seconds(15), || {
+    lab.until("every alert rule is evaluated without an error", PATIENCE, || {
         let rules = prometheus.rules()?;
         Ok(!rules.is_empty() && rules.iter().all(|rule| rule["health"] == "ok"))
     })?;
     drop(speakers);
-    lab.until("it sees them end", seconds(10), || {
+    lab.until("it sees them end", PATIENCE, || {
         let sessions = prometheus.query("sum(bgpd_peer_up)")?;
         Ok(sessions.is_empty() || sessions[0]["value"][1] == "0")
     })?;

@@ -4,16 +4,12 @@
 use anyhow::Result;
 use interop::daemon::Daemon;
 use interop::flows;
-use interop::gobgp::{Gobgp, GracefulRestart, Settings};
+use interop::gobgp::{Gobgp, Settings};
 use interop::http::curl;
 use interop::kernel::{gateways, watch_routes};
-use interop::lab::{Lab, Node};
+use interop::lab::Lab;
 use interop::load::Load;
-use interop::wait::seconds;
-
-fn v6(lab: &Lab) -> Vec<String> {
-    lab.nodes.iter().map(Node::v6).collect()
-}
+use interop::wait::{PATIENCE, seconds};
 
 #[test]
 fn an_agent_is_killed_and_comes_back() -> Result<()> {
@@ -21,9 +17,9 @@ fn an_agent_is_killed_and_comes_back() -> Result<()> {
     lab.add_service("2004::1")?;
     let daemon = Daemon::start_k3d(&lab)?;
     let mut nodes = Gobgp::start_all(&lab, &Settings::default(), &["2004::1/128"])?;
-    lab.expect_all_nodes("2004::1", seconds(30))?;
+    lab.expect_all_nodes("2004::1", PATIENCE)?;
     nodes[0].crash()?;
-    lab.expect_gateways("2004::1", &v6(&lab)[1..], seconds(2))?;
+    lab.expect_gateways("2004::1", &lab.v6()[1..], PATIENCE)?;
     let answers = curl(&lab.host, "http://[2004::1]/", 60)?;
     assert!(!answers.contains_key("node2") && !answers.contains_key(""), "{answers:?}");
     let peer = daemon.neighbor(&lab.nodes[0].v6())?;
@@ -31,7 +27,7 @@ fn an_agent_is_killed_and_comes_back() -> Result<()> {
     assert!(peer["last_down"]["reason"].as_str().is_some_and(|reason| !reason.is_empty()), "{peer}");
     nodes[0].start_again(&lab.nodes[0])?;
     nodes[0].announce("2004::1/128")?;
-    lab.expect_all_nodes("2004::1", seconds(30))?;
+    lab.expect_all_nodes("2004::1", PATIENCE)?;
     Ok(())
 }
 
@@ -40,31 +36,30 @@ fn graceful_restart_keeps_the_leg_until_the_agent_is_back() -> Result<()> {
     let mut lab = Lab::with_nodes(3)?;
     lab.add_service("2004::1")?;
     let daemon = Daemon::start_k3d(&lab)?;
-    let settings = Settings { graceful_restart: GracefulRestart::On, ..Settings::default() };
-    let mut nodes = Gobgp::start_all(&lab, &settings, &["2004::1/128", "2004::2/128"])?;
-    lab.expect_all_nodes("2004::1", seconds(30))?;
-    lab.expect_all_nodes("2004::2", seconds(5))?;
+    let mut nodes = Gobgp::start_all(&lab, &Settings::graceful(), &["2004::1/128", "2004::2/128"])?;
+    lab.expect_all_nodes("2004::1", PATIENCE)?;
+    lab.expect_all_nodes("2004::2", PATIENCE)?;
     let node = lab.nodes[0].v6();
     let _backends = flows::start_backends(&lab)?;
     let load = Load::start(&mut lab, "2004::1")?;
     let watch = watch_routes(&lab, &lab.host)?;
     nodes[0].crash()?;
-    lab.until("the daemon sees the session end", seconds(5), || Ok(daemon.state(&node)? != "established"))?;
-    assert_eq!(daemon.path("2004::1/128", &node)?["stale"], true);
+    lab.until("its path is stale", PATIENCE, || Ok(daemon.path("2004::1/128", &node)?["stale"] == true))?;
+    assert_ne!(daemon.state(&node)?, "established");
     assert_eq!(gateways(&lab.host, "2004::1")?.len(), 3);
     assert!(curl(&lab.host, "http://[2004::1]/", 60)?.contains_key("node2"));
 
     // It comes back with one of its two services: End-of-RIB sweeps the other long before 120 s are over.
     nodes[0].start_again(&lab.nodes[0])?;
     nodes[0].announce("2004::1/128")?;
-    lab.expect_gateways("2004::2", &v6(&lab)[1..], seconds(40))?;
-    assert_eq!(daemon.path("2004::1/128", &node)?["stale"], false);
+    lab.expect_gateways("2004::2", &lab.v6()[1..], seconds(40))?;
+    lab.until("its path is fresh", PATIENCE, || Ok(daemon.path("2004::1/128", &node)?["stale"] == false))?;
     assert_eq!(gateways(&lab.host, "2004::1")?.len(), 3);
     load.finish("an agent is killed and started again")?.expect_none();
-    let changes = watch.log();
+    let changes = watch.changes()?;
     assert!(
-        !changes.lines().any(|line| line.contains("2004::1 ")),
-        "2004::1 moved: {changes}\n{}",
+        !changes.iter().any(|line| line.contains("2004::1 ")),
+        "2004::1 moved: {changes:#?}\n{}",
         daemon.log()
     );
     Ok(())
@@ -77,9 +72,9 @@ fn a_cut_link_costs_its_leg_and_heals() -> Result<()> {
         .replace("import = \"all\"", "import = \"all\"\nhold-time = 9");
     let _daemon = Daemon::start(&lab, &config)?;
     let _nodes = Gobgp::start_all(&lab, &Settings::default(), &["2004::1/128"])?;
-    lab.expect_all_nodes("2004::1", seconds(30))?;
+    lab.expect_all_nodes("2004::1", PATIENCE)?;
     lab.host.ip(&format!("link set {} down", lab.nodes[0].port()))?;
-    let waited = lab.expect_gateways("2004::1", &v6(&lab)[1..], seconds(12))?;
+    let waited = lab.expect_gateways("2004::1", &lab.v6()[1..], PATIENCE)?;
     eprintln!("leg gone {waited:?} after the link was cut (hold time 9 s)");
     lab.host.ip(&format!("link set {} up", lab.nodes[0].port()))?;
     lab.expect_all_nodes("2004::1", seconds(60))?;
@@ -94,12 +89,12 @@ fn the_bridge_is_deleted_and_made_again() -> Result<()> {
     lab.add_service("2004::1")?;
     let mut daemon = Daemon::start_k3d(&lab)?;
     let _nodes = Gobgp::start_all(&lab, &Settings::default(), &["2004::1/128"])?;
-    lab.expect_all_nodes("2004::1", seconds(30))?;
+    lab.expect_all_nodes("2004::1", PATIENCE)?;
     lab.delete_bridge()?;
-    lab.expect_gateways("2004::1", &[], seconds(2))?;
-    for node in v6(&lab) {
+    lab.expect_gateways("2004::1", &[], PATIENCE)?;
+    for node in lab.v6() {
         let told = |line: &str| line.contains("out of sight") && line.contains(&node);
-        lab.until(&format!("the log says that {node} is out of sight"), seconds(5), || {
+        lab.until(&format!("the log says that {node} is out of sight"), PATIENCE, || {
             Ok(daemon.log().lines().any(told))
         })?;
     }
@@ -108,7 +103,7 @@ fn the_bridge_is_deleted_and_made_again() -> Result<()> {
     let waited = lab.expect_all_nodes("2004::1", seconds(75))?;
     eprintln!("routes back {waited:?} after the bridge was");
     // The routes are back before the new bridge has learned where every node is.
-    lab.until("all nodes answer", seconds(20), || Ok(curl(&lab.host, "http://[2004::1]/", 90)?.len() == 3))?;
+    lab.until("all nodes answer", PATIENCE, || Ok(curl(&lab.host, "http://[2004::1]/", 90)?.len() == 3))?;
     // It is nobody's deed that routes went with their interface.
     let summary = daemon.json("show summary")?;
     let checks = summary["checks"].as_array().cloned().unwrap_or_default();
@@ -124,6 +119,6 @@ fn the_bridge_comes_after_the_daemon() -> Result<()> {
     let _daemon = Daemon::start_k3d(&lab)?;
     lab.create_bridge()?;
     let _nodes = Gobgp::start_all(&lab, &Settings::default(), &["2004::1/128"])?;
-    lab.expect_all_nodes("2004::1", seconds(30))?;
+    lab.expect_all_nodes("2004::1", PATIENCE)?;
     Ok(())
 }

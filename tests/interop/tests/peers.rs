@@ -15,7 +15,7 @@ use interop::frr::Frr;
 use interop::kernel::gateways;
 use interop::lab::Lab;
 use interop::openbgpd::Openbgpd;
-use interop::wait::seconds;
+use interop::wait::{PATIENCE, seconds};
 
 const HOST: &str = r#"[bgp]
 asn = 64513
@@ -124,7 +124,7 @@ fn expect_their_routes(lab: &Lab) -> Result<()> {
 
 /// When the peer ends, its routes go; the session is the only reason for them.
 fn expect_no_routes(lab: &Lab) -> Result<()> {
-    lab.until("the peer's routes are gone", seconds(10), || {
+    lab.until("the peer's routes are gone", PATIENCE, || {
         Ok(gateways(&lab.host, "2001:db8:2::/48")?.is_empty()
             && gateways(&lab.host, "198.51.100.0/24")?.is_empty())
     })?;
@@ -137,7 +137,7 @@ fn frr() -> Result<()> {
     let _daemon = Daemon::start(&lab, HOST)?;
     let frr = Frr::start(&lab, &lab.nodes[0].namespace, FRR)?;
     expect_their_routes(&lab)?;
-    lab.until("FRR has our routes", seconds(10), || {
+    lab.until("FRR has our routes", PATIENCE, || {
         let v6 = frr.vtysh("show bgp ipv6 unicast 2001:db8:100::/48")?;
         let v4 = frr.vtysh("show bgp ipv4 unicast 203.0.113.0/24")?;
         Ok([v6, v4].iter().all(|shown| shown.contains("64513") && shown.contains("best")))
@@ -153,16 +153,16 @@ fn frr_is_told_before_a_session_is_closed() -> Result<()> {
     let mut daemon = Daemon::start(&lab, HOST)?;
     let frr = Frr::start(&lab, &lab.nodes[0].namespace, FRR)?;
     let shown = || frr.vtysh("show bgp ipv6 unicast 2001:db8:100::/48");
-    lab.until("FRR has our route", seconds(10), || Ok(shown()?.contains("64513")))?;
+    lab.until("FRR has our route", PATIENCE, || Ok(shown()?.contains("64513")))?;
     assert!(!shown()?.contains("graceful-shutdown"));
     daemon.write_config(&HOST.replace("export = \"all\"", "export = \"all\"\ngraceful-shutdown = true"))?;
     daemon.ctl("reload")?;
-    lab.until("FRR knows that we are about to go", seconds(10), || {
+    lab.until("FRR knows that we are about to go", PATIENCE, || {
         Ok(shown()?.contains("Community: graceful-shutdown") && shown()?.contains("localpref 0"))
     })?;
     daemon.write_config(HOST)?;
     daemon.ctl("reload")?;
-    lab.until("FRR knows that we stay", seconds(10), || Ok(!shown()?.contains("graceful-shutdown")))?;
+    lab.until("FRR knows that we stay", PATIENCE, || Ok(!shown()?.contains("graceful-shutdown")))?;
     by_command(&lab, &mut daemon, &shown)?;
     assert_eq!(daemon.neighbor(&lab.nodes[0].v6())?["flaps"], 0);
     Ok(())
@@ -172,7 +172,7 @@ fn frr_is_told_before_a_session_is_closed() -> Result<()> {
 fn by_command(lab: &Lab, daemon: &mut Daemon, shown: &dyn Fn() -> Result<String>) -> Result<()> {
     let peer = lab.nodes[0].v6();
     let told = |wanted: bool| {
-        lab.until(&format!("FRR is told: {wanted}"), seconds(10), || {
+        lab.until(&format!("FRR is told: {wanted}"), PATIENCE, || {
             let shown = shown()?;
             Ok(shown.contains("Community: graceful-shutdown") == wanted && shown.contains("64513"))
         })
@@ -209,9 +209,9 @@ fn frr_gets_its_refresh_in_brackets() -> Result<()> {
     let _daemon = Daemon::start(&lab, HOST)?;
     let frr = Frr::start(&lab, &lab.nodes[0].namespace, FRR)?;
     let has_route = || Ok(frr.vtysh("show bgp ipv6 unicast 2001:db8:100::/48")?.contains("64513"));
-    lab.until("FRR has our route", seconds(10), has_route)?;
+    lab.until("FRR has our route", PATIENCE, has_route)?;
     frr.vtysh(&format!("clear bgp ipv6 unicast {HOST_ADDRESS} soft in"))?;
-    lab.until("FRR has both brackets", seconds(10), || {
+    lab.until("FRR has both brackets", PATIENCE, || {
         let all = frr.json(&format!("show bgp neighbors {HOST_ADDRESS}"))?;
         Ok(all[HOST_ADDRESS]["messageStats"]["routeRefreshRecv"] == 2)
     })?;
@@ -226,7 +226,7 @@ fn bird() -> Result<()> {
     let _daemon = Daemon::start(&lab, HOST)?;
     let bird = Bird::start(&lab, &lab.nodes[0].namespace, BIRD)?;
     expect_their_routes(&lab)?;
-    lab.until("BIRD has our routes", seconds(10), || {
+    lab.until("BIRD has our routes", PATIENCE, || {
         let v6 = bird.ask("show route all 2001:db8:100::/48")?;
         let v4 = bird.ask("show route all 203.0.113.0/24")?;
         Ok([v6, v4].iter().all(|shown| shown.contains("BGP.as_path: 64513")))
@@ -241,7 +241,7 @@ fn openbgpd() -> Result<()> {
     let _daemon = Daemon::start(&lab, HOST)?;
     let openbgpd = Openbgpd::start(&lab, &lab.nodes[0].namespace, OPENBGPD)?;
     expect_their_routes(&lab)?;
-    lab.until("OpenBGPD has our routes", seconds(10), || {
+    lab.until("OpenBGPD has our routes", PATIENCE, || {
         let v6 = openbgpd.ask("show rib 2001:db8:100::/48")?;
         let v4 = openbgpd.ask("show rib 203.0.113.0/24")?;
         Ok([v6, v4].iter().all(|shown| shown.contains("64513")))
@@ -256,7 +256,7 @@ fn exabgp() -> Result<()> {
     let _daemon = Daemon::start(&lab, HOST)?;
     let mut exabgp = Exabgp::start(&lab, &lab.nodes[0].namespace, EXABGP)?;
     expect_their_routes(&lab)?;
-    lab.until("ExaBGP has heard our routes", seconds(10), || {
+    lab.until("ExaBGP has heard our routes", PATIENCE, || {
         let heard = exabgp.heard()?;
         Ok(heard.contains("2001:db8:100::/48") && heard.contains("203.0.113.0/24"))
     })?;

@@ -8,12 +8,12 @@ use interop::daemon::{Daemon, Privileges};
 use interop::gobgp::{Gobgp, Settings};
 use interop::http::curl;
 use interop::kernel::{nexthops, routes_of_protocol};
-use interop::lab::{Lab, Node};
-use interop::wait::seconds;
+use interop::lab::Lab;
+use interop::wait::{PATIENCE, seconds};
 
 /// One nexthop object a node and one group: nothing of an earlier life is left.
 fn expect_no_orphans(lab: &Lab, legs: usize) -> Result<()> {
-    lab.until("only the nexthop objects in use are there", seconds(10), || {
+    lab.until("only the nexthop objects in use are there", PATIENCE, || {
         let objects = nexthops(&lab.host)?;
         let groups = objects.iter().filter(|object| !object.members.is_empty()).count();
         let gateways: BTreeSet<_> = objects.iter().filter_map(|object| object.gateway.clone()).collect();
@@ -28,25 +28,25 @@ fn after_a_crash_there_is_exactly_one_route_and_it_follows() -> Result<()> {
     lab.add_service("2004::1")?;
     let mut daemon = Daemon::start_k3d(&lab)?;
     let nodes = Gobgp::start_all(&lab, &Settings::default(), &["2004::1/128", "2004::2/128"])?;
-    lab.expect_all_nodes("2004::1", seconds(30))?;
-    lab.expect_all_nodes("2004::2", seconds(5))?;
+    lab.expect_all_nodes("2004::1", PATIENCE)?;
+    lab.expect_all_nodes("2004::2", PATIENCE)?;
     daemon.crash()?;
-    lab.expect_all_nodes("2004::1", seconds(1))?;
+    lab.expect_all_nodes("2004::1", PATIENCE)?;
     // While it is away a service goes; nobody can tell it but the nodes' silence about it.
     nodes.iter().try_for_each(|node| node.withdraw("2004::2/128"))?;
     daemon.start_again(&lab)?;
-    let peers: Vec<_> = lab.nodes.iter().map(Node::v6).collect();
+    let peers = lab.v6();
     daemon.expect_established(&lab, &peers)?;
-    lab.expect_all_nodes("2004::1", seconds(30))?;
+    lab.expect_all_nodes("2004::1", PATIENCE)?;
     lab.expect_gateways("2004::2", &[], seconds(60))?;
     expect_no_orphans(&lab, 3)?;
     nodes[0].withdraw("2004::1/128")?;
-    lab.expect_gateways("2004::1", &peers[1..], seconds(2))?;
+    lab.expect_gateways("2004::1", &peers[1..], PATIENCE)?;
     let answers = curl(&lab.host, "http://[2004::1]/", 60)?;
     assert_eq!(answers.keys().collect::<Vec<_>>(), ["node3", "node4"], "{answers:?}");
     nodes[1].withdraw("2004::1/128")?;
     nodes[2].withdraw("2004::1/128")?;
-    lab.expect_gateways("2004::1", &[], seconds(2))?;
+    lab.expect_gateways("2004::1", &[], PATIENCE)?;
     Ok(())
 }
 
@@ -55,7 +55,7 @@ fn sigterm_takes_its_routes_along() -> Result<()> {
     let lab = Lab::with_nodes(2)?;
     let mut daemon = Daemon::start_k3d(&lab)?;
     let _nodes = Gobgp::start_all(&lab, &Settings::default(), &["2004::1/128"])?;
-    lab.expect_all_nodes("2004::1", seconds(30))?;
+    lab.expect_all_nodes("2004::1", PATIENCE)?;
     let status = daemon.stop()?;
     assert!(status.success(), "{status}: {}", daemon.log());
     assert_eq!(routes_of_protocol(&lab.host, "bgp")?, []);
@@ -72,15 +72,15 @@ fn sigterm_keeps_its_routes_if_so_configured() -> Result<()> {
     let config = std::fs::read_to_string(interop::daemon::k3d())? + "keep-routes-on-stop = true\n";
     let mut daemon = Daemon::start(&lab, &config)?;
     let _nodes = Gobgp::start_all(&lab, &Settings::default(), &["2004::1/128"])?;
-    lab.expect_all_nodes("2004::1", seconds(30))?;
+    lab.expect_all_nodes("2004::1", PATIENCE)?;
     let status = daemon.stop()?;
     assert!(status.success(), "{status}: {}", daemon.log());
     assert_eq!(routes_of_protocol(&lab.host, "bgp")?.len(), 1);
     assert_eq!(curl(&lab.host, "http://[2004::1]/", 60)?.len(), 2);
     daemon.start_again(&lab)?;
-    let peers: Vec<_> = lab.nodes.iter().map(Node::v6).collect();
+    let peers = lab.v6();
     daemon.expect_established(&lab, &peers)?;
-    lab.expect_all_nodes("2004::1", seconds(10))?;
+    lab.expect_all_nodes("2004::1", PATIENCE)?;
     expect_no_orphans(&lab, 2)?;
     Ok(())
 }
@@ -96,7 +96,7 @@ fn two_capabilities_are_enough() -> Result<()> {
     // CAP_NET_BIND_SERVICE is 10 and CAP_NET_ADMIN is 12.
     assert!(effective.ends_with("0000000000001400"), "{effective}");
     let _nodes = Gobgp::start_all(&lab, &Settings::default(), &["2004::1/128"])?;
-    lab.expect_all_nodes("2004::1", seconds(30))?;
+    lab.expect_all_nodes("2004::1", PATIENCE)?;
     assert_eq!(curl(&lab.host, "http://[2004::1]/", 60)?.len(), 2, "{}", daemon.log());
     assert!(daemon.stop()?.success(), "{}", daemon.log());
     assert_eq!(routes_of_protocol(&lab.host, "bgp")?, []);

@@ -11,8 +11,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, anyhow, ensure};
 use foldhash::fast::RandomState;
 use hashbrown::HashSet;
-use interop::kernel::{changes, watch_forwarding_in};
-use interop::process::Process;
+use interop::kernel::{Watch, watch_forwarding_in};
 use interop::wait::until;
 
 use super::change::{CHANGED, ROLES, change, send};
@@ -97,7 +96,7 @@ impl Bench {
             seen.len(),
             twice.first()
         );
-        let touched = touched(&watch);
+        let touched = touched(&watch)?;
         ensure!(touched.is_empty(), "the kernel was touched {} times: {:?}", touched.len(), touched.first());
 
         let (silent, complete) = silence(&seen, told).context("nothing came over the restart")?;
@@ -130,6 +129,6 @@ fn silence(updates: &Updates, told: Instant) -> Option<(Duration, Instant)> {
 }
 
 /// What became of routes and next hops in the kernel, apart from the third peer's routes.
-fn touched(watch: &Process) -> Vec<String> {
-    changes(watch).into_iter().filter(|line| !line.starts_with("198.18.")).collect()
+fn touched(watch: &Watch) -> Result<Vec<String>> {
+    Ok(watch.changes()?.into_iter().filter(|line| !line.starts_with("198.18.")).collect())
 }

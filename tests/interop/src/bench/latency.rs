@@ -19,7 +19,7 @@ use super::{Host, Subject, dial};
 use crate::lab::Lab;
 use crate::rtnl::{Watcher, v6};
 use crate::speaker::withdrawal;
-use crate::wait::seconds;
+use crate::wait::PATIENCE;
 
 const SERVICE: &str = "2004::1";
 const NAMES: [&str; 6] = [
@@ -91,7 +91,7 @@ pub fn measure(subject: Subject, rounds: usize) -> Result<[Sample; 6]> {
         watcher.forget();
         let start = Instant::now();
         change()?;
-        let done = watcher.wait_for(&wanted, seconds(5)).with_context(|| lab.explain())?;
+        let done = watcher.wait_for(&wanted, PATIENCE).with_context(|| lab.explain())?;
         Ok(done.duration_since(start))
     };
     let [mut added, mut leg, mut leg_gone, mut withdrawn, mut killed, mut ceased]: [Sample; 6] =

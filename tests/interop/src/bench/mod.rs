@@ -9,7 +9,7 @@ use crate::daemon::Daemon;
 use crate::frr::Frr;
 use crate::lab::{HOST_V6, Lab, Node};
 use crate::speaker::Speaker;
-use crate::wait::seconds;
+use crate::wait::PATIENCE;
 
 pub mod latency;
 pub mod services;
@@ -71,7 +71,7 @@ impl Host {
 /// A node's session with the host, which may not listen yet; and FRR does not let a peer in before it has seen a link-local address of its own.
 fn dial(lab: &Lab, node: &Node) -> Result<Speaker> {
     let mut speaker = None;
-    lab.until(&format!("{} has its session", node.name), seconds(20), || {
+    lab.until(&format!("{} has its session", node.name), PATIENCE, || {
         speaker = Some(Speaker::on(node, HOST_V6)?);
         Ok(true)
     })?;

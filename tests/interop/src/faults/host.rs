@@ -4,12 +4,11 @@ use std::fs::{self, File};
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::process::Command;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::{self, JoinHandle};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, anyhow, ensure};
+use anyhow::{Context, Result, ensure};
 use nix::fcntl::{FcntlArg, fcntl};
 
 use super::peers::further_peer;
@@ -22,7 +21,7 @@ use crate::http::asked;
 use crate::lab::Lab;
 use crate::process::Process;
 use crate::programs::binary;
-use crate::wait::seconds;
+use crate::wait::{PATIENCE, seconds, until};
 
 /// What this file does.
 pub const FAULTS: &[Fault] = &[
@@ -103,7 +102,7 @@ fn disk_full(length: Length) -> Result<Outcome> {
         Ok(format!("mount -t tmpfs -o size=16k tmpfs {full} && exec \"$@\" 2>>{full}/log"))
     })?;
     let log = format!("/proc/{}/root{}", scene.daemon.pid(), scene.lab.dir().join("full/log").display());
-    scene.lab.until("the disk is full", seconds(20), || {
+    scene.lab.until("the disk is full", PATIENCE, || {
         scene.daemon.ctl("reload")?;
         Ok(fs::metadata(&log).with_context(|| log.clone())?.len() > 12 << 10)
     })?;
@@ -126,33 +125,28 @@ fn log_stuck(length: Length) -> Result<Outcome> {
     Ok(outcome)
 }
 
-/// Clients that ask something again and again until told to stop; how many answers they got.
-fn clients(
+/// Clients that ask something again and again for so long, and until there have been many answers; how many.
+fn answers(
     scene: &Scene,
-    count: usize,
-    ask: impl Fn() -> bool + Send + Sync + 'static,
-) -> Result<(Arc<AtomicBool>, Vec<JoinHandle<u64>>)> {
-    let over = Arc::new(AtomicBool::new(false));
-    let ask = Arc::new(ask);
-    let mut threads = Vec::new();
-    for _ in 0..count {
-        let (over, ask) = (Arc::clone(&over), Arc::clone(&ask));
-        threads.push(scene.lab.host.inside(move || {
-            thread::spawn(move || {
-                let mut answers = 0;
-                while !over.load(Ordering::Relaxed) {
-                    answers += u64::from(ask());
-                }
-                answers
-            })
-        })?);
-    }
-    Ok((over, threads))
-}
-
-fn answers(over: &AtomicBool, threads: Vec<JoinHandle<u64>>) -> Result<u64> {
-    over.store(true, Ordering::Relaxed);
-    threads.into_iter().map(|thread| thread.join().map_err(|_| anyhow!("a client panicked"))).sum()
+    clients: usize,
+    lasting: Duration,
+    ask: impl Fn() -> bool + Send + Sync,
+) -> Result<u64> {
+    let (over, count) = (AtomicBool::new(false), AtomicU64::new(0));
+    let work = || {
+        while !over.load(Ordering::Relaxed) {
+            count.fetch_add(ask().into(), Ordering::Relaxed);
+        }
+    };
+    thread::scope(|scope| {
+        let started = (0..clients).try_for_each(|_| scene.lab.host.inside(|| drop(scope.spawn(work))));
+        thread::sleep(lasting);
+        let many = || Ok(count.load(Ordering::Relaxed) > 100);
+        let answered = started.and_then(|()| until("a hundred are answered", seconds(120), many));
+        over.store(true, Ordering::Relaxed);
+        answered
+    })?;
+    Ok(count.into_inner())
 }
 
 fn control_flooded(length: Length) -> Result<Outcome> {
@@ -165,18 +159,15 @@ fn control_flooded(length: Length) -> Result<Outcome> {
     let program = scene.lab.dir().join("lab-node");
     fs::copy(binary("lab-node")?, &program)?;
     let mut hold = Command::new("setpriv");
-    hold.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(program);
+    hold.args(["--reuid=65534", "--regid=65534", "--clear-groups", "--pdeathsig=KILL"]).arg(program);
     hold.arg("hold").arg("--unix").arg(&socket).args(["--count", "500"]);
     let crowd = Process::start("crowd", &mut hold, scene.lab.dir())?;
-    scene.lab.until("the crowd is there", seconds(10), || Ok(crowd.log().contains("held")))?;
-    let (over, threads) = clients(&scene, 8, move || {
+    scene.lab.until("the crowd is there", PATIENCE, || Ok(crowd.log().contains("held")))?;
+    let count = answers(&scene, 8, length.seconds(60, 4), || {
         UnixStream::connect(&socket).is_ok_and(|stream| {
-            stream.set_read_timeout(Some(seconds(5))).is_ok() && asked(stream, "/v1/neighbors")
+            stream.set_read_timeout(Some(PATIENCE)).is_ok() && asked(stream, "/v1/neighbors")
         })
     })?;
-    thread::sleep(length.seconds(60, 4));
-    let count = answers(&over, threads)?;
-    ensure!(count > 100, "only {count} answers");
     drop(crowd);
     ensure!(scene.flaps([0, 1, 2])? == 0);
     let latencies = probe.stop()?;
@@ -189,14 +180,10 @@ fn metrics_scraped(length: Length) -> Result<Outcome> {
     scene.begin()?;
     let probe = scene.probe()?;
     let address: SocketAddr = "127.0.0.1:9273".parse()?;
-    let (over, threads) = clients(&scene, 100, move || {
-        TcpStream::connect_timeout(&address, seconds(5)).is_ok_and(|stream| {
-            stream.set_read_timeout(Some(seconds(5))).is_ok() && asked(stream, "/metrics")
-        })
+    let count = answers(&scene, 100, length.seconds(60, 4), || {
+        TcpStream::connect_timeout(&address, PATIENCE)
+            .is_ok_and(|stream| stream.set_read_timeout(Some(PATIENCE)).is_ok() && asked(stream, "/metrics"))
     })?;
-    thread::sleep(length.seconds(60, 4));
-    let count = answers(&over, threads)?;
-    ensure!(count > 100, "only {count} answers");
     ensure!(scene.flaps([0, 1, 2])? == 0);
     let latencies = probe.stop()?;
     scene.finish(format!("{count} answers; no session lost; {latencies}"))?.nothing_lost()

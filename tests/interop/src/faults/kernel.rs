@@ -16,11 +16,11 @@ use super::probe::Latencies;
 use super::scene::{SERVICE, Setup, prefixes, shown};
 use super::{Fault, Length, Outcome, Scene};
 use crate::daemon::{Daemon, Privileges};
-use crate::kernel::{gateways, nexthops, routes_to};
-use crate::lab::{HOST_V6, Node};
+use crate::kernel::{gateways, nexthop_id, nexthops, routes_to};
+use crate::lab::HOST_V6;
 use crate::rtnl::v6;
 use crate::speaker::Keeper;
-use crate::wait::seconds;
+use crate::wait::{PATIENCE, seconds};
 
 /// What this file does.
 pub const FAULTS: &[Fault] = &[
@@ -88,7 +88,7 @@ fn overrun(_: Length) -> Result<Outcome> {
     scene.watcher.forget();
     let begun = Instant::now();
     scene.daemon.thaw()?;
-    let back = scene.watcher.wait_for(&all_nodes(&scene)?, seconds(20))?.saturating_duration_since(begun);
+    let back = scene.watcher.wait_for(&all_nodes(&scene)?, PATIENCE)?.saturating_duration_since(begun);
     ensure!(scene.daemon.log().contains("notifications of the kernel were lost"), "{}", scene.daemon.log());
     ensure!(scene.flaps([0, 1, 2])? == 0);
     scene
@@ -124,7 +124,7 @@ fn refused(length: Length, errno: Errno) -> Result<Outcome> {
     let injector = Injector::default();
     let mut scene = answered_by(&injector, &Setup::default())?;
     scene.speaker(1)?.announce(&prefixes(&["2004::a/128"])?)?;
-    scene.lab.expect_gateways("2004::a", &[scene.node(1)?.v6()], seconds(10))?;
+    scene.lab.expect_gateways("2004::a", &[scene.node(1)?.v6()], PATIENCE)?;
     scene.begin()?;
     injector.fail(errno);
     let lasting = length.seconds(30, 4);
@@ -155,11 +155,11 @@ fn refused(length: Length, errno: Errno) -> Result<Outcome> {
 /// A kernel that does not answer delays routes, and nothing else: sessions come up and are kept, and who asks is answered.
 fn held(length: Length) -> Result<Outcome> {
     let injector = Injector::default();
-    let group = "hold-time = 3";
+    let group = "hold-time = 9";
     let mut scene = answered_by(&injector, &Setup { group, ..Setup::default() })?;
     scene.begin()?;
     injector.hold(true);
-    let lasting = length.seconds(30, 5);
+    let lasting = length.seconds(30, 12);
     let begun = Instant::now();
     let (node, settings) = further_peer(&scene, 0, 1)?;
     let address = settings.source.context("an address")?.to_string();
@@ -167,7 +167,7 @@ fn held(length: Length) -> Result<Outcome> {
     let own = prefixes(&["2004::b/128"])?;
     let keeper = Keeper::start(node, remote, settings, own, seconds(1))?;
     let up = || Ok(scene.daemon.state(&address)? == "established");
-    scene.lab.until("a session comes up meanwhile", seconds(30), up)?;
+    scene.lab.until("a session comes up meanwhile", PATIENCE, up)?;
     let mut longest = Duration::ZERO;
     while begun.elapsed() < lasting {
         let asked = Instant::now();
@@ -194,11 +194,11 @@ fn held(length: Length) -> Result<Outcome> {
 fn no_capability(length: Length) -> Result<Outcome> {
     let mut scene =
         Scene::build(&Setup::default(), |lab, config| Daemon::start_as(lab, config, Privileges::PortOnly))?;
-    let nodes: Vec<_> = scene.lab.nodes.iter().map(Node::v6).collect();
+    let nodes = scene.lab.v6();
     scene.daemon.expect_established(&scene.lab, &nodes)?;
     scene.begin_as_it_is()?;
     let told = || Ok(scene.daemon.ctl("show routes")?.contains("operation not permitted"));
-    scene.lab.until("bgpctl says why the route is not there", seconds(10), told)?;
+    scene.lab.until("bgpctl says why the route is not there", PATIENCE, told)?;
     thread::sleep(length.seconds(30, 3));
     ensure!(routes_to(&scene.lab.host, SERVICE)?.is_empty());
     ensure!(scene.flaps([0, 1, 2])? == 0);
@@ -213,7 +213,7 @@ fn deleted(length: Length) -> Result<Outcome> {
     let host = &scene.lab.host;
     let mut repaired = Latencies::default();
     for round in 0..length.count(40, 4) {
-        let group = routes_to(host, SERVICE)?.pop().and_then(|route| route.nexthop_id).context("no group")?;
+        let group = nexthop_id(host, SERVICE)?;
         let objects = nexthops(host)?;
         let member = objects.iter().find(|object| object.gateway.is_some()).context("no next hop")?.id;
         let damage = match round % 4 {
@@ -225,15 +225,13 @@ fn deleted(length: Length) -> Result<Outcome> {
         scene.watcher.forget();
         let begun = Instant::now();
         host.ip(&damage)?;
-        let whole =
-            scene.watcher.wait_for(&all_nodes(&scene)?, seconds(10)).with_context(|| damage.clone())?;
+        let whole = scene.watcher.wait_for(&all_nodes(&scene)?, PATIENCE).with_context(|| damage.clone())?;
         repaired.0.push(whole.saturating_duration_since(begun));
         // More than five blows within ten seconds are a fight, and the daemon begins to pause.
         if length != Length::SHORT {
             thread::sleep(Duration::from_millis(2500));
         }
     }
-    ensure!(repaired.longest() < seconds(2), "{:?}", repaired.0);
     ensure!(scene.flaps([0, 1, 2])? == 0);
     let said = format!(
         "{} times whole again {} after the command was started in the median, {} at most",

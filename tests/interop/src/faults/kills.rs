@@ -19,7 +19,7 @@ use super::{Fault, Length, Outcome, Scene};
 use crate::kernel::{nexthops, routes_of_protocol, watch_routes};
 use crate::lab::HOST_V6;
 use crate::speaker::{Keeper, Order, Settings};
-use crate::wait::seconds;
+use crate::wait::{PATIENCE, seconds};
 
 /// What this file does.
 pub const FAULTS: &[Fault] = &[Fault {
@@ -104,9 +104,9 @@ impl Crowd {
             ensure!(there == wanted, "{more} too many, {less} missing of {}", wanted.len());
             Ok(true)
         })?;
-        scene.lab.expect_all_nodes(SERVICE, seconds(10))?;
+        scene.lab.expect_all_nodes(SERVICE, PATIENCE)?;
         let settled = begun.elapsed();
-        scene.lab.until("no next-hop object is there in vain", seconds(20), || {
+        scene.lab.until("no next-hop object is there in vain", PATIENCE, || {
             let used: BTreeSet<u64> = routes_of_protocol(&scene.lab.host, "bgp")?
                 .into_iter()
                 .filter_map(|route| route.nexthop_id)
@@ -158,10 +158,10 @@ fn kill_again_and_again(length: Length, seed: u64) -> Result<Outcome> {
         }
     }
     scene.daemon.wait_until_ready(&scene.lab)?;
-    let log = watch.log();
+    let changes = watch.changes()?;
     let lost = stable()?.into_iter().filter(|prefix| {
         let address = prefix.address();
-        log.lines().any(|line| line.starts_with(&format!("Deleted {address} ")))
+        changes.iter().any(|line| line.starts_with(&format!("Deleted {address} ")))
     });
     let lost: Vec<_> = lost.collect();
     ensure!(lost.is_empty(), "they left the kernel: {lost:?}");

@@ -8,8 +8,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use bgp_wire::capability::Capability;
 use bgp_wire::open::HoldTime;
 use bgp_wire::{Message, message};
+use bytes::Bytes;
 
 use super::scene::{Setup, dial_as, many, many_in_kernel, prefixes, shown};
 use super::{Fault, Length, Outcome, Scene};
@@ -17,7 +19,7 @@ use crate::command::run;
 use crate::gobgp::{self, Gobgp};
 use crate::lab::{HOST_V6, Node};
 use crate::speaker::{Keeper, Settings, establish};
-use crate::wait::{seconds, until};
+use crate::wait::{PATIENCE, seconds, until};
 
 /// What this file does.
 pub const FAULTS: &[Fault] = &[
@@ -49,7 +51,7 @@ pub const FAULTS: &[Fault] = &[
     },
     Fault {
         name: "never-reading",
-        what: "a peer takes none of the routes it is told, keepalives come (hold time 6)",
+        what: "a peer takes none of the routes it is told, keepalives come (hold time 9, `send-hold-time` 10, `tcp-user-timeout` 0)",
         run: never_reading,
     },
     Fault { name: "flapping", what: "10,000 routes of one peer come and go without pause", run: flapping },
@@ -64,6 +66,20 @@ pub const FAULTS: &[Fault] = &[
         run: hold_time_3,
     },
 ];
+
+/// Waits until the last session of a peer has ended for this reason.
+fn expect_ended(scene: &Scene, peer: &str, why: &str) -> Result<()> {
+    scene.lab.until(&format!("the session with {peer} is ended: {why}"), PATIENCE, || {
+        let down = &scene.daemon.neighbor(peer)?["last_down"];
+        ensure!(down["reason"].as_str().is_some_and(|reason| reason.contains(why)), "{down}");
+        Ok(true)
+    })?;
+    Ok(())
+}
+
+/// What the daemon says of a peer that was not heard of in time, and of one that does not read.
+const HOLD_TIMER: &str = "we sent Hold Timer Expired";
+const SEND_HOLD_TIMER: &str = "send hold timer expired";
 
 /// A leg that goes takes along what is on its way by it at that moment.
 const IN_FLIGHT: Duration = Duration::from_millis(200);
@@ -80,7 +96,7 @@ fn killed(_: Length) -> Result<Outcome> {
     let (scene, mut gobgp) = with_gobgp("")?;
     let begun = Instant::now();
     gobgp.crash()?;
-    let gone = scene.first_leg_gone(begun, seconds(10))?;
+    let gone = scene.first_leg_gone(begun, PATIENCE)?;
     gobgp.start_again(scene.node(0)?)?;
     gobgp.announce("2004::1/128")?;
     let back = scene.all_legs_back(seconds(40))?;
@@ -94,13 +110,8 @@ fn frozen(_: Length) -> Result<Outcome> {
     let (scene, gobgp) = with_gobgp("hold-time = 9")?;
     let begun = Instant::now();
     gobgp.freeze()?;
-    let gone = scene.first_leg_gone(begun, seconds(30))?;
-    ensure!(gone < seconds(15), "the hold timer has 9 s: {gone:?}");
-    let down = scene.daemon.neighbor(&scene.node(0)?.v6())?;
-    ensure!(
-        down["last_down"]["reason"].as_str().is_some_and(|why| why.to_lowercase().contains("hold")),
-        "{down}"
-    );
+    let gone = scene.first_leg_gone(begun, seconds(60))?;
+    expect_ended(&scene, &scene.node(0)?.v6(), HOLD_TIMER)?;
     gobgp.thaw()?;
     let back = scene.all_legs_back(seconds(60))?;
     ensure!(scene.flaps([1, 2])? == 0);
@@ -117,16 +128,16 @@ fn link_cut(_: Length) -> Result<Outcome> {
     let mut scene = Scene::start(&Setup::default())?;
     scene.begin()?;
     let node = scene.node(0)?.v6();
-    scene.lab.until("the node is seen behind its port", seconds(10), || {
+    scene.lab.until("the node is seen behind its port", PATIENCE, || {
         Ok(scene.daemon.neighbor(&node)?["node"].as_str().is_some_and(|seen| seen.contains("port")))
     })?;
     let port = scene.node(0)?.port();
     scene.watcher.forget();
     scene.lab.host.ip(&format!("link set {port} down"))?;
-    let wanted = scene.first_leg_gone(Instant::now(), seconds(10));
+    let wanted = scene.first_leg_gone(Instant::now(), PATIENCE);
     let gone = wanted.map(|_| scene.watcher.link_lost())?;
     ensure!(gone.is_some(), "the kernel has reported the port");
-    scene.lab.until("the session with the node is ended", seconds(20), || {
+    scene.lab.until("the session with the node is ended", PATIENCE, || {
         Ok(scene.daemon.state(&node)? != "established")
     })?;
     scene.lab.host.ip(&format!("link set {port} up"))?;
@@ -151,9 +162,9 @@ fn silent(_: Length) -> Result<Outcome> {
     };
     let begun = Instant::now();
     state("0")?;
-    let gone = scene.first_leg_gone(begun, seconds(20))?;
+    let gone = scene.first_leg_gone(begun, PATIENCE)?;
     let node = scene.node(0)?.v6();
-    scene.lab.until("the session with the node is ended", seconds(20), || {
+    scene.lab.until("the session with the node is ended", PATIENCE, || {
         Ok(scene.daemon.state(&node)? != "established")
     })?;
     state("3")?;
@@ -174,17 +185,17 @@ fn half_open(_: Length) -> Result<Outcome> {
     scene.node(0)?.namespace.ip(&format!("-6 route add {mute}"))?;
     let begun = Instant::now();
     scene.take_speaker(0)?.vanish()?;
-    let gone = scene.first_leg_gone(begun, seconds(30))?;
-    ensure!(gone < seconds(15), "the hold timer has 9 s: {gone:?}");
+    let gone = scene.first_leg_gone(begun, seconds(60))?;
+    expect_ended(&scene, &scene.node(0)?.v6(), HOLD_TIMER)?;
     scene.node(0)?.namespace.ip(&format!("-6 route del {mute}"))?;
     scene.announce_service(0)?;
-    scene.all_legs_back(seconds(20))?;
+    scene.all_legs_back(PATIENCE)?;
     // And a machine that has started anew and dials while the host still believes in the connection before.
     scene.take_speaker(0)?.vanish()?;
     let begun = Instant::now();
     scene.announce_service(0)?;
     let anew = begun.elapsed();
-    scene.all_legs_back(seconds(20))?;
+    scene.all_legs_back(PATIENCE)?;
     ensure!(scene.flaps([1, 2])? == 0);
     scene
         .finish(format!(
@@ -214,38 +225,47 @@ fn one_octet(length: Length) -> Result<Outcome> {
     let probe = scene.probe()?;
     let stop = Arc::new(AtomicBool::new(false));
     let update = scene.speaker(1)?.announcement(&prefixes(&["2004::2/128"])?)?;
-    let mut slow = Vec::new();
+    let remote = SocketAddr::new(HOST_V6.parse()?, 179);
+    let (mut opening, mut updating) = (Vec::new(), Vec::new());
     for number in 0..6_u16 {
         let (node, settings) = further_peer(&scene, 0, number)?;
-        let remote = SocketAddr::new(HOST_V6.parse()?, 179);
-        let (stream, octets) = if number < 3 {
+        let (stream, octets, group) = if number < 3 {
             let stream =
                 node.namespace.inside(|| crate::speaker::connect_from(settings.source, remote))??;
-            (stream, settings.open().encode())
+            (stream, long_open(&settings), &mut opening)
         } else {
-            (node.namespace.inside(|| establish(remote, &settings))??, update.clone())
+            (node.namespace.inside(|| establish(remote, &settings))??, update.clone(), &mut updating)
         };
         let stop = Arc::clone(&stop);
-        slow.push((number, Instant::now(), thread::spawn(move || trickle(stream, &octets, &stop))));
+        let address = settings.source.context("an address")?.to_string();
+        group.push((address, thread::spawn(move || trickle(stream, &octets, &stop))));
     }
-    thread::sleep(length.seconds(60, 14));
+    // Less than the four minutes that OPEN has, RFC 4271 section 8.2.2; `tests/garbage.rs` waits for their end.
+    thread::sleep(length.seconds(60, 14).min(seconds(150)));
+    until("the sessions with a part of an UPDATE are ended", seconds(60), || {
+        Ok(updating.iter().all(|(_, thread)| thread.is_finished()))
+    })?;
+    for (peer, _) in &opening {
+        ensure!(scene.daemon.state(peer)? == "open-sent", "{}", scene.daemon.neighbor(peer)?);
+    }
     stop.store(true, Ordering::Relaxed);
     let mut taken = Vec::new();
-    for (number, _, thread) in slow {
-        let written = thread.join().map_err(|_| anyhow::anyhow!("a slow peer panicked"))?;
-        if number >= 3 {
-            taken.push(written);
-        }
+    for (peer, thread) in updating {
+        taken.push(thread.join().map_err(|_| anyhow::anyhow!("a slow peer panicked"))?);
+        expect_ended(&scene, &peer, HOLD_TIMER)?;
     }
-    ensure!(
-        taken.iter().all(|octets| *octets <= 12),
-        "an UPDATE of one octet a second keeps no session: {taken:?}"
-    );
     ensure!(scene.flaps([0, 1, 2])? == 0);
     let latencies = probe.stop()?;
     scene
         .finish(format!("sessions ended by the hold timer after {taken:?} octets of UPDATE; {latencies}"))?
         .nothing_lost()
+}
+
+/// An OPEN that takes longer than it may, by an octet a second.
+fn long_open(settings: &Settings) -> Bytes {
+    let mut open = settings.open();
+    open.capabilities.push(Capability::Unknown { code: 239, value: vec![0; 200].into() });
+    open.encode()
 }
 
 /// A further peer on a node: an address of its own there, and what it says of itself.
@@ -259,7 +279,8 @@ pub fn further_peer(scene: &Scene, node: usize, number: u16) -> Result<(&Node, S
 
 fn never_reading(length: Length) -> Result<Outcome> {
     const ROUTES: u32 = 30_000;
-    let group = "export = \"all\"\nhold-time = 6\nsend-hold-time = 8";
+    // By default the kernel gives the connection up before, when it has had no room for as long as the hold time.
+    let group = "export = \"all\"\nhold-time = 9\nsend-hold-time = 10\ntcp-user-timeout = 0";
     let mut scene = Scene::start(&Setup { group, ..Setup::default() })?;
     let all = many(ROUTES)?;
     scene.speaker(1)?.announce(&all)?;
@@ -271,7 +292,8 @@ fn never_reading(length: Length) -> Result<Outcome> {
     let mut ends = Vec::new();
     for round in 0..length.count(6, 1) {
         let (node, settings) = further_peer(&scene, 0, u16::try_from(round)?)?;
-        let settings = Settings { hold_time: HoldTime::new(6).context("hold time")?, ..settings };
+        let hold_time = HoldTime::new(9).context("hold time")?;
+        let settings = Settings { hold_time, receive_buffer: Some(16 * 1024), ..settings };
         let remote = SocketAddr::new(HOST_V6.parse()?, 179);
         let mut stream = node.namespace.inside(|| establish(remote, &settings))??;
         let begun = Instant::now();
@@ -280,6 +302,7 @@ fn never_reading(length: Length) -> Result<Outcome> {
             Ok(stream.write_all(&message::keepalive()).is_err())
         })?;
         ends.push(shown(begun.elapsed()));
+        expect_ended(&scene, &settings.source.context("an address")?.to_string(), SEND_HOLD_TIMER)?;
     }
     ensure!(scene.flaps([0, 1, 2])? == 0);
     let latencies = probe.stop()?;
@@ -330,25 +353,21 @@ fn maximum_prefix(length: Length) -> Result<Outcome> {
         let greedy = dial_as(&scene.lab, node, &settings)?;
         greedy.announce(&all)?;
         let mut farewell = String::new();
-        while let Some(heard) = greedy.hear(seconds(10))? {
+        while let Some(heard) = greedy.hear()? {
             if let Message::Notification(notification) = heard {
                 farewell = notification.to_string();
             }
         }
         ensure!(farewell.to_lowercase().contains("maximum number of prefixes"), "it was told: {farewell}");
-        scene.lab.until(
-            "none of its routes is left",
-            seconds(20),
-            || Ok(many_in_kernel(&scene.lab)? == 0),
-        )?;
+        scene.lab.until("none of its routes is left", PATIENCE, || Ok(many_in_kernel(&scene.lab)? == 0))?;
         let ended = Instant::now();
         // With less it is welcome when its time is over.
         let modest = dial_as(&scene.lab, node, &settings)?;
         away.push(ended.elapsed());
         modest.announce(all.get(..1000).context("a thousand")?)?;
-        scene.lab.until("a thousand are taken", seconds(20), || Ok(many_in_kernel(&scene.lab)? == 1000))?;
+        scene.lab.until("a thousand are taken", PATIENCE, || Ok(many_in_kernel(&scene.lab)? == 1000))?;
     }
-    scene.lab.until("none of its routes is left", seconds(20), || Ok(many_in_kernel(&scene.lab)? == 0))?;
+    scene.lab.until("none of its routes is left", PATIENCE, || Ok(many_in_kernel(&scene.lab)? == 0))?;
     ensure!(scene.flaps([0, 1, 2])? == 0);
     let latencies = probe.stop()?;
     let longest = away.iter().max().copied().unwrap_or_default();
@@ -371,7 +390,7 @@ fn hold_time_3(length: Length) -> Result<Outcome> {
         let own = others.iter().skip(20_000 + usize::from(number) * 100).take(100).copied().collect();
         keepers.push(Keeper::start(node, remote, settings, own, seconds(1))?);
     }
-    until("all sessions are up", seconds(20), || Ok(keepers.iter().all(|keeper| keeper.sessions() == 1)))?;
+    until("all sessions are up", PATIENCE, || Ok(keepers.iter().all(|keeper| keeper.sessions() == 1)))?;
     let all = many(10_000)?;
     let begun = Instant::now();
     let lasting = length.seconds(120, 7);

@@ -16,13 +16,12 @@ use super::scene::dial_as;
 use crate::lab::{Lab, Node};
 use crate::rtnl::{Watcher, v6};
 use crate::speaker::{Settings, Speaker, withdrawal};
+use crate::wait::PATIENCE;
 
 /// The address that it has a session from.
 const ADDRESS: &str = "2001:3200:3200::f0be";
 /// The route.
 pub const PROBE: &str = "2004::f0be";
-/// How long one change may take before it counts as never.
-const PATIENCE: Duration = Duration::from_secs(20);
 /// Between two changes.
 const PAUSE: Duration = Duration::from_millis(50);
 

@@ -15,7 +15,7 @@ use crate::lab::{HOST_V6, Lab, Node};
 use crate::rtnl::{self, Watcher};
 use crate::speaker::{Settings, Speaker};
 use crate::traffic::{Tally, Traffic};
-use crate::wait::{seconds, until};
+use crate::wait::{PATIENCE, seconds, until};
 
 /// The address that the requests go to.
 pub const SERVICE: &str = "2004::1";
@@ -175,7 +175,7 @@ impl Scene {
         let before = self.before.context("it has not begun")?;
         self.daemon.must_run()?;
         let pid = self.daemon.pid();
-        until("no descriptor is left behind", seconds(30), || Ok(descriptors(pid)? <= before.descriptors))
+        until("no descriptor is left behind", PATIENCE, || Ok(descriptors(pid)? <= before.descriptors))
             .with_context(|| open_files(pid))?;
         let log = self.daemon.log();
         ensure!(!log.contains("panicked") && !log.contains("ended by itself"), "a task has ended: {log}");
@@ -209,7 +209,7 @@ pub fn dial(lab: &Lab, node: &Node) -> Result<Speaker> {
 pub fn dial_as(lab: &Lab, node: &Node, settings: &Settings) -> Result<Speaker> {
     let remote = SocketAddr::new(HOST_V6.parse()?, 179);
     let mut speaker = None;
-    lab.until(&format!("{} has its session", node.name), seconds(20), || {
+    lab.until(&format!("{} has its session", node.name), PATIENCE, || {
         speaker = Some(node.namespace.inside(|| Speaker::dial(remote, settings))??);
         Ok(true)
     })?;

@@ -12,7 +12,7 @@ use super::scene::{Setup, dial_as, many, many_in_kernel};
 use super::{Fault, Length, Outcome, Scene};
 use crate::flood::{Flood, forge_resets};
 use crate::lab::HOST_V6;
-use crate::wait::seconds;
+use crate::wait::PATIENCE;
 
 /// What this file does.
 pub const FAULTS: &[Fault] = &[
@@ -84,7 +84,7 @@ fn rst_storm(length: Length) -> Result<Outcome> {
         speaker.announce(&all)?;
         speaker.abort()?;
     }
-    scene.lab.until("none of its routes is left", seconds(20), || Ok(many_in_kernel(&scene.lab)? == 0))?;
+    scene.lab.until("none of its routes is left", PATIENCE, || Ok(many_in_kernel(&scene.lab)? == 0))?;
     ensure!(scene.flaps([0, 1, 2])? == 0);
     let latencies = probe.stop()?;
     scene.finish(format!("{rounds} sessions; none of their routes stays; {latencies}"))?.nothing_lost()

@@ -1,5 +1,7 @@
 //! What a process holds: memory, descriptors, threads; from `/proc`.
 
+use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fs;
 use std::time::Duration;
 
@@ -57,6 +59,21 @@ pub fn threads(pid: i32) -> String {
         )
     };
     entries.map(|entry| one(entry.path())).collect()
+}
+
+/// A field of the status of each thread of a process, by the thread's id. Threads that end meanwhile are left out.
+pub fn of_each_thread(pid: i32, field: &str) -> Result<BTreeMap<OsString, String>> {
+    let mut values = BTreeMap::new();
+    for task in fs::read_dir(format!("/proc/{pid}/task"))? {
+        let task = task?;
+        let status = match fs::read_to_string(task.path().join("status")) {
+            Err(_) if !task.path().exists() => continue,
+            status => status?,
+        };
+        let line = status.lines().find_map(|line| line.strip_prefix(field)).context(field.to_owned())?;
+        values.insert(task.file_name(), line.trim().to_owned());
+    }
+    Ok(values)
 }
 
 /// The fields of a `stat` behind the name, which may hold anything.

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -37,6 +37,7 @@ pub enum Order {
 pub struct Keeper {
     orders: Sender<Order>,
     sessions: Arc<AtomicU32>,
+    thread: JoinHandle<()>,
 }
 
 impl Keeper {
@@ -52,10 +53,10 @@ impl Keeper {
         let sessions = Arc::new(AtomicU32::new(0));
         let counted = Arc::clone(&sessions);
         // A thread keeps the namespace of the one that made it.
-        node.namespace.inside(move || {
-            thread::spawn(move || keep(remote, &settings, announced, &taken, idle, &counted));
+        let thread = node.namespace.inside(move || {
+            thread::spawn(move || keep(remote, &settings, announced, &taken, idle, &counted))
         })?;
-        Ok(Self { orders, sessions })
+        Ok(Self { orders, sessions, thread })
     }
 
     /// Gives it an order, which it follows now or in its next session.
@@ -66,6 +67,13 @@ impl Keeper {
     /// How many sessions it has had.
     pub fn sessions(&self) -> u32 {
         self.sessions.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        // It takes orders until now, unless it has panicked.
+        assert!(thread::panicking() || !self.thread.is_finished(), "the speaker's thread has ended");
     }
 }
 

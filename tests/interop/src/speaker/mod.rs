@@ -24,6 +24,7 @@ use bytes::{Bytes, BytesMut};
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::lab::Node;
+use crate::wait::PATIENCE;
 
 mod keep_up;
 mod reader;
@@ -33,8 +34,8 @@ pub use keep_up::{Keeper, Order, keep_up};
 use reader::Reader;
 pub use wire::{Announced, Wire};
 
-/// How long a handshake may take.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// What is wrong where a message of the host is.
+const NONSENSE: &str = "the host sends what no speaker sends";
 
 /// What the speaker says of itself.
 #[derive(Clone, Debug)]
@@ -105,7 +106,7 @@ impl Settings {
 #[derive(Debug)]
 pub struct Speaker {
     writer: Arc<Mutex<TcpStream>>,
-    heard: Receiver<Message>,
+    heard: Receiver<Result<Message>>,
     local: SocketAddr,
     attributes: PathAttributes,
     peer: Open,
@@ -187,19 +188,19 @@ impl Speaker {
     }
 
     /// The next message other than KEEPALIVE; `None` once the session is over.
-    pub fn hear(&self, limit: Duration) -> Result<Option<Message>> {
-        match self.heard.recv_timeout(limit) {
-            Ok(message) => Ok(Some(message)),
+    pub fn hear(&self) -> Result<Option<Message>> {
+        match self.heard.recv_timeout(PATIENCE) {
+            Ok(message) => message.map(Some).context(NONSENSE),
             Err(RecvTimeoutError::Disconnected) => Ok(None),
-            Err(RecvTimeoutError::Timeout) => bail!("nothing heard for {limit:?}"),
+            Err(RecvTimeoutError::Timeout) => bail!("nothing heard for {PATIENCE:?}"),
         }
     }
 
-    /// Whether the other side has closed.
+    /// Whether the other side has closed. It panics where what that has said until now cannot be understood.
     pub fn is_over(&self) -> bool {
         loop {
             match self.heard.try_recv() {
-                Ok(_) => {}
+                Ok(message) => drop(message.expect(NONSENSE)),
                 Err(TryRecvError::Empty) => return false,
                 Err(TryRecvError::Disconnected) => return true,
             }
@@ -213,6 +214,9 @@ impl Drop for Speaker {
         if let Ok(writer) = self.writer.lock() {
             // Already closed by the other side is as good.
             writer.shutdown(std::net::Shutdown::Both).ok();
+        }
+        if !thread::panicking() {
+            self.is_over();
         }
     }
 }

@@ -10,7 +10,10 @@ use anyhow::{Result, anyhow, bail};
 use bgp_wire::{DecodeContext, Framer, Message, Next, message};
 use bytes::BytesMut;
 
-use super::PATIENCE;
+use crate::wait::PATIENCE;
+
+/// The longest that one reading takes.
+const TICK: Duration = Duration::from_secs(5);
 
 /// Reads one connection.
 pub(super) struct Reader {
@@ -51,7 +54,13 @@ impl Reader {
         }
     }
 
-    pub(super) fn listen(mut self, writer: &Mutex<TcpStream>, interval: Duration, sender: &Sender<Message>) {
+    /// Hands on all but KEEPALIVEs. What cannot be understood is the last.
+    pub(super) fn listen(
+        mut self,
+        writer: &Mutex<TcpStream>,
+        interval: Duration,
+        sender: &Sender<Result<Message>>,
+    ) {
         // Ending is all there is to do about an error here: the receiver sees the channel close.
         self.try_listen(writer, interval, sender).ok();
     }
@@ -60,15 +69,19 @@ impl Reader {
         &mut self,
         writer: &Mutex<TcpStream>,
         interval: Duration,
-        sender: &Sender<Message>,
+        sender: &Sender<Result<Message>>,
     ) -> Result<()> {
-        let tick = if interval.is_zero() { PATIENCE } else { interval.min(PATIENCE) };
+        let tick = if interval.is_zero() { TICK } else { interval.min(TICK) };
         self.stream.set_read_timeout(Some(tick))?;
         let mut last = Instant::now();
         loop {
-            while let Some(message) = self.next()? {
-                if message != Message::Keepalive {
+            while let Some(message) = self.next().transpose() {
+                let is_fault = message.is_err();
+                if !matches!(message, Ok(Message::Keepalive)) {
                     sender.send(message)?;
+                }
+                if is_fault {
+                    return Ok(());
                 }
             }
             if !interval.is_zero() && last.elapsed() >= interval {
