@@ -125,9 +125,8 @@ impl Objects {
         });
         let users = self.users(id);
         let group = self.groups.entry(id).or_insert_with(|| Object::new(wanted.clone()));
-        group.claims += 1;
+        group.claim();
         group.shared |= users > 0;
-        group.leftover = false;
         if found.is_none() && matches!(self.kind, GroupKind::Resilient(_)) {
             // Without a member in common no bucket could agree.
             let is_like = |seed: &Group| seed.members.iter().any(|(id, _)| wanted.contains(*id));

@@ -94,6 +94,13 @@ impl<T> Object<T> {
         self.claims == 0 && self.flight.is_none() && matches!(self.held, Held::Absent)
     }
 
+    /// A set needs it, or one more. What the kernel has said to its removal matters no longer.
+    pub(crate) fn claim(&mut self) {
+        self.trouble.take_if(|_| self.claims == 0);
+        self.claims += 1;
+        self.leftover = false;
+    }
+
     /// The kernel has removed it, or refused to; the trouble that there was with it before.
     pub(crate) fn removal_answered(&mut self, gone: bool, touch: u64) -> Option<Trouble> {
         self.flight = None;
@@ -186,8 +193,7 @@ impl Objects {
             }
         };
         let hop = self.hops.entry(id).or_insert_with(|| Object::new(via));
-        hop.claims += 1;
-        hop.leftover = false;
+        hop.claim();
         self.work.insert(id);
         id
     }

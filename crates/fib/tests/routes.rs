@@ -457,7 +457,12 @@ fn a_removal_that_is_refused_is_tried_ever_more_rarely_and_told_once() {
     host.fib.take_notices(&mut notices);
     assert_eq!(notices, [], "it was told at once");
     host.kernel.refuses_objects.clear();
-    host.pass(Duration::from_secs(31));
+    // Who needs it again does not wait.
+    host.want(SERVICE, &NODES[..1]);
+    host.run();
+    assert_eq!(host.gateways(SERVICE), NODES[..1]);
+    host.want(SERVICE, &[]);
+    host.pass(Duration::from_secs(1));
     assert!(host.kernel.objects.is_empty());
 }
 

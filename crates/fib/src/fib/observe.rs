@@ -96,8 +96,11 @@ impl Fib {
             }
             LinkChange::Up(ifindex) => {
                 self.forgive_link(ifindex);
-                // The answer to what was added after a short fault comes before the report of the fault, which takes it for gone.
-                self.ask_dump(Kind::Nexthops);
+                // The answer to what was added after a short fault may come before the report of the fault, by which it is taken
+                // for gone.
+                if self.was_ready() {
+                    self.ask_dump(Kind::Nexthops);
+                }
             }
             LinkChange::Same(ifindex) => {
                 let held = |via: &Via| via.ifindex == ifindex;
