@@ -100,7 +100,7 @@ pub fn expect_without(lab: &mut Lab, service: &str, node: &str) -> Result<()> {
 }
 
 /// A dead node's leg was gone so long after the evidence; where that is more than [`REPAIR`], it is killed again, up to
-/// [`DEATHS`] times in all: a machine with too much to do may have us wait for a processor, and the kernel changes one network
+/// `DEATHS` times in all: a machine with too much to do may have us wait for a processor, and the kernel changes one network
 /// at a time whichever namespace it is of, not each time.
 pub fn expect_repaired(
     what: &str,
