@@ -19,7 +19,10 @@ use tracing_subscriber::reload::{self, Handle};
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Registry};
 
+mod allowance;
 mod lines;
+
+pub(crate) use self::allowance::Allowance;
 
 /// Changes the filter of a running log.
 static RELOAD: OnceLock<Change> = OnceLock::new();

@@ -34,11 +34,11 @@ pub use messages::{Closing, Configure, Identity, PeerStatus, ToPeer};
 
 use self::connection::{Connection, Read, Ready, ready};
 use self::handover::{Restoring, Resumed};
-use self::malformed::MalformedLog;
 use crate::config::Settings;
 use crate::events::Hub;
 use crate::handover::plain;
 use crate::local::{LocalEnd, LookUp};
+use crate::log::Allowance;
 use crate::net::{DialOptions, dial};
 use crate::routing::{FromPeer, Gone, Inlet, Lane, Permit, Unsent};
 use crate::tasks::Alarm;
@@ -128,7 +128,7 @@ pub fn spawn(identity: Identity, beginning: Beginning, links: Links) -> Handle {
         bytes_in: 0,
         bytes_out: 0,
         last_received: None,
-        malformed: MalformedLog::new(std::time::Instant::now()),
+        malformed: Allowance::new(std::time::Instant::now()),
         downs: BTreeMap::new(),
         established: None,
         chunks: None,
@@ -172,7 +172,8 @@ struct Task {
     bytes_in: u64,
     bytes_out: u64,
     last_received: Option<Instant>,
-    malformed: MalformedLog,
+    /// How often its malformed UPDATEs may be logged.
+    malformed: Allowance,
     /// Ends of established sessions by reason, for the metrics.
     downs: BTreeMap<&'static str, u64>,
     /// The connection of the present session.

@@ -9,7 +9,7 @@ use bgp_wire::Family;
 use tokio::sync::mpsc;
 use tracing::{Span, debug, info, warn};
 
-use super::{Configure, Connection, PeerStatus, Task, ToPeer, dial};
+use super::{Configure, Connection, PeerStatus, Task, ToPeer, dial, malformed};
 use crate::config::Password;
 use crate::local::{LocalEnd, LookUp};
 use crate::routing::FromPeer;
@@ -222,7 +222,9 @@ impl Task {
             Note::Refused { connection, reason } => info!(%connection, reason, "connection refused"),
             Note::Failed { connection, reason, next_attempt: _ } => info!(%connection, %reason, "no session"),
             Note::Collision { closed, direction } => debug!(%closed, %direction, "connection collision"),
-            Note::Malformed(malformed) => self.malformed.log(malformed, std::time::Instant::now()),
+            Note::Malformed(message) => {
+                malformed::log(message, &mut self.malformed, std::time::Instant::now());
+            }
         }
     }
 }

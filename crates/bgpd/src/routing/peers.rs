@@ -19,6 +19,7 @@ use super::stale::{self, Deadlines};
 use super::{FromPeer, Order, Routing};
 use crate::config::{self, LimitAction, Settings};
 use crate::local::LocalEnd;
+use crate::log::Allowance;
 use crate::peer::{Handle, ToPeer};
 
 /// Octets of NLRI that are taken in before small messages of others go ahead: some hundred routes.
@@ -40,6 +41,8 @@ pub(super) struct PeerEntry {
     interface: Option<u32>,
     /// Where encoded UPDATEs of the present session go.
     pub(super) chunks: Option<mpsc::Sender<Bytes>>,
+    /// How often its out-of-place ROUTE-REFRESHes may be logged.
+    misplaced: Allowance,
 }
 
 impl Routing {
@@ -118,7 +121,9 @@ impl Routing {
         // Also of a peer that is away: what is kept of it is judged by them.
         let reached = self.rib.update_settings(id, |rib| apply_settings(rib, &settings, is_up));
         self.restart.knows(id, address, crate::session_config::shutdown(&settings).is_none());
-        self.peers.insert(id, PeerEntry { address, settings, handle, outlives, interface, chunks });
+        let misplaced = Allowance::new(Instant::now());
+        let entry = PeerEntry { address, settings, handle, outlives, interface, chunks, misplaced };
+        self.peers.insert(id, entry);
         for limit in reached.into_iter().filter(|_| is_up) {
             self.on_limit(id, limit);
         }
@@ -220,8 +225,12 @@ impl Routing {
             Subtype::End => self.rib.end_refresh(id, family),
             Subtype::Other(_) => false,
         };
-        if !counts && let Some(entry) = self.peers.get(&id) {
-            warn!(peer = %entry.address, %family, subtype = u8::from(refresh.subtype), "ROUTE-REFRESH ignored: it has no place here (RFC 7313)");
+        if !counts
+            && let Some(entry) = self.peers.get_mut(&id)
+            && let Some(unsaid) = entry.misplaced.take(Instant::now())
+        {
+            let subtype = u8::from(refresh.subtype);
+            warn!(peer = %entry.address, %family, subtype, unsaid, "ROUTE-REFRESH ignored: it has no place here (RFC 7313)");
         }
     }
 
