@@ -73,6 +73,16 @@ fn links_and_addresses_come_and_go_and_a_port_that_leaves_its_bridge_stays() {
     assert!(tentative, "{:#?}", host.events);
 }
 
+/// The tables of the routes that were reported; nothing was lost.
+fn tables(events: &[Event]) -> Vec<u32> {
+    let table = |event: &Event| match event {
+        Event::Route(route, _) => Some(route.table),
+        Event::Overrun => panic!("something was lost"),
+        _ => None,
+    };
+    events.iter().filter_map(table).collect()
+}
+
 #[test]
 fn who_fills_a_table_that_is_nobodys_business_makes_no_notification_lost() {
     // Room for a few dozen notifications in the kernel, and nobody reads.
@@ -96,16 +106,7 @@ fn who_fills_a_table_that_is_nobodys_business_makes_no_notification_lost() {
         host.namespace.ip(&format!("route add 198.51.100.0/24 via 10.0.0.9 proto static table {table}"));
     }
     host.sentinel();
-    let tables: Vec<_> = host
-        .events
-        .iter()
-        .filter_map(|event| match event {
-            Event::Route(route, _) => Some(route.table),
-            Event::Overrun => panic!("something was lost"),
-            _ => None,
-        })
-        .collect();
-    assert_eq!(tables, [254, 100]);
+    assert_eq!(tables(&host.events), [254, 100]);
 }
 
 #[test]
@@ -116,15 +117,7 @@ fn others_in_our_table_are_heard_of_though_its_number_is_large() {
         host.namespace.ip(&format!("route add 198.51.100.0/24 via 10.0.0.9 proto static table {table}"));
     }
     host.sentinel();
-    let tables: Vec<_> = host
-        .events
-        .iter()
-        .filter_map(|event| match event {
-            Event::Route(route, _) => Some(route.table),
-            _ => None,
-        })
-        .collect();
-    assert_eq!(tables, [100_000]);
+    assert_eq!(tables(&host.events), [100_000]);
 }
 
 #[test]

@@ -20,8 +20,8 @@ fn listener(rib: &mut Rib, id: u32, long_lived: bool) -> Receiver {
     Receiver::default()
 }
 
-#[test]
-fn what_nobody_confirms_is_the_last_choice_and_told_to_those_who_understand_it() {
+/// The nodes with the service that they share, and the first one with another of its own.
+fn nodes() -> Rib {
     let mut rib = Rib::new(config());
     for (number, node) in (2..).zip(NODES) {
         rib.add_peer(PeerId(number), external(64512, node));
@@ -29,6 +29,12 @@ fn what_nobody_confirms_is_the_last_choice_and_told_to_those_who_understand_it()
     }
     rib.receive_update(PeerId(2), &announce(&path(&[64512]), NODES[0], &[OTHER]));
     reachable(&mut rib, &NODES);
+    rib
+}
+
+#[test]
+fn what_nobody_confirms_is_the_last_choice_and_told_to_those_who_understand_it() {
+    let mut rib = nodes();
     let (mut able, mut unable) = (listener(&mut rib, 8, true), listener(&mut rib, 9, false));
     settle(&mut rib);
     let mut kernel = Kernel::default();
@@ -68,13 +74,7 @@ fn what_nobody_confirms_is_the_last_choice_and_told_to_those_who_understand_it()
 /// RFC 9494 section 4.2 with RFC 8538 section 4.1: a session that ends again before its End-of-RIB takes nothing along.
 #[test]
 fn what_is_long_lived_stale_stays_the_last_choice_when_the_next_session_ends_too() {
-    let mut rib = Rib::new(config());
-    for (number, node) in (2..).zip(NODES) {
-        rib.add_peer(PeerId(number), external(64512, node));
-        rib.receive_update(PeerId(number), &announce(&path(&[64512]), node, &[SERVICE]));
-    }
-    rib.receive_update(PeerId(2), &announce(&path(&[64512]), NODES[0], &[OTHER]));
-    reachable(&mut rib, &NODES);
+    let mut rib = nodes();
     rib.mark_stale(PeerId(2));
     rib.begin_long_lived(PeerId(2), Family::Ipv6Unicast);
     settle(&mut rib);
