@@ -127,13 +127,29 @@ impl Watch {
 
     /// What it has seen, a line each, `Deleted …` for removals: all that was changed before this is called. Its own probes
     /// apart, and the two objects by which a daemon that starts asks what groups the kernel makes: no route ever points to them.
+    ///
+    /// What stands before the first probe is no change. `ip` first asks for the numbers of all namespaces that have a name,
+    /// and complains of each that another lab removes meanwhile ("Peer netns reference is invalid").
     pub fn changes(&self) -> Result<Vec<String>> {
         const PROBES: [&str; 3] = [PROBE, "id 186500000 blackhole", "id 187000000 group 186500000"];
         let last = self.probe()?;
         until("ip monitor has seen all", PATIENCE, || Ok(self.process.log().contains(&last)))?;
         let log = self.process.log();
-        let real = log.lines().filter(|line| !PROBES.iter().any(|probe| line.contains(probe)));
+        let seen = log.lines().skip_while(|line| !line.contains(PROBE));
+        let real = seen.filter(|line| !PROBES.iter().any(|probe| line.contains(probe)));
         Ok(real.map(str::to_owned).collect())
+    }
+
+    /// Nothing was changed; otherwise what was stands first, before what explains it.
+    pub fn expect_none(&self, explain: impl FnOnce() -> String) -> Result<()> {
+        let changes = self.changes()?;
+        anyhow::ensure!(
+            changes.is_empty(),
+            "the kernel's forwarding was touched:\n{}\n{}",
+            changes.join("\n"),
+            explain()
+        );
+        Ok(())
     }
 
     /// A route of nobody comes and goes. How its end is shown, behind all that was changed before.
