@@ -1,22 +1,21 @@
 //! One handler a path: the query is checked, the owner is asked, the reply is sent.
 
-use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::Json;
-use axum::body::{Body, Bytes};
+use axum::body::Bytes;
 use axum::extract::{ConnectInfo, Path, Query, Request, State};
-use axum::http::{StatusCode, header};
+use axum::http::StatusCode;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use bgp_api::action::MAX_REASON_OCTETS;
 use bgp_api::{
-    ActionReply, ActionRequest, BfdReply, CheckState, ConfigReply, DoctorReply, ErrorCode, ErrorReply, Event,
-    EventKind, FibQuery, FibReply, NeighborAction, NeighborQuery, NeighborsReply, NexthopsReply, RouteQuery,
+    ActionReply, ActionRequest, BfdReply, CheckState, ConfigReply, DoctorReply, ErrorCode, ErrorReply,
+    FibQuery, FibReply, NeighborAction, NeighborQuery, NeighborsReply, NexthopsReply, RouteQuery,
     RoutesReply, Summary, VersionReply,
 };
-use tokio::sync::{broadcast, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 
 use super::{Access, Caller, Control, buckets, neighbors};
 use crate::host::{self, doctor};
@@ -242,36 +241,6 @@ pub(super) async fn doctor(State(control): State<Arc<Control>>) -> Reply<DoctorR
 
 pub(super) async fn config(State(control): State<Arc<Control>>) -> Reply<ConfigReply> {
     Ok(Json(ask(&control.supervisor, supervisor::Request::Config).await?))
-}
-
-/// Events as lines of JSON until the caller goes.
-pub(super) async fn monitor(State(control): State<Arc<Control>>) -> Response {
-    let events = control.hub.listen();
-    let started = EventKind::MonitorStarted { version: bgp_api::VERSION.to_owned() };
-    let lines = futures::stream::unfold((events, Some(started)), |(mut events, first)| async move {
-        let event = match first {
-            Some(kind) => crate::events::now(kind),
-            None => next_event(&mut events).await?,
-        };
-        Some((Ok::<_, Infallible>(line(&event)), (events, None)))
-    });
-    ([(header::CONTENT_TYPE, "application/x-ndjson")], Body::from_stream(lines)).into_response()
-}
-
-async fn next_event(events: &mut broadcast::Receiver<Event>) -> Option<Event> {
-    match events.recv().await {
-        Ok(event) => Some(event),
-        Err(broadcast::error::RecvError::Lagged(count)) => {
-            Some(crate::events::now(EventKind::Lost { count }))
-        }
-        Err(broadcast::error::RecvError::Closed) => None,
-    }
-}
-
-fn line(event: &Event) -> Bytes {
-    let mut line = serde_json::to_vec(event).unwrap_or_default();
-    line.push(b'\n');
-    line.into()
 }
 
 pub(super) async fn path_unknown(uri: axum::http::Uri) -> Refusal {

@@ -9,6 +9,7 @@ mod buckets;
 mod capabilities;
 mod drain;
 mod handlers;
+mod monitor;
 mod neighbors;
 mod reload;
 mod socket;
@@ -32,6 +33,7 @@ pub use handlers::ask;
 pub use neighbors::{Seen, views as neighbor_views};
 pub use socket::{bind, make_directory};
 
+use self::monitor::HangUp;
 use crate::events::Hub;
 use crate::http::{self, Patience, Seats};
 use crate::routing;
@@ -78,7 +80,7 @@ fn router(control: Arc<Control>) -> Router {
         .route(path::CONFIG, get(handlers::config))
         .route(path::RELOAD, get(reload::plan).post(reload::reload))
         .route(path::CONFIRM, post(reload::confirm))
-        .route(path::MONITOR, get(handlers::monitor))
+        .route(path::MONITOR, get(monitor::monitor))
         .method_not_allowed_fallback(handlers::method_not_allowed)
         .fallback(handlers::path_unknown)
         .layer(middleware::from_fn_with_state(Arc::clone(&control), handlers::readers_only))
@@ -113,7 +115,79 @@ pub async fn serve(listener: UnixListener, control: Arc<Control>) {
             debug!(?caller, "the control socket has no seat left; a connection is closed");
             continue;
         };
-        let router = router.clone().layer(Extension(ConnectInfo(caller)));
+        let hang_up = match HangUp::of(&stream) {
+            Ok(hang_up) => hang_up,
+            Err(error) => {
+                warn!(%error, "a connection to the control socket cannot be watched and is closed");
+                continue;
+            }
+        };
+        let router = router.clone().layer(Extension(ConnectInfo(caller))).layer(Extension(hang_up));
         tokio::spawn(http::converse(stream, router, patience, seat));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::UnixStream;
+
+    use super::*;
+
+    fn start(path: PathBuf) {
+        let (supervisor, routing, bfd) = (mpsc::channel(1).0, mpsc::channel(1).0, mpsc::channel(1).0);
+        let listener = UnixListener::bind(&path).unwrap();
+        let control = Control {
+            supervisor,
+            routing,
+            bfd,
+            path,
+            hub: Hub::default(),
+            started: Instant::now(),
+            rules: Rules::default(),
+            moves: None,
+            idle_timer: None,
+            ports: BTreeSet::new(),
+        };
+        tokio::spawn(serve(listener, Arc::new(control)));
+    }
+
+    async fn ask(path: &std::path::Path, question: &str) -> UnixStream {
+        let mut stream = UnixStream::connect(path).await.unwrap();
+        stream.write_all(question.as_bytes()).await.unwrap();
+        stream
+    }
+
+    /// Octets behind the question are read with it, and hyper waits for no end of the connection while it has some.
+    #[tokio::test]
+    async fn a_monitor_that_hangs_up_gives_its_seat_back_though_octets_follow_its_question() {
+        let path = std::env::temp_dir().join(format!("bgpd-rs-monitors-{}.sock", std::process::id()));
+        drop(std::fs::remove_file(&path));
+        start(path.clone());
+        for _ in 0..2 {
+            let mut monitors = Vec::new();
+            for _ in 0..SEATS {
+                let mut monitor = ask(&path, "GET /v1/monitor HTTP/1.1\r\nhost: x\r\n\r\nmore").await;
+                let mut octets = Vec::new();
+                while !octets.windows(15).any(|part| part == b"monitor-started") {
+                    assert_ne!(monitor.read_buf(&mut octets).await.unwrap(), 0, "no seat");
+                }
+                monitors.push(monitor);
+            }
+            let mut answer = String::new();
+            drop(ask(&path, "GET / HTTP/1.1\r\n").await.read_to_string(&mut answer).await);
+            assert_eq!(answer, "", "all seats are taken");
+            drop(monitors);
+            let question = "GET /v1/version HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+            let answered = async {
+                while !answer.starts_with("HTTP/1.1 200 ") {
+                    answer.clear();
+                    drop(ask(&path, question).await.read_to_string(&mut answer).await);
+                    tokio::task::yield_now().await;
+                }
+            };
+            tokio::time::timeout(Duration::from_secs(30), answered).await.expect("a seat is free again");
+        }
+        drop(std::fs::remove_file(&path));
     }
 }
