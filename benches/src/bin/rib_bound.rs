@@ -17,7 +17,7 @@ use bgp_policy::Policy;
 use bgp_rib::{PeerId, PeerSettings, Reachability, Rib, Watch};
 use bgp_wire::attribute::Segment;
 use bgp_wire::update::{decode, encode};
-use bgp_wire::{DecodeContext, EncodeContext, Framer, Next, NextHop, NlriEntry, ScopedNextHop, Update};
+use bgp_wire::{DecodeContext, EncodeContext, Family, Framer, Next, NextHop, NlriEntry, ScopedNextHop, Update};
 use bytes::{Bytes, BytesMut};
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeValLike;
@@ -75,6 +75,12 @@ fn main() -> Fallible<()> {
     println!(
         "ms of the longest turn: take in {:.2}, decide {:.2}, kernel side {:.2}, write {:.2}",
         longest[0], longest[1], longest[2], longest[3],
+    );
+    let steps = road.restart(feeds.first().map_or(&[], Vec::as_slice))?.map(|step| step.as_secs_f64() * 1e3);
+    println!(
+        "ms of one call when the first feeder restarts: all stale {:.2}, with a sixteenth fresh {:.2}, the rest swept {:.2}, it is \
+         gone {:.2}",
+        steps[0], steps[1], steps[2], steps[3],
     );
     // Taking it all down is not what is asked.
     std::process::exit(0)
@@ -139,13 +145,46 @@ impl Road {
         Ok(())
     }
 
+    /// The first feeder restarts, says a sixteenth of `feed` again, restarts once more, says all but two sixteenths of it, and
+    /// goes for good: how long those calls take that concern all of its routes.
+    fn restart(&mut self, feed: &[Bytes]) -> Fallible<[Duration; 4]> {
+        let timed = |road: &mut Self, call: fn(&mut Rib)| {
+            let begun = Instant::now();
+            call(&mut road.rib);
+            begun.elapsed()
+        };
+        let stale = |rib: &mut Rib| rib.mark_stale(PeerId(0));
+        let sixteenth = feed.len() / 16;
+        let all = timed(self, stale);
+        for body in &feed[..sixteenth] {
+            self.take(0, body)?;
+        }
+        let most = timed(self, stale);
+        // Without the End-of-RIB, which would sweep.
+        for body in &feed[sixteenth..feed.len() - sixteenth] {
+            self.take(0, body)?;
+        }
+        let swept = timed(self, |rib| Family::ALL.iter().for_each(|family| rib.sweep_stale(PeerId(0), *family)));
+        self.turn();
+        let gone = timed(self, |rib| rib.remove_peer(PeerId(0)));
+        self.turn();
+        Ok([all, most, swept, gone])
+    }
+
     /// A turn of routing, without what comes in.
     #[inline(never)]
     fn turn(&mut self) {
         self.announced += std::mem::take(&mut self.waiting);
         let begun = Instant::now();
-        while self.rib.decide(2048) {}
-        let decided = Instant::now();
+        let (mut decided, mut portion) = (begun, Duration::ZERO);
+        loop {
+            let more = self.rib.decide(2048);
+            let before = std::mem::replace(&mut decided, Instant::now());
+            portion = portion.max(decided - before);
+            if !more {
+                break;
+            }
+        }
         while self.rib.next_forwarding_change().is_some() {}
         let told = Instant::now();
         while self.rib.next_update(READER, &mut self.out, CHUNK) {
@@ -156,11 +195,13 @@ impl Road {
         self.out.clear();
         let written = Instant::now();
         let (since, switched) = std::mem::replace(&mut self.turned, (written, switches()));
-        let took = [begun - since, decided - begun, told - decided, written - told];
-        for (spent, took) in self.spent[2..].iter_mut().zip(&took[1..]) {
-            *spent += *took;
+        let took = [decided - begun, told - decided, written - told];
+        for (spent, took) in self.spent[2..].iter_mut().zip(took) {
+            *spent += took;
         }
         if switched == self.turned.1 {
+            // What is decided is decided in portions.
+            let took = [begun - since, portion, took[1], took[2]];
             for (longest, took) in self.longest.iter_mut().zip(took) {
                 *longest = (*longest).max(took);
             }

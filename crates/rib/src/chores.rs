@@ -21,7 +21,10 @@ impl Rib {
                 left -= 1;
                 let at = id;
                 id += 1;
-                let Some(cell) = state.received.get_mut(at) else { continue };
+                let cell = state.received.get(at);
+                if cell.is_none() {
+                    continue;
+                }
                 let refused = match (table.prefixes.prefix(at), sets.get(cell.set())) {
                     (Some(prefix), Some(set)) => {
                         !checks::policy_accepts(settings, prefix, &set)
@@ -31,7 +34,7 @@ impl Rib {
                 };
                 let changed = refused != cell.refused();
                 if changed {
-                    *cell = cell.with_refused(refused);
+                    state.received.change(at, |cell| cell.with_refused(refused));
                     let step = if refused { u64::saturating_sub } else { u64::saturating_add };
                     state.accepted = step(state.accepted, 1);
                 }

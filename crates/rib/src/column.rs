@@ -3,6 +3,9 @@
 //! A peer that sends few prefixes gets a small map, one that sends much of the table a plain array that the prefix id
 //! indexes: four octets a prefix, and the loss of a peer is a linear sweep. The map becomes an array above an eighth of
 //! the table; the array becomes a map again when it is empty, or when stale cells go and a sixty-fourth of it is left.
+//!
+//! All of a peer's routes become stale at the moment its session is lost, and a million cells are not walked through then:
+//! the mark of what is stale is kept the other way round from there on.
 
 use hashbrown::HashMap;
 
@@ -77,6 +80,8 @@ pub(crate) struct Column {
     cells: Cells,
     seed: Seed,
     len: usize,
+    /// [`Cell::STALE`] while cells that are not stale have the mark where they are kept, else zero.
+    turned: u32,
 }
 
 #[derive(Clone, Debug)]
@@ -87,12 +92,14 @@ enum Cells {
 
 /// Above this many cells a map is never kept: growing it would take too long at a time.
 const SPARSE_MAX: usize = 32_768;
+/// So many places are looked at together for stale cells.
+const AT_ONCE: usize = 64;
 /// Of so many places one holds a path where an array is no use any more.
 const THIN: usize = 64;
 
 impl Column {
     pub(crate) fn new(seed: Seed) -> Self {
-        Self { cells: Cells::Sparse(HashMap::with_hasher(seed)), seed, len: 0 }
+        Self { cells: Cells::Sparse(HashMap::with_hasher(seed)), seed, len: 0, turned: 0 }
     }
 
     /// How many cells hold a path.
@@ -101,19 +108,24 @@ impl Column {
     }
 
     pub(crate) fn get(&self, id: u32) -> Cell {
-        match &self.cells {
-            Cells::Sparse(map) => map.get(&id).copied().unwrap_or(Cell::NONE),
-            Cells::Dense(cells) => cells.get(id as usize).copied().unwrap_or(Cell::NONE),
-        }
+        let kept = match &self.cells {
+            Cells::Sparse(map) => map.get(&id),
+            Cells::Dense(cells) => cells.get(id as usize),
+        };
+        kept.map_or(Cell::NONE, |kept| turn(*kept, self.turned))
     }
 
-    /// The cell, if it holds a path; to be changed, not to be emptied.
-    pub(crate) fn get_mut(&mut self, id: u32) -> Option<&mut Cell> {
-        let cell = match &mut self.cells {
+    /// Changes the marks of a cell, if it holds a path, and gives back what it was.
+    #[inline]
+    pub(crate) fn change(&mut self, id: u32, change: impl FnOnce(Cell) -> Cell) -> Cell {
+        let kept = match &mut self.cells {
             Cells::Sparse(map) => map.get_mut(&id),
             Cells::Dense(cells) => cells.get_mut(id as usize),
         };
-        cell.filter(|cell| !cell.is_none())
+        let Some(kept) = kept.filter(|kept| !kept.is_none()) else { return Cell::NONE };
+        let before = Cell(kept.0 ^ self.turned);
+        kept.0 = change(before).0 ^ self.turned;
+        before
     }
 
     /// [`Column::replace`] where nothing is there, and most often nothing behind either.
@@ -121,7 +133,7 @@ impl Column {
     pub(crate) fn add(&mut self, id: u32, cell: Cell, ids: usize) {
         match &mut self.cells {
             Cells::Dense(cells) if id as usize == cells.len() && !cell.is_none() => {
-                cells.push(cell);
+                cells.push(Cell(cell.0 ^ self.turned));
                 self.len += 1;
             }
             Cells::Dense(_) | Cells::Sparse(_) => {
@@ -132,17 +144,18 @@ impl Column {
 
     /// Puts `cell` in its place and gives back what was there; `ids` is how many prefix ids the table has.
     pub(crate) fn replace(&mut self, id: u32, cell: Cell, ids: usize) -> Cell {
+        let kept = turn(cell, self.turned);
         let old = match &mut self.cells {
-            Cells::Sparse(map) if cell.is_none() => map.remove(&id).unwrap_or(Cell::NONE),
-            Cells::Sparse(map) => map.insert(id, cell).unwrap_or(Cell::NONE),
-            Cells::Dense(cells) => put(cells, id, cell),
+            Cells::Sparse(map) if kept.is_none() => map.remove(&id).unwrap_or(Cell::NONE),
+            Cells::Sparse(map) => map.insert(id, kept).unwrap_or(Cell::NONE),
+            Cells::Dense(cells) => put(cells, id, kept),
         };
         match (old.is_none(), cell.is_none()) {
             (true, false) => self.grown(ids),
             (false, true) => self.shrunk(),
             (true, true) | (false, false) => {}
         }
-        old
+        turn(old, self.turned)
     }
 
     fn grown(&mut self, ids: usize) {
@@ -172,29 +185,30 @@ impl Column {
             && self.len <= (cells.len() / THIN).min(SPARSE_MAX / 2)
         {
             let mut map = HashMap::with_capacity_and_hasher(self.len, self.seed);
-            map.extend(self.iter());
+            map.extend((0u32..).zip(cells.iter().copied()).filter(|(_, kept)| !kept.is_none()));
             self.cells = Cells::Sparse(map);
         }
     }
 
-    /// Changes cells that hold a path; `change` must not empty one.
-    pub(crate) fn for_each(&mut self, mut change: impl FnMut(u32, &mut Cell)) {
+    /// Marks all cells as stale, of which so many are.
+    pub(crate) fn mark_stale(&mut self, stale: u64) {
+        if stale == 0 {
+            self.turned ^= Cell::STALE;
+            return;
+        }
+        let turned = self.turned;
+        let mark = |kept: &mut Cell| *kept = turn(turn(*kept, turned).with_stale(true), turned);
         match &mut self.cells {
-            Cells::Sparse(map) => map.iter_mut().for_each(|(id, cell)| change(*id, cell)),
-            Cells::Dense(cells) => {
-                (0u32..)
-                    .zip(cells.iter_mut())
-                    .filter(|(_, cell)| !cell.is_none())
-                    .for_each(|(id, cell)| change(id, cell));
-            }
+            Cells::Sparse(map) => map.values_mut().for_each(mark),
+            Cells::Dense(cells) => cells.iter_mut().filter(|kept| !kept.is_none()).for_each(mark),
         }
     }
 
     pub(crate) fn iter(&self) -> Box<dyn Iterator<Item = (u32, Cell)> + '_> {
         match &self.cells {
-            Cells::Sparse(map) => Box::new(map.iter().map(|(id, cell)| (*id, *cell))),
+            Cells::Sparse(map) => Box::new(map.iter().map(|(id, kept)| (*id, turn(*kept, self.turned)))),
             Cells::Dense(cells) => {
-                let cells = (0u32..).zip(cells.iter().copied());
+                let cells = (0u32..).zip(cells.iter().map(|kept| turn(*kept, self.turned)));
                 Box::new(cells.filter(|(_, cell)| !cell.is_none()))
             }
         }
@@ -208,19 +222,28 @@ impl Column {
         if count == self.len {
             return std::mem::replace(self, stale);
         }
-        if is_for_array(count, ids) {
-            stale.cells = Cells::Dense(Paged::default());
-        }
+        stale.cells = if is_for_array(count, ids) {
+            Cells::Dense(Paged::default())
+        } else {
+            Cells::Sparse(HashMap::with_capacity_and_hasher(count, self.seed))
+        };
+        let turned = self.turned;
+        let is_stale = |kept: Cell| turn(kept, turned).stale();
         match &mut self.cells {
             Cells::Sparse(map) => {
-                for (id, cell) in map.extract_if(|_, cell| cell.stale()) {
-                    stale.add(id, cell, ids);
+                for (id, kept) in map.extract_if(|_, kept| is_stale(*kept)) {
+                    stale.add(id, turn(kept, turned), ids);
                 }
             }
             Cells::Dense(cells) => {
-                let cells = (0u32..).zip(cells.iter_mut());
-                for (id, cell) in cells.filter(|(_, cell)| cell.stale()) {
-                    stale.add(id, std::mem::take(cell), ids);
+                for (first, cells) in (0u32..).step_by(AT_ONCE).zip(cells.chunks_mut(AT_ONCE)) {
+                    // By the vector: most often a few are stale of a million.
+                    if !cells.iter().fold(false, |any, kept| any | is_stale(*kept)) {
+                        continue;
+                    }
+                    for (id, kept) in (first..).zip(cells).filter(|(_, kept)| is_stale(**kept)) {
+                        stale.add(id, turn(std::mem::take(kept), turned), ids);
+                    }
                 }
             }
         }
@@ -231,12 +254,16 @@ impl Column {
 
     /// Takes cells out, at most `max` places at a time; `None` when nothing is left.
     pub(crate) fn drain_some(&mut self, max: usize) -> Option<Vec<(u32, Cell)>> {
+        let turned = self.turned;
         let taken: Vec<(u32, Cell)> = match &mut self.cells {
-            Cells::Sparse(map) => map.extract_if(|_, _| true).take(max).collect(),
+            Cells::Sparse(map) => {
+                map.extract_if(|_, _| true).map(|(id, kept)| (id, turn(kept, turned))).take(max).collect()
+            }
             Cells::Dense(cells) => {
                 let (first, tail) = cells.pop_some(max).unwrap_or_default();
                 let first = u32::try_from(first).unwrap_or(u32::MAX);
-                (first..).zip(tail).filter(|(_, cell)| !cell.is_none()).collect()
+                let cells = (first..).zip(tail.into_iter().map(|kept| turn(kept, turned)));
+                cells.filter(|(_, cell)| !cell.is_none()).collect()
             }
         };
         self.len -= taken.len();
@@ -246,6 +273,12 @@ impl Column {
         };
         if taken.is_empty() && exhausted { None } else { Some(taken) }
     }
+}
+
+/// A cell from how it is kept to what it says, and back.
+#[inline]
+fn turn(cell: Cell, turned: u32) -> Cell {
+    if cell.is_none() { cell } else { Cell(cell.0 ^ turned) }
 }
 
 /// Whether so many cells are too many for a map.
@@ -310,23 +343,72 @@ mod tests {
         }
     }
 
+    /// What happens to a column, and to the map that it is compared with.
+    #[derive(Clone, Debug)]
+    enum Event {
+        Announce(u32),
+        Withdraw(u32),
+        Use(u32, bool),
+        AllStale,
+        StaleGo,
+    }
+
+    fn event() -> impl Strategy<Value = Event> {
+        let id = 0u32..400;
+        prop_oneof![
+            60 => id.clone().prop_map(Event::Announce),
+            10 => id.clone().prop_map(Event::Withdraw),
+            10 => (id, any::<bool>()).prop_map(|(id, on)| Event::Use(id, on)),
+            2 => Just(Event::AllStale),
+            1 => Just(Event::StaleGo),
+        ]
+    }
+
+    fn cells(column: &Column) -> BTreeMap<u32, Cell> {
+        column.iter().collect()
+    }
+
     proptest! {
         #[test]
-        fn what_is_stale_is_split_off(
-            cells in proptest::collection::btree_map(0u32..400, any::<bool>(), 0..300),
+        fn what_is_stale_goes_and_nothing_else(
+            first in 0u32..400,
+            events in proptest::collection::vec(event(), 0..600),
             ids in 0usize..5000,
         ) {
-            let mut column = Column::new(Seed::new(7));
-            for (id, stale) in &cells {
-                column.replace(*id, Cell::new(id + 1).with_stale(*stale), ids);
+            let (mut column, mut model) = (Column::new(Seed::new(7)), BTreeMap::new());
+            for event in (0..first).map(Event::Announce).chain(events) {
+                match event {
+                    Event::Announce(id) => {
+                        let cell = Cell::new(id + 1);
+                        let old = column.replace(id, cell, ids);
+                        prop_assert_eq!(old, model.insert(id, cell).unwrap_or(Cell::NONE));
+                    }
+                    Event::Withdraw(id) => {
+                        let old = column.replace(id, Cell::NONE, ids);
+                        prop_assert_eq!(old, model.remove(&id).unwrap_or(Cell::NONE));
+                    }
+                    Event::Use(id, on) => {
+                        let old = column.change(id, |cell| cell.with_used(on));
+                        prop_assert_eq!(old, model.get(&id).copied().unwrap_or(Cell::NONE));
+                        model.entry(id).and_modify(|cell| *cell = cell.with_used(on));
+                    }
+                    Event::AllStale => {
+                        let stale = model.values().filter(|cell| cell.stale()).count();
+                        column.mark_stale(u64::try_from(stale).unwrap());
+                        model.values_mut().for_each(|cell| *cell = cell.with_stale(true));
+                    }
+                    Event::StaleGo => {
+                        let gone: BTreeMap<_, _> = model.extract_if(.., |_, cell| cell.stale()).collect();
+                        let mut split = column.split_stale(u64::try_from(gone.len()).unwrap(), ids);
+                        prop_assert_eq!((split.len(), cells(&split)), (gone.len(), gone.clone()));
+                        let drained = std::iter::from_fn(|| split.drain_some(37)).flatten().collect();
+                        prop_assert_eq!(gone, drained);
+                    }
+                }
+                prop_assert_eq!(column.len(), model.len());
             }
-            let count = cells.values().filter(|stale| **stale).count();
-            let split = column.split_stale(u64::try_from(count).unwrap(), ids);
-            prop_assert_eq!((split.len(), column.len()), (count, cells.len() - count));
-            for (id, stale) in &cells {
-                let (there, gone) = if *stale { (&split, &column) } else { (&column, &split) };
-                prop_assert_eq!((there.get(*id).set(), gone.get(*id)), (id + 1, Cell::NONE));
-            }
+            prop_assert!((0..400).all(|id| column.get(id) == model.get(&id).copied().unwrap_or(Cell::NONE)));
+            prop_assert_eq!(cells(&column), model);
         }
     }
 

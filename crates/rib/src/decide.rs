@@ -375,8 +375,8 @@ impl Rib {
     fn set_used(&mut self, family: Family, id: u32, place: usize, on: bool) {
         let Some(Some(peer)) = self.peers.get_mut(place) else { return };
         let state = &mut peer.families[family];
-        if let Some(cell) = state.received.get_mut(id).filter(|cell| cell.used() != on) {
-            *cell = cell.with_used(on);
+        let before = state.received.change(id, |cell| cell.with_used(on));
+        if !before.is_none() && before.used() != on {
             state.used = if on { state.used.saturating_add(1) } else { state.used.saturating_sub(1) };
         }
     }

@@ -114,11 +114,15 @@ impl Rib {
         let Some(Some(peer)) = self.peers.get_mut(run.place) else { return taken };
         let (received, table) = (&mut peer.families[family].received, &mut self.tables[family]);
         for id in waiting.ids() {
-            let (Some(entry), Some(cell)) = (table.entry_mut(id), received.get_mut(id)) else { break };
-            if !entry.is_fresh() || !entry.paths.is_only(run.place) || *cell != run.cell {
+            let Some(entry) = table.entry_mut(id) else { break };
+            if !entry.is_fresh() || !entry.paths.is_only(run.place) {
                 break;
             }
-            *cell = cell.with_used(true);
+            let before =
+                received.change(id, |cell| if cell == run.cell { cell.with_used(true) } else { cell });
+            if before != run.cell {
+                break;
+            }
             entry.begin(Place::of(run.place), run.cell.set(), run.forwarding, run.holders);
             taken.bits |= bit(id);
         }

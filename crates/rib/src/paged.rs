@@ -66,6 +66,12 @@ impl<T> Paged<T> {
         self.pages.iter_mut().flatten()
     }
 
+    /// So many entries at a time, a divisor of a page's; the last may be fewer.
+    pub(crate) fn chunks_mut(&mut self, entries: usize) -> impl Iterator<Item = &mut [T]> + '_ {
+        debug_assert_eq!(PAGE % entries, 0);
+        self.pages.iter_mut().flat_map(move |page| page.chunks_mut(entries))
+    }
+
     /// Takes out the last page, or as many of its last entries as `max`, with the place of the first of them.
     pub(crate) fn pop_some(&mut self, max: usize) -> Option<(usize, Vec<T>)> {
         let len = self.len();
@@ -118,6 +124,8 @@ mod tests {
         assert!(paged.iter().eq(&model));
         *paged.get_mut(4096).unwrap() = -1;
         model[4096] = -1;
+        let chunks: Vec<Vec<i32>> = paged.chunks_mut(64).map(|chunk| chunk.to_vec()).collect();
+        assert!(chunks.concat() == model && chunks.iter().rev().skip(1).all(|chunk| chunk.len() == 64));
         assert_eq!((paged.get(4095), paged.get(4096), paged.get(20_001)), (Some(&4095), Some(&-1), None));
         while let Some((first, some)) = paged.pop_some(1000) {
             assert_eq!(model.split_off(first), some);

@@ -209,7 +209,7 @@ impl PeerFamily {
     pub(crate) fn mark_stale(&mut self) {
         let all = u64::try_from(self.received.len()).unwrap_or(u64::MAX);
         if self.stale < all {
-            self.received.for_each(|_, cell| *cell = cell.with_stale(true));
+            self.received.mark_stale(self.stale);
             self.stale = all;
         }
     }

@@ -136,11 +136,11 @@ impl Rib {
         if state.stale == 0 {
             return;
         }
-        let mut gone = state.received.split_stale(state.stale, table.ids());
+        let gone = state.received.split_stale(state.stale, table.ids());
         if state.received.len() == 0 {
             (state.accepted, state.used, state.stale) = (0, 0, 0);
         } else {
-            gone.for_each(|_, cell| state.count(*cell, Change::Out));
+            gone.iter().for_each(|(_, cell)| state.count(cell, Change::Out));
         }
         forget_limits(state, peer.settings.maximum_prefix[family]);
         // What follows for their prefixes comes in portions.

@@ -101,7 +101,9 @@ fn a_refresh_that_begins_again_before_anything_came_looks_at_nothing() {
     assert_eq!(stale(&rib), 1000);
     // Behind its back: who looks at it sees that.
     let peer = rib.peers.iter_mut().flatten().next().unwrap();
-    peer.families[FAMILY].received.for_each(|_, cell| *cell = cell.with_stale(false));
+    let received = &mut peer.families[FAMILY].received;
+    let ids: Vec<u32> = received.iter().map(|(id, _)| id).collect();
+    ids.into_iter().for_each(|id| assert!(received.change(id, |cell| cell.with_stale(false)).stale()));
     assert!(rib.begin_refresh(PEER, FAMILY));
     assert_eq!(stale(&rib), 0);
 }
