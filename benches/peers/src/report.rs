@@ -217,7 +217,8 @@ pub(crate) fn write(document: &Path, mut results: Results, conditions: &str, kee
         results.complete(Results::read(&runs)?);
     }
     results.write(&runs)?;
-    let mut part = markdown(&results, conditions);
+    let before = if keep { fs::read_to_string(document).unwrap_or_default() } else { String::new() };
+    let mut part = markdown(&results, conditions_of(&before).unwrap_or(conditions));
     for (file, title) in plot::write(&results, &beside)? {
         write!(part, "\n![{title}]({BESIDE}/{file})\n").ok();
     }
@@ -239,6 +240,11 @@ fn with_part(document: &Path, part: &str) -> Result<String> {
     between(&text, part).with_context(|| {
         format!("{name}: no place for the tables; put these two lines into it: {BEGIN} {END}")
     })
+}
+
+/// Under which conditions most of a document was measured: the first line of its tables.
+fn conditions_of(text: &str) -> Option<&str> {
+    text.split_once(BEGIN)?.1.split_once(END)?.0.lines().find(|line| !line.trim().is_empty())
 }
 
 /// The text with what is between the marks exchanged.
@@ -265,6 +271,14 @@ mod tests {
         }
         results.add_failure(Measure::named("a"), Name::Frr, "after 2s | the receiver\nholds nothing".into());
         results
+    }
+
+    #[test]
+    fn what_is_kept_keeps_its_conditions() {
+        let document = format!("Page.\n{BEGIN}\nold\n{END}\n");
+        let text = between(&document, &markdown(&results(), "Here.")).unwrap();
+        assert_eq!(conditions_of(&text), Some("Here."));
+        assert_eq!(conditions_of("no marks"), None);
     }
 
     #[test]

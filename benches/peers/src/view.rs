@@ -93,6 +93,11 @@ impl View {
         parts.withdrawn.is_some() || parts.announced.is_some()
     }
 
+    /// How many prefixes.
+    pub(crate) fn len(&self) -> usize {
+        self.routes.len()
+    }
+
     /// Compares with what ought to be there.
     pub(crate) fn difference(&self, wanted: &Self) -> Difference {
         let mut found = Difference::default();
@@ -113,6 +118,8 @@ fn is_on_the_link(hop: &[u8]) -> bool {
     match hop {
         [10, 77, ..] => hop.len() == 4,
         [0xfd, 0x77, ..] => true,
+        // What OpenBGPD 7.7 takes for its own address of the other family beside an IPv4 session.
+        [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1] => true,
         // As some write the address of an IPv4 session.
         [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 10, 77, _, _] => true,
         _ => false,

@@ -17,7 +17,9 @@ use bgp_policy::Policy;
 use bgp_rib::{PeerId, PeerSettings, Reachability, Rib, Watch};
 use bgp_wire::attribute::Segment;
 use bgp_wire::update::{decode, encode};
-use bgp_wire::{DecodeContext, EncodeContext, Family, Framer, Next, NextHop, NlriEntry, ScopedNextHop, Update};
+use bgp_wire::{
+    DecodeContext, EncodeContext, Family, Framer, Next, NextHop, NlriEntry, ScopedNextHop, Update,
+};
 use bytes::{Bytes, BytesMut};
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeValLike;
@@ -164,7 +166,8 @@ impl Road {
         for body in &feed[sixteenth..feed.len() - sixteenth] {
             self.take(0, body)?;
         }
-        let swept = timed(self, |rib| Family::ALL.iter().for_each(|family| rib.sweep_stale(PeerId(0), *family)));
+        let swept =
+            timed(self, |rib| Family::ALL.iter().for_each(|family| rib.sweep_stale(PeerId(0), *family)));
         self.turn();
         let gone = timed(self, |rib| rib.remove_peer(PeerId(0)));
         self.turn();

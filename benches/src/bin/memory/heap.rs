@@ -136,18 +136,20 @@ fn structure<'a>(frames: impl Iterator<Item = &'a str>) -> Structure {
 const OURS: [&str; 5] = ["wire", "policy", "rib", "fib", "session"];
 
 /// The file of a frame (`0x…: function (path:line:column)`), if it is in a crate of ours. The profiler keeps the last three
-/// parts of a path; where the crate is not among them, the function says it.
+/// parts of a path, and a function has no crate's name; where the crate is not among the parts, it is the only one that has
+/// such a file.
 fn file(frame: &str) -> Option<String> {
-    let (before, place) = frame.rsplit_once('(')?;
+    let (_, place) = frame.rsplit_once('(')?;
     let path = place.split(':').next()?;
     if let Some((name, inside)) = path.split_once("/src/") {
         let name = name.rsplit('/').next()?;
         return OURS.contains(&name).then(|| format!("crates/{name}/src/{inside}"));
     }
     let inside = path.strip_prefix("src/")?;
-    let function = before.split_once(": ")?.1.trim_start_matches(['<', '&']);
-    let name = OURS.iter().find(|name| function.starts_with(&format!("bgp_{name}::")))?;
-    Some(format!("crates/{name}/src/{inside}"))
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let named = OURS.iter().map(|name| format!("crates/{name}/src/{inside}"));
+    let mut there = named.filter(|file| root.join(file).is_file());
+    there.next().filter(|_| there.next().is_none())
 }
 
 /// What a file says of itself first.
