@@ -194,16 +194,15 @@ fn differences(results: &Results, daemons: &[Name], text: &mut String) {
             Some((eight - of("j-1", Figure::OctetsPerRoute)?) / 7.0)
         };
         let peers = of("k", Figure::Resident).zip(of("j-1", Figure::Resident));
-        writeln!(
-            text,
-            "| {} | {} | {} | {} | {} |",
-            name.title(),
+        let cells = [
             shown(flat.map(|(large, small)| large / small), 2),
             shown(further("j-8"), 0),
             shown(further("j-8-shared"), 0),
             shown(peers.map(|(many, one)| (many - one) * 1024.0 / FURTHER_PEERS as f64), 0),
-        )
-        .ok();
+        ];
+        if cells.iter().any(|cell| !cell.is_empty()) {
+            writeln!(text, "| {} | {} |", name.title(), cells.join(" | ")).ok();
+        }
     }
 }
 
