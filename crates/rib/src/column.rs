@@ -77,6 +77,7 @@ impl Cell {
 /// See the module.
 #[derive(Clone, Debug)]
 pub(crate) struct Column {
+    /// As they are kept: [`turn`] says what that means.
     cells: Cells,
     seed: Seed,
     len: usize,

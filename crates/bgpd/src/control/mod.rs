@@ -33,7 +33,7 @@ pub use handlers::ask;
 pub use neighbors::{Seen, views as neighbor_views};
 pub use socket::{bind, make_directory};
 
-use self::monitor::HangUp;
+use self::monitor::Line;
 use crate::events::Hub;
 use crate::http::{self, Patience, Seats};
 use crate::routing;
@@ -115,13 +115,7 @@ pub async fn serve(listener: UnixListener, control: Arc<Control>) {
             debug!(?caller, "the control socket has no seat left; a connection is closed");
             continue;
         };
-        let hang_up = match HangUp::of(&stream) {
-            Ok(hang_up) => hang_up,
-            Err(error) => {
-                warn!(%error, "a connection to the control socket cannot be watched and is closed");
-                continue;
-            }
-        };
+        let (stream, hang_up) = Line::new(stream);
         let router = router.clone().layer(Extension(ConnectInfo(caller))).layer(Extension(hang_up));
         tokio::spawn(http::converse(stream, router, patience, seat));
     }
