@@ -33,7 +33,7 @@ pub use handlers::ask;
 pub use neighbors::{Seen, views as neighbor_views};
 pub use socket::{bind, make_directory};
 
-use self::monitor::Line;
+use self::monitor::HangUp;
 use crate::events::Hub;
 use crate::http::{self, Patience, Seats};
 use crate::routing;
@@ -115,7 +115,13 @@ pub async fn serve(listener: UnixListener, control: Arc<Control>) {
             debug!(?caller, "the control socket has no seat left; a connection is closed");
             continue;
         };
-        let (stream, hang_up) = Line::new(stream);
+        let hang_up = match HangUp::of(&stream) {
+            Ok(hang_up) => hang_up,
+            Err(error) => {
+                warn!(%error, "a connection to the control socket cannot be watched and is closed");
+                continue;
+            }
+        };
         let router = router.clone().layer(Extension(ConnectInfo(caller))).layer(Extension(hang_up));
         tokio::spawn(http::converse(stream, router, patience, seat));
     }
@@ -150,6 +156,19 @@ mod tests {
         let mut stream = UnixStream::connect(path).await.unwrap();
         stream.write_all(question.as_bytes()).await.unwrap();
         stream
+    }
+
+    #[tokio::test]
+    async fn who_says_no_more_after_the_question_is_answered() {
+        let path = std::env::temp_dir().join(format!("bgpd-rs-half-{}.sock", std::process::id()));
+        drop(std::fs::remove_file(&path));
+        start(path.clone());
+        let mut caller = ask(&path, "GET /v1/summary HTTP/1.1\r\n\r\n").await;
+        caller.shutdown().await.unwrap();
+        let mut answer = String::new();
+        caller.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.starts_with("HTTP/1.1 "), "{answer:?}");
+        drop(std::fs::remove_file(&path));
     }
 
     /// Octets behind the question are read with it, and hyper waits for no end of the connection while it has some.
