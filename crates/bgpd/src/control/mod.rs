@@ -134,14 +134,17 @@ mod tests {
 
     use super::*;
 
-    fn start(path: PathBuf) {
+    /// Serves a socket of this name; its path.
+    fn start(name: &str) -> PathBuf {
+        let path = std::env::temp_dir().join(format!("bgpd-rs-{name}-{}.sock", std::process::id()));
+        drop(std::fs::remove_file(&path));
         let (supervisor, routing, bfd) = (mpsc::channel(1).0, mpsc::channel(1).0, mpsc::channel(1).0);
         let listener = UnixListener::bind(&path).unwrap();
         let control = Control {
             supervisor,
             routing,
             bfd,
-            path,
+            path: path.clone(),
             hub: Hub::default(),
             started: Instant::now(),
             rules: Rules::default(),
@@ -150,6 +153,7 @@ mod tests {
             ports: BTreeSet::new(),
         };
         tokio::spawn(serve(listener, Arc::new(control)));
+        path
     }
 
     async fn ask(path: &std::path::Path, question: &str) -> UnixStream {
@@ -160,9 +164,7 @@ mod tests {
 
     #[tokio::test]
     async fn who_says_no_more_after_the_question_is_answered() {
-        let path = std::env::temp_dir().join(format!("bgpd-rs-half-{}.sock", std::process::id()));
-        drop(std::fs::remove_file(&path));
-        start(path.clone());
+        let path = start("half");
         let mut caller = ask(&path, "GET /v1/summary HTTP/1.1\r\n\r\n").await;
         caller.shutdown().await.unwrap();
         let mut answer = String::new();
@@ -174,9 +176,7 @@ mod tests {
     /// Octets behind the question are read with it, and hyper waits for no end of the connection while it has some.
     #[tokio::test]
     async fn a_monitor_that_hangs_up_gives_its_seat_back_though_octets_follow_its_question() {
-        let path = std::env::temp_dir().join(format!("bgpd-rs-monitors-{}.sock", std::process::id()));
-        drop(std::fs::remove_file(&path));
-        start(path.clone());
+        let path = start("monitors");
         for _ in 0..2 {
             let mut monitors = Vec::new();
             for _ in 0..SEATS {
