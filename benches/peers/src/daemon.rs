@@ -79,6 +79,11 @@ impl Name {
         matches!(self, Self::BgpdRs)
     }
 
+    /// Whether it gives `::1` for a next hop: OpenBGPD 7.7 takes that for its own IPv6 address beside an IPv4 session.
+    pub(crate) const fn tells_loopback_hops(self) -> bool {
+        matches!(self, Self::Openbgpd)
+    }
+
     /// The package that brings it.
     pub(crate) const fn package(self) -> Option<&'static str> {
         match self {

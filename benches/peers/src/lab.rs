@@ -122,7 +122,7 @@ impl Lab {
         let daemon = Daemon::start(name, &host, dir, &setting, plan.managed)?;
         let mut lab = Self { sessions: Vec::new(), name, daemon, host, side, limit };
         for peer in &peers {
-            let session = Session::open(&lab.side, peer, || lab.daemon.must_run());
+            let session = Session::open(&lab.side, peer, name, || lab.daemon.must_run());
             lab.sessions.push(session.with_context(|| lab.daemon.log())?);
         }
         lab.until_idle(Instant::now())?;

@@ -13,7 +13,7 @@ use anyhow::{Context, Result, bail, ensure};
 use interop::namespace::Namespace;
 use socket2::{Domain, Socket, Type};
 
-use crate::daemon::Peer;
+use crate::daemon::{Name, Peer};
 use crate::stream::{HEADER, message, messages, prefixes};
 use crate::view::{Difference, View};
 
@@ -28,6 +28,8 @@ pub(crate) struct Session {
     stream: TcpStream,
     /// The peer's AS.
     asn: u32,
+    /// Whether the daemon at the other end gives `::1` for a next hop.
+    loopback_hops: bool,
 }
 
 impl Session {
@@ -36,6 +38,7 @@ impl Session {
     pub(crate) fn open(
         namespace: &Namespace,
         peer: &Peer,
+        daemon: Name,
         mut lives: impl FnMut() -> Result<()>,
     ) -> Result<Self> {
         let start = Instant::now();
@@ -43,7 +46,9 @@ impl Session {
             lives()?;
             let tried = namespace.inside(|| dial(peer))?;
             match tried {
-                Ok(stream) => return Ok(Self { stream, asn: peer.asn }),
+                Ok(stream) => {
+                    return Ok(Self { stream, asn: peer.asn, loopback_hops: daemon.tells_loopback_hops() });
+                }
                 Err(error) if start.elapsed() > Duration::from_secs(30) => {
                     return Err(error.context(format!("no session from {}", peer.address)));
                 }
@@ -95,7 +100,8 @@ impl Session {
             }
             lock(&shared).ended = true;
         });
-        Ok(Recorder { kept, view: View::of(self.asn), seen: 0, seen_reads: 0, last: None })
+        let view = View::of(self.asn, self.loopback_hops);
+        Ok(Recorder { kept, view, seen: 0, seen_reads: 0, last: None })
     }
 }
 

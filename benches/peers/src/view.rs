@@ -12,12 +12,17 @@ use hashbrown::HashMap;
 
 use crate::stream::{Key, Piece, Sender, attribute, each, parts, path, prefixes};
 
+/// `::1`.
+const LOOPBACK: [u8; 16] = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1];
+
 /// Prefixes and the digests of their attributes.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct View {
     routes: HashMap<Key, u64, RandomState>,
     /// The AS of whom it is, if it is one's that has sent routes.
     own: Option<u32>,
+    /// Whether `::1` counts as an address of the link.
+    loopback_hops: bool,
 }
 
 /// How a view differs from what it ought to be.
@@ -33,9 +38,9 @@ pub(crate) struct Difference {
 
 impl View {
     /// The view of a peer of this AS: as RFC 4271 section 9.1.2 asks, a route with the own AS in its path is none. FRR
-    /// tells a peer its own routes again.
-    pub(crate) fn of(asn: u32) -> Self {
-        Self { own: Some(asn), ..Self::default() }
+    /// tells a peer its own routes again. `loopback_hops` is [`Name::tells_loopback_hops`](crate::daemon::Name).
+    pub(crate) fn of(asn: u32, loopback_hops: bool) -> Self {
+        Self { own: Some(asn), loopback_hops, ..Self::default() }
     }
 
     /// Takes pieces as if they had come from their sender through one other AS.
@@ -80,7 +85,8 @@ impl View {
                 }
             }
             let digest = digest(origin, asns.get(1..).unwrap_or_default(), parts.attributes);
-            let digest = if is_on_the_link(hop) { digest } else { !digest };
+            let digest =
+                if is_on_the_link(hop) || self.loopback_hops && hop == LOOPBACK { digest } else { !digest };
             let looped = self.own.is_some_and(|own| asns.contains(&own));
             for (key, _) in prefixes(v6, nlri) {
                 if looped {
@@ -118,8 +124,6 @@ fn is_on_the_link(hop: &[u8]) -> bool {
     match hop {
         [10, 77, ..] => hop.len() == 4,
         [0xfd, 0x77, ..] => true,
-        // What OpenBGPD 7.7 takes for its own address of the other family beside an IPv4 session.
-        [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1] => true,
         // As some write the address of an IPv4 session.
         [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 10, 77, _, _] => true,
         _ => false,
@@ -245,8 +249,17 @@ mod tests {
         let mut other = View::default();
         other.apply(&pieces, &daemon);
         assert_eq!(other.difference(&wanted).other, 990);
+        // `::1` is the next hop of one daemon alone.
+        let octets_by_loopback =
+            write(&pieces, &Sender { v6: Ipv6Addr::LOCALHOST, ..daemon.clone() }).unwrap();
+        for (loopback_hops, other) in [(false, 90), (true, 0)] {
+            let mut seen = View::of(1, loopback_hops);
+            messages(&octets_by_loopback)
+                .for_each(|message| assert!(seen.take(message) || message.len() < 32));
+            assert_eq!(seen.difference(&wanted), Difference { other, ..Difference::default() });
+        }
         // To the sender itself they are no routes.
-        let mut own = View::of(65101);
+        let mut own = View::of(65101, false);
         assert_eq!(messages(&octets).filter(|message| own.take(message)).count(), routes);
         assert_eq!(own.difference(&View::default()), Difference::default());
     }
