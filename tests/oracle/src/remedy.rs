@@ -126,10 +126,12 @@ impl Reader {
     fn attributes(&mut self, mut list: &[u8], cx: &DecodeContext) -> Option<()> {
         while !list.is_empty() {
             let Some((flags, code, value, rest)) = attribute(list) else {
-                // Section 4: what is left is no attribute, or one that overruns the list.
-                let code = list.get(1).copied().unwrap_or(0);
+                // Section 4: what is left is an attribute that overruns the list, or too short for the smallest one, whose type
+                // it cannot have.
+                let smallest = if list[0] & 0x10 == 0 { 3 } else { 4 };
+                let code = if list.len() < smallest { 0 } else { list[1] };
                 self.seen.insert(code);
-                self.faults.insert((code, true));
+                self.faults.insert((list.get(1).copied().unwrap_or(0), true));
                 // Section 3 (j): its prefixes cannot be read.
                 return (code != 14 && code != 15).then_some(());
             };
@@ -149,10 +151,12 @@ impl Reader {
 
     fn attribute(&mut self, flags: u8, code: u8, value: &[u8], cx: &DecodeContext) -> Option<()> {
         let (optional, transitive, partial) = (flags & 0x80 != 0, flags & 0x40 != 0, flags & 0x20 != 0);
-        // Flags: well-known attributes are transitive, neither optional nor partial (RFC 4271 section 4.3).
+        // Flags: well-known attributes are transitive, neither optional nor partial, and what is not transitive is not partial
+        // (RFC 4271 section 4.3). Where the session is at stake, section 3 (c) counts, which does not name Partial.
         let flags_fit = match code {
             1 | 2 | 3 | 5 | 6 => !optional && transitive && !partial,
-            4 | 9 | 10 | 14 | 15 | 26 => optional && !transitive,
+            4 | 9 | 10 | 26 => optional && !transitive && !partial,
+            14 | 15 => optional && !transitive,
             7 | 8 | 16 | 17 | 18 | 25 | 32 | 35 => optional && transitive,
             // RFC 4271 section 6.3, which RFC 7606 leaves as it is: a well-known attribute that is not recognized.
             _ => return optional.then_some(()),

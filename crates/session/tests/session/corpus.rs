@@ -24,7 +24,7 @@ use bgp_wire::iana::message as kind;
 use bgp_wire::message::{self, Message};
 use bgp_wire::notification::Notification;
 use bgp_wire::open::{HoldTime, Open};
-use bgp_wire::{Family, PerFamily};
+use bgp_wire::{Asn, Family, PerFamily};
 use bytes::Bytes;
 
 use crate::hand::{Hand, OURS, THEIRS, open_of, router_id};
@@ -82,8 +82,9 @@ fn heard(record: &Record) -> Heard {
     let Record { name, octets, context, .. } = record;
     let first = comes_first(record);
     let (mut hand, id, cx) = if first {
-        // Of whichever AS an OPEN is.
-        let mut hand = Hand::new(config(PeerKind::External));
+        // Of whichever AS an OPEN is: that of no record is ours.
+        let local_asn = Asn(u32::MAX - 1);
+        let mut hand = Hand::new(PeerConfig { local_asn, ..config(PeerKind::External) });
         let id = hand.connect(Direction::Incoming);
         (hand, id, DecodeContext::default())
     } else {

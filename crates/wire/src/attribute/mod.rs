@@ -115,13 +115,17 @@ impl Rule {
         Self { wrong_flags, ..self }
     }
 
-    /// Whether the flags are those of the class. Partial is judged for well-known attributes only: "For well-known
-    /// attributes ... the Partial bit MUST be set to 0." RFC 4271 section 4.3.
+    /// Whether the flags are those of the class: "For well-known attributes and for optional non-transitive attributes, the
+    /// Partial bit MUST be set to 0." RFC 4271 section 4.3. Not of MP_REACH_NLRI and MP_UNREACH_NLRI: RFC 7606 section 3 (c)
+    /// names Optional and Transitive alone, and there a fault costs the session.
     fn takes_flags(&self, flags: u8) -> bool {
         let judged = flags::OPTIONAL | flags::TRANSITIVE;
         match self.class {
+            Class::OptionalNonTransitive if self.malformed == Remedy::ResetSession => {
+                flags & judged == flags::OPTIONAL
+            }
             Class::WellKnown => flags & (judged | flags::PARTIAL) == flags::TRANSITIVE,
-            Class::OptionalNonTransitive => flags & judged == flags::OPTIONAL,
+            Class::OptionalNonTransitive => flags & (judged | flags::PARTIAL) == flags::OPTIONAL,
             Class::OptionalTransitive => flags & judged == judged,
         }
     }
@@ -263,7 +267,8 @@ mod tests {
         assert!(takes(code::ORIGIN, 0x40) && takes(code::ORIGIN, 0x50));
         assert!(takes(code::ORIGIN, 0x4f), "the four low bits mean nothing");
         assert!(!takes(code::ORIGIN, 0x60) && !takes(code::ORIGIN, 0xc0) && !takes(code::ORIGIN, 0));
-        assert!(takes(code::MED, 0x80) && takes(code::MED, 0xa0) && !takes(code::MED, 0xc0));
+        assert!(takes(code::MED, 0x80) && !takes(code::MED, 0xa0) && !takes(code::MED, 0xc0));
+        assert!(takes(code::MP_REACH_NLRI, 0xa0) && !takes(code::MP_REACH_NLRI, 0xc0));
         assert!(takes(code::COMMUNITIES, 0xe0) && !takes(code::COMMUNITIES, 0x80));
     }
 }

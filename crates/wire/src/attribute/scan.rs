@@ -175,16 +175,22 @@ impl<'a> Scan<'a> {
         self.fault(code, remedy, reason, octets);
     }
 
-    /// The remaining octets are no attribute: RFC 7606 section 4, treat-as-withdraw.
+    /// The remaining octets are no attribute: RFC 7606 section 4, treat-as-withdraw. Where they are too few for any, there is
+    /// none of the type that they seem to name.
     fn overrun(&mut self, rest: &[u8], body: &Bytes) -> Result<(), Fatal> {
-        let code = rest.get(1).copied().unwrap_or(0);
+        let named = rest.get(1).copied().unwrap_or(0);
+        let (code, reason) = match rest {
+            [flags, code, _, after @ ..] if flags & flags::EXTENDED == 0 || !after.is_empty() => {
+                (*code, "an attribute overruns the attribute list")
+            }
+            _ => (0, "the attribute list ends in octets that are too few for an attribute"),
+        };
         self.seen.insert(code);
         if matches!(code, code::MP_REACH_NLRI | code::MP_UNREACH_NLRI) {
             return Err(Fatal::TruncatedMp);
         }
-        let reason = "an attribute overruns the attribute list";
         let kind = UpdateFaultKind::MalformedAttributeList;
-        self.refuse(code, kind, Remedy::TreatAsWithdraw, reason, share(body, rest));
+        self.refuse(named, kind, Remedy::TreatAsWithdraw, reason, share(body, rest));
         Ok(())
     }
 

@@ -165,6 +165,10 @@ fn cut(record: &Record, frame: &Frame, end: usize, whole: Option<&Message>) -> V
         (Outcome::Message(Message::Update(_) | Message::RouteRefresh(_)), None) | (Outcome::Fault(_), _) => {
             true
         }
+        // An OPEN with octets behind its parameters is none; without them it may be one.
+        (Outcome::Message(Message::Open(_)), None) => {
+            frame.body.get(9).is_some_and(|length| end == 10 + usize::from(*length))
+        }
         (Outcome::Message(_) | Outcome::Nothing, _) => false,
     };
     if !same {

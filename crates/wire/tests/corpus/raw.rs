@@ -11,8 +11,8 @@ pub(crate) struct Raw {
     pub(crate) mp_unreach_only: bool,
     /// Prefixes of families that are not carried: announced, withdrawn.
     pub(crate) foreign: (Vec<String>, Vec<String>),
-    /// Whether prefixes of such a family cannot be read, or its next hop has a length that its RFC does not know.
-    pub(crate) foreign_broken: bool,
+    /// Whether MP_REACH_NLRI or MP_UNREACH_NLRI is of such a family, and whole enough to name it.
+    pub(crate) foreign_mp: bool,
     /// AFI and SAFI of MP_REACH_NLRI.
     pub(crate) reach_family: Option<(u16, u8)>,
 }
@@ -25,17 +25,14 @@ impl Raw {
         let Some((attributes, nlri)) = counted(rest) else { return raw };
         raw.classic = !nlri.is_empty();
         let mut rest = attributes;
-        let mut broken;
         while let Some((code, value, after)) = attribute(rest) {
             raw.mp_unreach_only &= code == 15;
+            let is_carried = matches!(value, [0, 1 | 2, 1, ..]);
+            raw.foreign_mp |= matches!(code, 14 | 15) && value.len() >= 3 && !is_carried;
             match code {
                 14 => raw.reach(value),
                 15 if matches!(value, [0, 1 | 2, 2, ..]) => {
-                    (raw.foreign.1, broken) = prefixes(value[1] == 2, &value[3..]);
-                    raw.foreign_broken |= broken;
-                }
-                15 if value.len() >= 3 && value[2] != 1 => {
-                    raw.foreign_broken |= overruns(value[2], &value[3..])
+                    raw.foreign.1 = prefixes(value[1] == 2, &value[3..]);
                 }
                 _ => {}
             }
@@ -51,29 +48,9 @@ impl Raw {
         self.mp_reachable = !nlri.is_empty();
         self.reach_family = Some((u16::from_be_bytes([value[0], value[1]]), value[2]));
         if let [0, 1 | 2, 2, ..] = value {
-            let broken;
-            (self.foreign.0, broken) = prefixes(value[1] == 2, nlri);
-            self.foreign_broken |= broken;
+            self.foreign.0 = prefixes(value[1] == 2, nlri);
         }
-        let known: &[usize] = match (value[0], value[1], value[2]) {
-            (0, 1, 2 | 4) => &[4, 16, 32],
-            (0, 2, 2 | 4) => &[16, 32],
-            (0, 1, 128 | 129) => &[12, 24, 48],
-            (0, 2, 128 | 129) => &[24, 48],
-            (0, 25, 65 | 70) => &[4, 16],
-            _ => return,
-        };
-        self.foreign_broken |= !known.contains(&next_hop) || overruns(value[2], nlri);
     }
-}
-
-/// Whether NLRI that begin with a length in bits go beyond their end: labelled ones and those of VPNs.
-fn overruns(safi: u8, mut nlri: &[u8]) -> bool {
-    while let (4 | 128, [length, rest @ ..]) = (safi, nlri) {
-        let Some(after) = rest.get(usize::from(length.div_ceil(8))..) else { return true };
-        nlri = after;
-    }
-    false
 }
 
 fn counted(octets: &[u8]) -> Option<(&[u8], &[u8])> {
@@ -93,15 +70,15 @@ fn attribute(octets: &[u8]) -> Option<(u8, &[u8], &[u8])> {
     Some((code, value, after))
 }
 
-/// Prefixes without path identifiers, as the corpus writes them, and whether that broke off.
-fn prefixes(v6: bool, mut octets: &[u8]) -> (Vec<String>, bool) {
+/// Prefixes without path identifiers, as the corpus writes them, as far as they can be read.
+fn prefixes(v6: bool, mut octets: &[u8]) -> Vec<String> {
     let mut prefixes = Vec::new();
     while let Some((length, rest)) = octets.split_first() {
-        let Some((prefix, after)) = prefix(v6, *length, rest) else { return (prefixes, true) };
+        let Some((prefix, after)) = prefix(v6, *length, rest) else { break };
         prefixes.push(prefix.to_string());
         octets = after;
     }
-    (prefixes, false)
+    prefixes
 }
 
 fn prefix(v6: bool, length: u8, octets: &[u8]) -> Option<(bgp_wire::Prefix, &[u8])> {

@@ -221,7 +221,7 @@ fn a_set_is_in_order_and_has_only_flags_that_mean_something() {
     let odd: [&[u8]; 5] = [
         &[0xc3, 99, 1, 7],
         &[0xef, 8, 4, 0, 1, 0, 2],
-        &[0xa0, 4, 4, 0, 0, 0, 1],
+        &[0x8f, 4, 4, 0, 0, 0, 1],
         &[0x48, 2, 6, 2, 1, 0, 0, 0xfd, 0xe9],
         &[0x41, 1, 1, 0],
     ];
@@ -238,6 +238,36 @@ fn a_set_is_in_order_and_has_only_flags_that_mean_something() {
     let short = [&[NEXT_HOP, odd[0], odd[1], odd[2], &[0x40, 2, 4, 2, 1, 0xfd, 0xe9], odd[4]][..]].concat();
     let set = decode(&body(&[], &short, NLRI), &cx).unwrap().attributes.unwrap();
     assert_eq!(set.octets()[..], plain);
+}
+
+/// RFC 4271 section 4.3: "For well-known attributes and for optional non-transitive attributes, the Partial bit MUST be set
+/// to 0." What a wrong flag costs is RFC 7606 section 3 (c).
+#[test]
+fn partial_is_for_what_is_optional_and_transitive() {
+    for odd in [&[0x60, 1, 1, 0][..], &[0xa0, 4, 4, 0, 0, 0, 1]] {
+        let rest: Vec<&[u8]> =
+            [ORIGIN, AS_PATH, NEXT_HOP].into_iter().filter(|one| one[1] != odd[1]).collect();
+        let update = external(&[], &[&rest[..], &[odd]].concat(), NLRI).unwrap();
+        let faults: Vec<_> = update.faults.iter().map(|fault| (fault.code, fault.remedy)).collect();
+        assert_eq!(faults, [(odd[1], Remedy::TreatAsWithdraw)]);
+        assert_eq!(update.withdrawn[0].octets()[..], *NLRI);
+    }
+}
+
+/// RFC 7606 section 4: "insufficient data to encode a single minimum-sized path attribute" is no attribute, though its second
+/// octet be the type of one.
+#[test]
+fn octets_that_are_too_few_for_an_attribute_have_no_type() {
+    for rest in [&[0x80][..], &[0x80, 14], &[0x80, 15], &[0x90, 14, 0], &[0x90, 15, 0]] {
+        let update = external(&[], &[ORIGIN, AS_PATH, NEXT_HOP, rest], NLRI).unwrap();
+        let faults: Vec<_> = update.faults.iter().map(|fault| (fault.code, fault.remedy)).collect();
+        let named = rest.get(1).copied().unwrap_or(0);
+        assert_eq!(faults, [(named, Remedy::TreatAsWithdraw)], "{rest:?}");
+        assert_eq!(update.withdrawn[0].octets()[..], *NLRI);
+    }
+    for whole in [&[0x80, 14, 1][..], &[0x80, 15, 1], &[0x90, 14, 0, 1], &[0x90, 15, 1, 0]] {
+        assert!(external(&[], &[ORIGIN, AS_PATH, NEXT_HOP, whole], NLRI).is_err(), "{whole:?} overruns");
+    }
 }
 
 #[test]
