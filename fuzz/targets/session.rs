@@ -19,12 +19,15 @@ const MOST_STEPS: usize = 400;
 
 fn command(octet: u8) -> Command {
     let exceeded = Exceeded { family: Family::Ipv6Unicast, limit: 10 };
-    match octet % 6 {
+    match octet % 9 {
         0 => Command::Start,
         1 => Command::Shutdown("x".repeat(usize::from(octet))),
         2 => Command::Reset(String::new()),
         3 => Command::Leave,
         4 => Command::MaximumPrefix { exceeded, restart_after: None },
+        5 => Command::Deconfigure,
+        6 => Command::NodeGone("veth2 is down".to_owned()),
+        7 => Command::BfdDown { why: "no packet".to_owned(), forwards: octet & 16 == 0 },
         _ => Command::MaximumPrefix {
             exceeded,
             restart_after: Some(std::time::Duration::from_secs(octet.into())),
@@ -49,6 +52,11 @@ fn step(input: &mut Cursor<'_>) -> Option<Step> {
         10 => Step::Pass(input.number()?.wrapping_mul(16)),
         11 => Step::Mode([Mode::Both, Mode::Active, Mode::Passive][which % 3]),
         12 => Step::Say(which, Notification::cease(CeaseCode::AdministrativeReset, None).encode().to_vec()),
+        13 if which & 1 == 0 => Step::Shutdown((which & 2 == 0).then(|| "y".to_owned())),
+        13 => Step::Times {
+            hold_time: HoldTime::new(input.octet()?.into())?,
+            connect_retry: u16::from(input.octet()?) + 1,
+        },
         _ => Step::Say(which, framed(input.octet()? % 7, input.counted()?)),
     })
 }

@@ -82,6 +82,12 @@ impl Negotiated {
         }
     }
 
+    /// Whether the peer ends its initial routes by End-of-RIB: it has sent the Graceful Restart capability, whatever we make
+    /// of it. RFC 7313 section 4.
+    pub fn ends_initial_routes(&self) -> bool {
+        self.capabilities.iter().any(|capability| matches!(capability, Capability::GracefulRestart(_)))
+    }
+
     /// The hold time as a time.
     pub(crate) fn hold(&self) -> Option<Duration> {
         match self.hold_time {

@@ -99,6 +99,8 @@ pub(crate) struct Away {
 pub(crate) struct Node {
     pub(crate) alive: bool,
     pub(crate) frozen_until: Option<Instant>,
+    /// How far its clock has run ahead of the network's.
+    pub(crate) ahead: Duration,
     /// Octets a read and milliseconds between two reads.
     pub(crate) slow: Option<(usize, usize)>,
     pub(crate) peers: Vec<PeerTask>,

@@ -56,13 +56,13 @@ impl World {
         let here = &self.nodes[node];
         let fib = here.fib.next_deadline().filter(|_| !self.plan.nodes[node].feeder);
         if let Some(deadline) = fib.into_iter().chain(here.stale.values().map(|away| away.until)).min() {
-            let wait = deadline.saturating_duration_since(self.now);
+            let wait = deadline.saturating_duration_since(self.clock(node));
             self.turn_in(node, wait.max(Duration::from_millis(1)));
         }
     }
 
     fn take_kernel_reports(&mut self, node: usize) {
-        let now = self.now;
+        let now = self.clock(node);
         // They come on different ways: either may overtake the other.
         let answers_first = self.random.chance(30);
         let here = &mut self.nodes[node];
@@ -130,7 +130,7 @@ impl World {
         settings.families = negotiated.families;
         settings.encode = negotiated.encode();
         settings.enhanced_route_refresh = negotiated.enhanced_route_refresh;
-        settings.graceful_restart = negotiated.graceful_restart.is_some();
+        settings.graceful_restart = negotiated.ends_initial_routes();
         settings.long_lived = negotiated.graceful_restart.is_some_and(|restart| restart.takes_long_lived);
         apply(&mut settings, &self.plan.links[link].ends[side]);
         self.nodes[node].rib.add_peer(id(peer), settings);
@@ -183,7 +183,7 @@ impl World {
     }
 
     fn on_down(&mut self, node: usize, peer: usize, retention: RouteRetention) {
-        let now = self.now;
+        let now = self.clock(node);
         let here = &mut self.nodes[node];
         here.ready.remove(&peer);
         let mut at_last = PerFamily::from_fn(|family| {
@@ -231,7 +231,7 @@ impl World {
     }
 
     fn settle(&mut self, node: usize) -> bool {
-        let now = self.now;
+        let now = self.clock(node);
         self.nodes[node].fib.tick(now);
         let due: Vec<_> = self.nodes[node]
             .stale

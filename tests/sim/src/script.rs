@@ -66,8 +66,9 @@ pub(crate) enum Act {
         node: usize,
         time: Duration,
     },
-    /// The clock runs ahead while nobody looks.
+    /// A clock runs ahead while nobody looks: that of one speaker, or of all and the network.
     Jump {
+        node: Option<usize>,
         time: Duration,
     },
     Policy {
@@ -154,7 +155,7 @@ fn random_act(plan: &Plan, random: &mut Random) -> Act {
         17 | 18 => Act::Drop { link, side, silently: random.chance(60) },
         19 => Act::Slow { node, how: Some((random.between(1, 300), random.between(5, 3_000))) },
         20 => Act::Freeze { node, time: random.millis(50, 45_000) },
-        21 => Act::Jump { time: random.millis(100, 60_000) },
+        21 => Act::Jump { node: random.chance(60).then_some(node), time: random.millis(100, 60_000) },
         22..25 => {
             let (import, export) = (plan.random_filter(link, random), plan.random_filter(link, random));
             Act::Policy { link, side, import, export }
@@ -199,7 +200,14 @@ impl World {
             Act::Drop { link, side, silently } => self.drop_connection(link, side, silently),
             Act::Slow { node, how } => self.nodes[node].slow = how,
             Act::Freeze { node, time } => self.nodes[node].frozen_until = Some(self.now + time),
-            Act::Jump { time } => self.now += time,
+            Act::Jump { node: None, time } => self.now += time,
+            Act::Jump { node: Some(node), time } => {
+                self.nodes[node].ahead += time;
+                for peer in 0..self.nodes[node].peers.len() {
+                    self.pump(node, peer);
+                }
+                self.turn_in(node, Duration::ZERO);
+            }
             Act::Policy { link, side, import, export } => {
                 let end = &mut self.plan.links[link].ends[side];
                 (end.import, end.export) = (import, export);

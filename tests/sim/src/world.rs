@@ -223,12 +223,13 @@ impl World {
     fn write_one(&mut self, node: usize, peer: usize, connection: usize, side: usize) {
         let Some(id) = self.connections[connection].ids[side] else { return };
         let (written, waits) = self.flush(connection, side);
+        let now = self.clock(node);
         let session = &mut self.nodes[node].peers[peer].session;
         if written > 0 {
             session.sent(id);
         }
         if waits {
-            session.send_blocked(id, self.now);
+            session.send_blocked(id, now);
         }
     }
 
@@ -373,6 +374,11 @@ impl World {
         self.pump(node, peer);
     }
 
+    /// What time it is for a speaker.
+    pub(crate) fn clock(&self, node: usize) -> Instant {
+        self.now + self.nodes[node].ahead
+    }
+
     // ---- a peer's task ----
 
     pub(crate) fn tick(&mut self, node: usize, peer: usize) {
@@ -382,7 +388,9 @@ impl World {
             return;
         }
         task.tick_at = None;
-        if task.session.next_deadline().is_some_and(|deadline| deadline <= self.now) {
+        let now = self.now + self.nodes[node].ahead;
+        let task = &self.nodes[node].peers[peer];
+        if task.session.next_deadline().is_some_and(|deadline| deadline <= now) {
             self.with_session(node, peer, |session, now, out| session.tick(now, out));
         }
         self.pump(node, peer);
@@ -396,7 +404,8 @@ impl World {
         call: impl FnOnce(&mut Peer, Instant, &mut Vec<Output>),
     ) {
         let mut outputs = Vec::new();
-        call(&mut self.nodes[node].peers[peer].session, self.now, &mut outputs);
+        let now = self.clock(node);
+        call(&mut self.nodes[node].peers[peer].session, now, &mut outputs);
         for output in outputs {
             self.carry_out(node, peer, output);
         }
@@ -517,18 +526,20 @@ impl World {
         }
         self.ask_for_updates(node, peer);
         self.hand_over(node, peer);
+        let clock = self.clock(node);
         let task = &mut self.nodes[node].peers[peer];
-        if let Some(deadline) = task.session.next_deadline()
-            && task.tick_at.is_none_or(|at| at > deadline)
-        {
-            task.tick_at = Some(deadline);
-            let wait = deadline.saturating_duration_since(self.now);
-            self.at(wait, Event::Tick { node, peer });
+        if let Some(deadline) = task.session.next_deadline() {
+            let wait = deadline.saturating_duration_since(clock);
+            let at = self.now + wait;
+            if task.tick_at.is_none_or(|earlier| earlier > at) {
+                task.tick_at = Some(at);
+                self.at(wait, Event::Tick { node, peer });
+            }
         }
     }
 
     fn take_chunk(&mut self, node: usize, peer: usize) {
-        let now = self.now;
+        let now = self.clock(node);
         let task = &mut self.nodes[node].peers[peer];
         let Some(chunk) = task.chunk.take() else { return };
         task.credit = false;
@@ -584,7 +595,7 @@ impl World {
         let here = &mut self.nodes[node];
         here.alive = true;
         here.rib = new_rib(&plan.nodes[node], hash_seed);
-        here.fib = new_fib(self.now);
+        here.fib = new_fib(self.now + here.ahead);
         here.queue.clear();
         here.ready.clear();
         here.stale.clear();
@@ -601,7 +612,7 @@ impl World {
         }
         for (link, side) in links {
             let session =
-                Peer::new(session_config(&plan, link, side, restarted), self.random.next(), self.now);
+                Peer::new(session_config(&plan, link, side, restarted), self.random.next(), self.clock(node));
             self.nodes[node].peers.push(PeerTask::new(link, side, session));
         }
         for peer in 0..self.nodes[node].peers.len() {
@@ -661,6 +672,7 @@ fn new_node(plan: &Plan, at: usize, count: usize, random: &mut Random, now: Inst
     Node {
         alive: false,
         frozen_until: None,
+        ahead: Duration::ZERO,
         slow: None,
         peers: Vec::new(),
         budgets,

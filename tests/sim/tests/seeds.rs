@@ -19,6 +19,18 @@ fn run(seed: u64, start: Instant, trace: bool) -> Result<sim::Run, String> {
     std::panic::catch_unwind(|| sim::run(seed, start, trace)).unwrap_or_else(|_| Err("it panicked".into()))
 }
 
+/// What a failure prints is worth something: a seed is the same run each time, whenever it begins.
+#[test]
+#[expect(clippy::disallowed_methods, reason = "virtual time begins somewhere")]
+fn a_seed_is_one_run() {
+    let start = Instant::now();
+    for seed in 0..8 {
+        let [one, other] =
+            [start, start + Duration::from_secs(77)].map(|start| sim::run(seed, start, false).unwrap());
+        assert_eq!((one.steps, one.nodes, one.links), (other.steps, other.nodes, other.links), "seed {seed}");
+    }
+}
+
 #[test]
 #[expect(clippy::disallowed_methods, reason = "the run is bounded by real time, the simulation is not")]
 fn after_quiet_every_speaker_agrees_with_the_oracle() {

@@ -1,4 +1,4 @@
-//! The machine as a table, `tests/golden/fsm.md`: every event in every state, and every meeting of two connections.
+//! The machine as a table, `tests/golden/fsm.md`: every event in every state, and on either of two connections that meet.
 //!
 //! `UPDATE_GOLDEN=1` writes the file; without it, a difference fails.
 
@@ -18,12 +18,13 @@ use super::{Event, State, Stop};
 use crate::config::{Mode, PeerConfig, RemoteAs};
 use crate::connection::{Connection, ConnectionId, Direction, Endpoints};
 use crate::output::{Exceeded, Note, Output, RouteRetention};
-use crate::peer::{Peer, Slot};
+use crate::peer::{Command, Peer, Slot};
 
 const OURS: Asn = Asn(64513);
 const THEIRS: Asn = Asn(64512);
 const CONFIGURED: ConnectionId = ConnectionId(1);
 const SECOND: ConnectionId = ConnectionId(2);
+const THIRD: ConnectionId = ConnectionId(7);
 
 fn router_id(bits: u32) -> RouterId {
     RouterId::new(bits).unwrap()
@@ -56,7 +57,7 @@ fn exceeded() -> Exceeded {
 /// Every event, once for each way in which it can be meant.
 #[expect(clippy::disallowed_methods, reason = "virtual time begins somewhere")]
 fn events() -> Vec<Event> {
-    let incoming = Connection::new(ConnectionId(7), Direction::Incoming, endpoints(), Instant::now());
+    let incoming = Connection::new(THIRD, Direction::Incoming, endpoints(), Instant::now());
     vec![
         Event::Start,
         Event::Stop(Stop::Shutdown("maintenance".to_owned())),
@@ -193,10 +194,14 @@ struct Builder {
 
 impl Builder {
     #[expect(clippy::disallowed_methods, reason = "virtual time begins somewhere")]
-    fn new(config: PeerConfig) -> Self {
+    fn not_started(config: PeerConfig) -> Self {
         let now = Instant::now();
-        let mut builder = Self { peer: Peer::new(config, 1, now), now, out: Vec::new() };
-        builder.peer.start(now, &mut builder.out);
+        Self { peer: Peer::new(config, 1, now), now, out: Vec::new() }
+    }
+
+    fn new(config: PeerConfig) -> Self {
+        let mut builder = Self::not_started(config);
+        builder.peer.start(builder.now, &mut builder.out);
         builder
     }
 
@@ -222,6 +227,9 @@ fn states() -> Vec<(&'static str, Builder)> {
     let open_sent = || Builder::new(config()).connected(CONFIGURED, Direction::Outgoing);
     let confirm = || open_sent().main(Event::Open(open(5)));
     vec![
+        ("Idle, not started", Builder::not_started(config())),
+        ("Idle, removed", Builder::new(config()).main(Event::Stop(Stop::Deconfigured))),
+        ("Idle, the daemon restarts", Builder::new(config()).main(Event::Stop(Stop::Leaving))),
         ("Idle, shut down", Builder::new(PeerConfig { shutdown: Some("closed".to_owned()), ..config() })),
         ("Idle, stopped by maximum-prefix", Builder::new(config()).main(Event::Stop(stop))),
         ("Connect", Builder::new(config())),
@@ -262,16 +270,55 @@ fn meetings(identifier: u32) -> Vec<(&'static str, Builder)> {
     ]
 }
 
-fn deliveries(identifier: u32) -> Vec<(&'static str, Slot, Event)> {
-    vec![
-        ("OPEN on the first", Slot::Main, Event::Open(open(identifier))),
-        ("OPEN on the second", Slot::Rival, Event::Open(open(identifier))),
-        ("KEEPALIVE on the first", Slot::Main, Event::Keepalive),
-        ("KEEPALIVE on the second", Slot::Rival, Event::Keepalive),
-        ("the first is closed", Slot::Main, Event::ConnectionClosed("reset".to_owned())),
-        ("the second is closed", Slot::Rival, Event::ConnectionClosed("reset".to_owned())),
-        ("our dial fails", Slot::Main, Event::DialFailed("refused".to_owned())),
-    ]
+/// What can come while there are two connections, by its name.
+enum Delivery {
+    /// To both, as an operator's command does.
+    Command(Command),
+    /// A third connection.
+    Third(Direction),
+    To(Slot, Event),
+}
+
+fn deliveries(identifier: u32) -> Vec<(String, Delivery)> {
+    let mut deliveries = Vec::new();
+    for event in events() {
+        let name = name(&event);
+        if let Some(command) = command(&event) {
+            deliveries.push((name, Delivery::Command(command)));
+            continue;
+        }
+        if matches!(event, Event::Connected(_)) {
+            for direction in [Direction::Outgoing, Direction::Incoming] {
+                deliveries.push((format!("{name}, a third one, {direction}"), Delivery::Third(direction)));
+            }
+            continue;
+        }
+        for (slot, which) in [(Slot::Main, "first"), (Slot::Rival, "second")] {
+            let mut event = event.clone();
+            if let Event::Open(theirs) = &mut event {
+                theirs.router_id = router_id(identifier);
+            }
+            deliveries.push((format!("{name}, on the {which}"), Delivery::To(slot, event)));
+        }
+    }
+    deliveries
+}
+
+/// What an operator or the RIB says for it to happen.
+fn command(event: &Event) -> Option<Command> {
+    if matches!(event, Event::Start) {
+        return Some(Command::Start);
+    }
+    let Event::Stop(stop) = event else { return None };
+    Some(match stop.clone() {
+        Stop::Shutdown(reason) => Command::Shutdown(reason),
+        Stop::Reset(reason) => Command::Reset(reason),
+        Stop::Deconfigured => Command::Deconfigure,
+        Stop::Leaving => Command::Leave,
+        Stop::NodeGone(why) => Command::NodeGone(why),
+        Stop::BfdDown { why, forwards } => Command::BfdDown { why, forwards },
+        Stop::MaximumPrefix(exceeded, restart_after) => Command::MaximumPrefix { exceeded, restart_after },
+    })
 }
 
 const HEAD: &str = "| event | then | does |\n| --- | --- | --- |\n";
@@ -298,12 +345,25 @@ fn table() -> String {
             let before = shape(&start.peer, start.now);
             write!(text, "\n## Two connections, a {who} peer: {title}\n\nFrom `{before}`.\n\n{HEAD}")
                 .unwrap();
-            for (name, slot, event) in deliveries(identifier) {
+            let mut nothing = Vec::new();
+            for (name, delivery) in deliveries(identifier) {
                 let (_, mut builder) = meetings(identifier).into_iter().nth(index).unwrap();
                 builder.out.clear();
-                builder.peer.deliver(slot, event, builder.now, &mut builder.out);
-                row(&mut text, name, &before, &builder.peer, &builder.out, builder.now);
+                let (peer, now, out) = (&mut builder.peer, builder.now, &mut builder.out);
+                match delivery {
+                    Delivery::Command(command) => peer.command(command, now, out),
+                    Delivery::Third(direction) => peer.connected(THIRD, direction, endpoints(), now, out),
+                    Delivery::To(slot, event) => peer.deliver(slot, event, now, out),
+                }
+                let mut this = String::new();
+                row(&mut this, &name, &before, &builder.peer, &builder.out, builder.now);
+                if this == format!("| {name} | same | nothing |\n") {
+                    nothing.push(name);
+                } else {
+                    text.push_str(&this);
+                }
             }
+            writeln!(text, "\nNothing comes of: {}.", nothing.join("; ")).unwrap();
         }
     }
     text

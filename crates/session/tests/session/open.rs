@@ -262,7 +262,12 @@ fn graceful_restart_of_the_peer() {
     assert_eq!(restart.forwarding.ipv4, Some(Forwarding::Lost));
     assert_eq!(restart.forwarding.ipv6, Some(Forwarding::Preserved));
     let off = PeerConfig { graceful_restart: GracefulRestartMode::Off, ..config() };
-    assert_eq!(negotiated(off, &theirs).graceful_restart, None);
+    assert_eq!(negotiated(off.clone(), &theirs).graceful_restart, None);
+    assert!(
+        negotiated(off.clone(), &theirs).ends_initial_routes(),
+        "RFC 7313 section 4: whatever we make of it"
+    );
+    assert!(!negotiated(off, &open()).ends_initial_routes());
 }
 
 #[test]
@@ -398,23 +403,24 @@ fn no_error_in_a_notification_is_answered() {
 /// RFC 6608: the subcode names the state, the data the message.
 #[test]
 fn messages_out_of_place() {
+    let fsm_error = |subcode, kind: u8| Notification { code: 5, subcode, data: vec![kind].into() };
     let update = bgp_wire::update::encode::end_of_rib(Family::Ipv4Unicast);
     let mut hand = Hand::new(config());
     let id = hand.connect(Direction::Incoming);
     hand.take();
     hand.say(id, &update);
-    assert_eq!(hand.take_notification(), Some(Notification::unexpected_in_open_sent(2)));
+    assert_eq!(hand.take_notification(), Some(fsm_error(1, 2)));
 
     let id = hand.connect(Direction::Incoming);
     hand.say(id, &open().encode());
     hand.take();
     hand.say(id, &update);
-    assert_eq!(hand.take_notification(), Some(Notification::unexpected_in_open_confirm(2)));
+    assert_eq!(hand.take_notification(), Some(fsm_error(2, 2)));
 
     let id = hand.complete(&open());
     hand.take();
     hand.say(id, &open().encode());
-    let expected = Notification::unexpected_in_established(1);
+    let expected = fsm_error(3, 1);
     assert_eq!(hand.take_down().map(|down| down.reason), Some(DownReason::Sent(expected)));
 }
 

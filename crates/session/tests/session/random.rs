@@ -75,6 +75,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(Command::MaximumPrefix { exceeded, restart_after: Some(Duration::from_secs(9)) }),
         1 => Just(Command::MaximumPrefix { exceeded, restart_after: None }),
         1 => Just(Command::Leave),
+        1 => Just(Command::Deconfigure),
         1 => Just(Command::NodeGone("veth2 is down".to_owned())),
         1 => any::<bool>().prop_map(|forwards| Command::BfdDown { why: "no packet".to_owned(), forwards }),
     ];
@@ -88,6 +89,10 @@ fn step() -> impl Strategy<Value = Step> {
         1 => any::<usize>().prop_map(Step::Blocked),
         6 => (0u32..700_000).prop_map(Step::Pass),
         1 => prop_oneof![Just(Mode::Both), Just(Mode::Active), Just(Mode::Passive)].prop_map(Step::Mode),
+        1 => prop::option::of(Just("y".to_owned())).prop_map(Step::Shutdown),
+        1 => (prop_oneof![Just(0u16), Just(3), Just(90)], 1u16..200).prop_map(|(hold, connect_retry)| {
+            Step::Times { hold_time: HoldTime::new(hold).unwrap(), connect_retry }
+        }),
     ]
 }
 

@@ -81,15 +81,23 @@ fn hold_timer_before_the_session() {
 fn keepalives_come_at_a_third_of_the_hold_time_less_jitter() {
     let (mut hand, id) = Hand::established(passive(), &open());
     hand.take();
+    let mut seen = Vec::new();
     for _ in 0..50 {
         let due = hand.due().unwrap();
         assert!((22_500..=30_000).contains(&due.as_millis()), "{due:?}");
+        seen.push(due.as_millis());
         hand.pass(due - MILLI);
         assert_eq!(keepalives(&mut hand), 0);
         hand.pass(MILLI);
         assert_eq!(keepalives(&mut hand), 1);
         hand.say(id, &message::keepalive());
     }
+    // All over the quarter, and not twice the same.
+    let quarters = [22_500, 24_375, 26_250, 28_125, 30_001];
+    for ends in quarters.windows(2) {
+        assert!(seen.iter().any(|due| (ends[0]..ends[1]).contains(due)), "none in {ends:?}: {seen:?}");
+    }
+    assert!(seen.windows(2).all(|two| two[0] != two[1]), "{seen:?}");
 }
 
 /// RFC 4271 section 4.4: not more often than once a second, jitter or not.
@@ -214,17 +222,20 @@ fn a_peer_that_reads_again_stops_the_send_hold_timer() {
 fn dials_that_fail_are_repeated_ever_more_slowly() {
     let mut hand = Hand::new(config());
     assert!(hand.take().contains(&Output::Dial));
+    let mut shortened = Vec::new();
     for most in [1000, 2000, 4000, 8000, 16_000, 32_000, 60_000, 60_000] {
         hand.refuse_dial();
         assert_eq!(hand.state(), StateName::Active);
         let pause = hand.due().unwrap();
         assert!((most * 3 / 4..=most).contains(&pause.as_millis()), "{pause:?} of {most}");
+        shortened.push(most - pause.as_millis());
         hand.take();
         hand.pass(pause - MILLI);
         assert_eq!(hand.take(), []);
         hand.pass(MILLI);
         assert!(hand.take().contains(&Output::Dial));
     }
+    assert!(shortened.iter().filter(|by| **by > 0).count() > 5, "RFC 4271 section 10: {shortened:?}");
 }
 
 #[test]

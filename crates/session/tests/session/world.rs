@@ -26,6 +26,13 @@ pub enum Step {
     Blocked(usize),
     Pass(u32),
     Mode(Mode),
+    /// By the configuration, with a reason; and up again.
+    Shutdown(Option<String>),
+    /// What else of the configuration timers are made of; seconds.
+    Times {
+        hold_time: HoldTime,
+        connect_retry: u16,
+    },
 }
 
 /// The daemon's side of the bargain, and the laws.
@@ -39,6 +46,8 @@ pub struct World {
     waiting: HashMap<ConnectionId, BytesMut>,
     dialling: bool,
     up: Option<ConnectionId>,
+    /// A socket has taken nothing at some time.
+    blocked: bool,
 }
 
 impl World {
@@ -53,6 +62,7 @@ impl World {
             waiting: HashMap::new(),
             dialling: false,
             up: None,
+            blocked: false,
         }
     }
 
@@ -101,12 +111,22 @@ impl World {
                 self.peer.sent(id);
             }
             Step::Blocked(which) => {
+                self.blocked = true;
                 let id = self.pick(which).unwrap_or(ConnectionId(0));
                 self.peer.send_blocked(id, now);
             }
             Step::Pass(millis) => return self.pass(Duration::from_millis(millis.into())),
             Step::Mode(mode) => {
                 let config = PeerConfig { mode, ..peer.config().clone() };
+                peer.set_config(config, now, &mut out);
+            }
+            Step::Shutdown(shutdown) => {
+                let config = PeerConfig { shutdown, ..peer.config().clone() };
+                peer.set_config(config, now, &mut out);
+            }
+            Step::Times { hold_time, connect_retry } => {
+                let connect_retry = Duration::from_secs(connect_retry.into());
+                let config = PeerConfig { hold_time, connect_retry, ..peer.config().clone() };
                 peer.set_config(config, now, &mut out);
             }
         }
@@ -159,6 +179,7 @@ impl World {
         assert!(known.len() <= 2);
         assert_eq!(self.up.is_some(), status.state == StateName::Established);
         assert!(self.has_a_way_out(), "stuck: {status:?}");
+        assert!(self.has_its_timers_alone(), "a timer leaked: {:?} in {status:?}", self.peer.next_deadline());
     }
 
     /// A timer, the peer or the operator: somebody can move every state.
@@ -171,6 +192,24 @@ impl World {
                 Waiting::Nothing => status.negotiated.unwrap().hold_time == HoldTime::Off,
                 Waiting::NextDial | Waiting::DialAnswer | Waiting::Open | Waiting::Keepalive => false,
             }
+    }
+
+    /// What is stopped or waits for others has no timer; a session has none but its own.
+    fn has_its_timers_alone(&self) -> bool {
+        let status = self.peer.status();
+        let deadline = self.peer.next_deadline();
+        match status.waiting {
+            Waiting::Start | Waiting::Operator(_) | Waiting::PeerToDial => {
+                deadline.is_none() && status.connections.is_empty()
+            }
+            Waiting::Prefixes(_) => deadline == status.next_attempt && status.connections.is_empty(),
+            Waiting::NextDial => deadline == status.next_attempt && deadline.is_some(),
+            // Another connection may wait for its OPEN, and a socket that takes nothing for the send hold timer.
+            Waiting::Nothing if status.connections.len() == 1 && !self.blocked => {
+                deadline == [status.hold_expires, status.keepalive_due].into_iter().flatten().min()
+            }
+            Waiting::Nothing | Waiting::DialAnswer | Waiting::Open | Waiting::Keepalive => true,
+        }
     }
 
     /// From wherever it is, the peer comes up when the operator and the other end want it to.
