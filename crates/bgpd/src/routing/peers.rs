@@ -150,7 +150,7 @@ impl Routing {
         settings.families = negotiated.families;
         settings.encode = negotiated.encode();
         settings.enhanced_route_refresh = negotiated.enhanced_route_refresh;
-        settings.graceful_restart = negotiated.graceful_restart.is_some();
+        settings.graceful_restart = negotiated.ends_initial_routes();
         settings.long_lived = negotiated.graceful_restart.is_some_and(|peer| peer.takes_long_lived);
         apply_settings(&mut settings, &entry.settings, true);
         let stale_time = entry.settings.session.graceful_restart.stale_time;

@@ -114,13 +114,14 @@ impl World {
         world.configure("");
         world.up(7);
         world.announce();
-        world.down(RouteRetention::KeepStale {
-            time: Duration::from_secs(120),
-            families: V6,
-            long_lived: PerFamily::default(),
-            stale_stays: true,
-        });
+        world.restart(true);
         world
+    }
+
+    /// The peer's session ends by a restart, which keeps its IPv6 routes.
+    fn restart(&mut self, stale_stays: bool) {
+        let (time, long_lived) = (Duration::from_secs(120), PerFamily::default());
+        self.down(RouteRetention::KeepStale { time, families: V6, long_lived, stale_stays });
     }
 
     fn configure(&mut self, lines: &str) {
@@ -129,15 +130,22 @@ impl World {
     }
 
     pub(super) fn up(&mut self, link: u32) {
+        self.up_as(negotiated(), link);
+    }
+
+    fn up_as(&mut self, negotiated: Negotiated, link: u32) {
         let (chunks, _) = mpsc::channel(1);
         let local = LocalEnd { interface: Some(link), ..LocalEnd::default() };
-        self.say(FromPeer::Up { peer: NODE, negotiated: Box::new(negotiated()), local, chunks });
+        self.say(FromPeer::Up { peer: NODE, negotiated: Box::new(negotiated), local, chunks });
     }
 
     fn announce(&mut self) {
-        let prefix: Prefix = "2004::1/128".parse().unwrap();
-        let nlri = Nlri::from_entries(Family::Ipv6Unicast, false, std::iter::once(prefix.into()));
-        let next_hop = NextHop::V6(ADDRESS.parse().unwrap());
+        self.announce_one("2004::1/128", NextHop::V6(ADDRESS.parse().unwrap()));
+    }
+
+    fn announce_one(&mut self, prefix: &str, next_hop: NextHop) {
+        let prefix: Prefix = prefix.parse().unwrap();
+        let nlri = Nlri::from_entries(prefix.family(), false, std::iter::once(prefix.into()));
         let update = Update {
             announced: std::iter::once(Announcement { nlri, next_hop }).collect(),
             attributes: Some(PathAttributes::default().to_bytes()),
@@ -163,7 +171,11 @@ impl World {
 
     /// Of the peer's IPv6 routes: how many there are, are accepted, are stale.
     pub(super) fn routes(&self) -> (u64, u64, u64) {
-        let counters = self.routing.rib.counters(NODE).unwrap_or_default().ipv6;
+        self.routes_of(Family::Ipv6Unicast)
+    }
+
+    fn routes_of(&self, family: Family) -> (u64, u64, u64) {
+        let counters = self.routing.rib.counters(NODE).unwrap_or_default()[family];
         (counters.received, counters.accepted, counters.stale)
     }
 
@@ -183,6 +195,47 @@ async fn what_is_kept_of_a_peer_goes_when_nothing_is_to_be_kept() {
     world.down(RouteRetention::Remove);
     assert_eq!((world.routes(), world.is_kept()), ((0, 0, 0), false));
     assert_eq!(world.routing.stale.of(NODE), None);
+}
+
+/// RFC 4724 section 4.2: only of the families that the peer has named are routes kept.
+#[tokio::test]
+async fn routes_of_a_family_that_a_restart_does_not_keep_go_at_once() {
+    let mut world = World::new();
+    world.configure("");
+    let families = PerFamily { ipv4: true, ipv6: true };
+    world.up_as(Negotiated { families, ..negotiated() }, 7);
+    world.announce();
+    world.announce_one("10.0.0.0/8", NextHop::V4("172.50.0.2".parse().unwrap()));
+    assert_eq!(world.routes_of(Family::Ipv4Unicast), (1, 1, 0));
+    world.restart(true);
+    assert_eq!((world.routes_of(Family::Ipv4Unicast), world.routes()), ((0, 0, 0), (1, 1, 1)));
+}
+
+/// RFC 4724 section 4.2: a peer that restarts again, before it has said what it has, "MUST" lose what was stale already;
+/// RFC 8538 section 4.1 has it otherwise for one with the N bit.
+#[tokio::test]
+async fn what_was_stale_already_stays_over_a_second_restart_with_the_n_bit_alone() {
+    for (stale_stays, left) in [(true, (1, 1, 1)), (false, (0, 0, 0))] {
+        let mut world = World::with_peer_away();
+        world.up(7);
+        assert_eq!(world.routes(), (1, 1, 1), "they wait for End-of-RIB");
+        world.restart(stale_stays);
+        assert_eq!(world.routes(), left, "{stale_stays}");
+    }
+}
+
+/// RFC 4724 section 3: one that has restarted is not to be waited for with what it is told.
+#[tokio::test]
+async fn a_peer_that_has_restarted_is_told_routes_before_its_end_of_rib() {
+    let mut world = World::new();
+    world.configure("");
+    world.routing.on_order(Order::Networks(vec!["2001:db8::/32".parse().unwrap()]));
+    let mut theirs = negotiated();
+    theirs.graceful_restart.as_mut().unwrap().restarted = true;
+    world.up_as(theirs, 7);
+    let mut told = BytesMut::new();
+    world.routing.rib.next_update(NODE, &mut told, 4096);
+    assert!(told.windows(4).any(|octets| octets == [0x20, 0x01, 0x0d, 0xb8]), "{told:?}");
 }
 
 #[tokio::test]

@@ -115,6 +115,27 @@ fn next_hops_are_watched_and_decide_who_is_used() {
     assert_eq!(changes, [(scoped(NODES[0]), Watch::Stop)]);
 }
 
+/// RFC 4271 section 9.1.2 and 9.1.2.2 e).
+#[test]
+fn another_cost_of_the_way_to_a_next_hop_decides_again() {
+    let mut rib = Rib::new(config());
+    rib.set_multipath(1, true);
+    for (number, node) in (2..).zip(NODES).take(2) {
+        rib.add_peer(PeerId(number), external(64512, node));
+        rib.receive_update(PeerId(number), &announce(&path(&[64512]), node, &[SERVICE]));
+    }
+    let mut kernel = Kernel::default();
+    for (metrics, best) in [([5, 3], 1), ([1, 3], 0), ([1, 0], 1)] {
+        for (node, metric) in NODES.into_iter().zip(metrics) {
+            rib.set_reachability(scoped(node), Reachability::Reachable { metric });
+        }
+        settle(&mut rib);
+        kernel.pull(&mut rib);
+        assert_eq!(kernel.hops(SERVICE), NODES[best..=best], "{metrics:?}");
+    }
+    holders::check(&rib);
+}
+
 #[test]
 fn a_link_is_part_of_a_next_hop() {
     let mut rib = Rib::new(config());

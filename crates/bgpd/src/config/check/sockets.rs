@@ -110,3 +110,14 @@ pub(super) fn metrics(typed: Option<&file::Metrics>, bgp: &[SocketAddr], sink: &
     }
     Metrics { listen }
 }
+
+#[cfg(test)]
+mod tests {
+    /// RFC 4271 section 8.2.1: "port 179 is the BGP port".
+    #[test]
+    fn without_a_word_both_families_are_listened_at_on_the_port_of_bgp() {
+        let config = crate::config::load_str("[bgp]\nasn = 64513\n", "t").unwrap().config;
+        let listen: Vec<String> = config.bgp.listen.iter().map(ToString::to_string).collect();
+        assert_eq!(listen, ["[::]:179", "0.0.0.0:179"]);
+    }
+}
