@@ -86,14 +86,18 @@ fn another_route_in_the_place_of_ours_is_set_right() {
     let other =
         KernelRoute { nexthop_id: None, ..route(prefix(text), 186, 20, Some(address("172.50.0.9")), BRIDGE) };
     host.kernel.routes.insert(prefix(text), vec![other.clone()]);
-    host.kernel
-        .routes
-        .insert(prefix("10.9.0.77/32"), vec![KernelRoute { prefix: prefix("10.9.0.77/32"), ..other }]);
+    let hop = *host.kernel.objects.keys().next().unwrap();
+    let stray = |text, nexthop_id| KernelRoute { prefix: prefix(text), nexthop_id, ..other.clone() };
+    for (text, nexthop_id) in [("10.9.0.77/32", Some(hop)), ("10.9.0.78/32", None)] {
+        host.kernel.routes.insert(prefix(text), vec![stray(text, nexthop_id)]);
+    }
     begin(&mut host);
     let view = finish(&mut host);
     assert_eq!(view.differences, Differences { missing: 0, changed: 1, unexpected: 1 });
     assert_eq!(host.gateways(text), ["172.50.0.2"]);
     assert!(host.kernel.ours(prefix("10.9.0.77/32")).is_empty());
+    let stays = stray("10.9.0.78/32", None);
+    assert_eq!(host.kernel.routes[&prefix("10.9.0.78/32")], [stays], "through no object of ours");
 }
 
 #[test]

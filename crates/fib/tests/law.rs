@@ -87,15 +87,14 @@ impl World {
         before.pass(Duration::from_secs(1));
         self.host.kernel = before.kernel;
         // A second route of ours beside the first, as a predecessor's crash has left it.
-        if let Some(rows) =
-            self.host.kernel.routes.values_mut().find(|rows| rows.iter().any(|row| row.protocol == 186))
+        let kernel = &mut self.host.kernel;
+        let mut objects = kernel.objects.iter();
+        let hop =
+            objects.find(|(_, (_, object))| matches!(object, support::Object::Hop(_))).map(|(id, _)| *id);
+        if let Some(rows) = kernel.routes.values_mut().find(|rows| rows.iter().any(|row| row.protocol == 186))
             && let Some(row) = rows.first().cloned()
         {
-            rows.push(bgp_fib::KernelRoute {
-                nexthop_id: None,
-                hops: route(row.prefix, 186, 20, Some(address("2001:3200:3200::9")), self.bridge).hops,
-                ..row
-            });
+            rows.push(bgp_fib::KernelRoute { nexthop_id: hop, ..row });
         }
     }
 

@@ -5,8 +5,8 @@ mod support;
 use std::time::Duration;
 
 use bgp_fib::{
-    Arrivals, Event, FibConfig, GROUP_IDS, HOP_IDS, KernelError, Kind, Notice, Op, OpId, RouteState,
-    RouteTarget, Seen,
+    Arrivals, Event, FibConfig, GROUP_IDS, HOP_IDS, KernelError, KernelRoute, Kind, Notice, Op, OpId,
+    RouteState, RouteTarget, Seen,
 };
 
 use support::{BRIDGE, ENOENT, Fib, Host, Kernel, STATIC, address, hop, prefix, route};
@@ -242,6 +242,47 @@ fn a_route_that_took_the_place_of_ours_is_not_taken_back() {
     assert!(host.gateways(SERVICE).is_empty());
 }
 
+/// FRR's routes are of protocol bgp, metric 20 and in the main table too: what goes through no object of ours stays, and ours waits
+/// behind it.
+#[test]
+fn routes_of_another_daemon_with_our_protocol_and_metric_stay() {
+    let long = Duration::from_secs(400);
+    for (text, gateways) in [
+        ("2004::77/128", ["2001:3200:3200::9", "2001:3200:3200::8"]),
+        ("10.9.0.77/32", ["172.50.0.9", "172.50.0.8"]),
+    ] {
+        let [one, other] =
+            gateways.map(|gateway| route(prefix(text), 186, 20, Some(address(gateway)), BRIDGE));
+        for there_before in [true, false] {
+            let mut host = Host::lab();
+            host.kernel.put_foreign(one.clone(), Seen::Change);
+            if there_before {
+                host.kernel.events.clear();
+                host = Host::new(FibConfig::default(), host.kernel);
+            }
+            host.pass(long);
+            assert_eq!(host.kernel.routes[&prefix(text)], std::slice::from_ref(&one));
+            host.want(text, &NODES[..1]);
+            host.run();
+            host.kernel.put_foreign(other.clone(), Seen::Replace);
+            host.pass(long);
+            assert_eq!(host.kernel.routes[&prefix(text)], std::slice::from_ref(&other));
+            assert_eq!(state(&host, text), RouteState::Blocked { protocol: 186 });
+
+            host.kernel.delete_route(prefix(text), 186);
+            host.run();
+            assert_eq!(host.gateways(text), &NODES[..1]);
+            host.fib.want(prefix(text), None, host.now);
+            host.run();
+            host.kernel.put_foreign(one.clone(), Seen::Change);
+            host.pass(long);
+            assert_eq!(host.kernel.routes[&prefix(text)], std::slice::from_ref(&one));
+            let removals = host.take_log().iter().filter(|op| matches!(op, Op::RouteDel { .. })).count();
+            assert_eq!(removals, 1, "ours");
+        }
+    }
+}
+
 #[test]
 fn the_same_protocol_with_another_metric_is_not_ours() {
     let mut host = Host::lab();
@@ -299,13 +340,17 @@ fn leftovers_that_differ_are_replaced_in_place_and_unwanted_ones_go_at_the_end_o
 #[test]
 fn of_two_leftovers_for_one_prefix_one_remains() {
     let mut host = restarted(|old| old.want(SERVICE, &NODES));
-    let stale = route(prefix(SERVICE), 186, 20, Some(address(NODES[0])), BRIDGE);
-    host.kernel.routes.get_mut(&prefix(SERVICE)).unwrap().push(stale.clone());
+    let hop = *host.kernel.objects.keys().next().unwrap();
+    let stale = KernelRoute {
+        nexthop_id: Some(hop),
+        ..route(prefix(SERVICE), 186, 20, Some(address(NODES[0])), BRIDGE)
+    };
+    host.kernel.routes.get_mut(&prefix(SERVICE)).unwrap().push(stale);
     host.run();
     host.want(SERVICE, &NODES);
     host.run();
     let log = host.take_log();
-    let target = Some(RouteTarget::Hops(stale.hops));
+    let target = Some(RouteTarget::Nexthop(hop));
     let (table, protocol, metric) = (254, 186, 20);
     assert_eq!(log, [Op::RouteDel { prefix: prefix(SERVICE), table, protocol, metric, target }]);
     assert_eq!(host.gateways(SERVICE), NODES);

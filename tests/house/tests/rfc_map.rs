@@ -78,7 +78,9 @@ fn has_test(text: &str, name: &str) -> bool {
     text.match_indices(&declaration).any(|(at, _)| {
         let before = text.get(..at).unwrap_or_default();
         let close = before.lines().rev().take(6);
-        close.take_while(|line| !line.starts_with('}')).any(|line| line.trim().contains("#[test]"))
+        close
+            .take_while(|line| !line.starts_with('}'))
+            .any(|line| ["#[test]", "#[tokio::test]"].iter().any(|attribute| line.contains(attribute)))
     })
 }
 

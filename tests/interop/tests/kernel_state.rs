@@ -59,6 +59,52 @@ fn a_route_of_somebody_else_is_never_taken() -> Result<()> {
     Ok(())
 }
 
+/// FRR's routes are of protocol bgp and metric 20 as well: whoever keeps it for his uplinks must not lose them.
+#[test]
+fn routes_of_another_bgp_daemon_are_never_taken() -> Result<()> {
+    const THEIRS: [(&str, &str); 4] = [
+        ("2004::1", "-6 route add 2004::1/128 via 2001:3200:3200::3 metric 20 proto bgp"),
+        ("198.18.0.1", "-4 route add 198.18.0.1/32 via 172.50.0.3 metric 20 proto bgp"),
+        ("2004::77", "-6 route add 2004::77/128 via 2001:3200:3200::3 metric 20 proto bgp"),
+        ("198.18.0.77", "-4 route add 198.18.0.77/32 via 172.50.0.3 metric 20 proto bgp"),
+    ];
+    let lab = Lab::with_nodes(2)?;
+    let are_theirs = |services: &[(&str, &str)]| -> Result<()> {
+        for (address, _) in services {
+            let routes = routes_to(&lab.host, address)?;
+            assert_eq!((routes.len(), routes[0].nexthop_id), (1, None), "{address}: {routes:?}");
+        }
+        Ok(())
+    };
+    for (_, add) in &THEIRS[..2] {
+        lab.host.ip(add)?;
+    }
+    let mut daemon = Daemon::start_k3d(&lab)?;
+    let node = &lab.nodes[0];
+    let speaker = Gobgp::start(&lab, node, &Settings { families: Families::Both, ..Settings::default() })?;
+    for prefix in ["2004::1/128", "198.18.0.1/32", "2004::3/128"] {
+        speaker.announce(prefix)?;
+    }
+    lab.expect_gateways("2004::3", &[node.v6()], PATIENCE)?;
+    for (_, add) in &THEIRS[2..] {
+        lab.host.ip(add)?;
+    }
+    // What is reported of them has been heard when a route that was announced later is there.
+    speaker.announce("2004::4/128")?;
+    lab.expect_gateways("2004::4", &[node.v6()], PATIENCE)?;
+    are_theirs(&THEIRS)?;
+    for prefix in ["2004::1/128", "198.18.0.1/32"] {
+        lab.until(&format!("bgpctl shows why {prefix} is not installed"), PATIENCE, || {
+            Ok(daemon.fib(prefix)?["state"] == "blocked")
+        })?;
+    }
+    lab.host.ip("-6 route del 2004::1/128 proto bgp")?;
+    lab.expect_gateways("2004::1", &[node.v6()], PATIENCE)?;
+    daemon.stop()?;
+    assert_eq!(routes_to(&lab.host, "2004::1")?.len(), 0, "ours");
+    are_theirs(&THEIRS[1..])
+}
+
 #[test]
 fn what_is_flushed_by_hand_comes_back() -> Result<()> {
     let lab = Lab::with_nodes(3)?;

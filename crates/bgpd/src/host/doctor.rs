@@ -30,7 +30,7 @@ pub const PLACES: [&str; 6] = [
 pub struct Known {
     /// Whether the configuration asks for the hash policy to be set.
     pub set_hash_policy: bool,
-    /// Routes that wait for another protocol's route to go.
+    /// Routes that wait for another program's route to go.
     pub blocked: u64,
     /// The ports of `bgp.listen`.
     pub ports: BTreeSet<u16>,
@@ -126,14 +126,14 @@ fn metric(blocked: u64) -> HostCheck {
         return check(
             NAME,
             CheckState::Ok,
-            "no other protocol's route has the prefix and metric of ours",
+            "no other program's route has the prefix and metric of ours",
             None,
         );
     }
     check(
         NAME,
         CheckState::Failed,
-        format!("{blocked} routes are not installed: another protocol's has the same prefix and metric"),
+        format!("{blocked} routes are not installed: another program's has the same prefix and metric"),
         Some("bgpctl show fib --state blocked names them; remove those routes, or set another kernel.metric"),
     )
 }

@@ -129,7 +129,7 @@ fn log_notice(notice: &Notice) {
         Notice::Blocked { prefix, protocol } => warn!(
             %prefix,
             protocol = protocol_name(*protocol),
-            "not installed: another protocol's route has the same metric; remove it, or set kernel.metric to another value"
+            "not installed: another program's route has the same metric; remove it, or set kernel.metric to another value"
         ),
         Notice::Failed { prefix, error } => {
             warn!(%prefix, %error, "the kernel refused the route; it is tried again")
@@ -165,7 +165,7 @@ fn log_notice(notice: &Notice) {
         Notice::NodeDrained { node, after } => {
             info!(
                 node,
-                after = after.as_secs_f32(),
+                after = format!("{:.1} s", after.as_secs_f32()),
                 "the node carries no flow any more: its legs are taken out"
             )
         }

@@ -37,7 +37,7 @@ pub struct Differences {
     pub missing: u64,
     /// Ours, and another than was acknowledged.
     pub changed: u64,
-    /// With our protocol, table and metric, and not ours.
+    /// With our protocol, table and metric, through an object of ours, and not put there by us.
     pub unexpected: u64,
 }
 

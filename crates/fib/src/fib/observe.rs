@@ -5,7 +5,7 @@
 
 use std::time::Instant;
 
-use bgp_wire::Family;
+use bgp_wire::{Family, Prefix};
 
 use crate::config::{GROUP_IDS, HOP_IDS, MAIN_TABLE};
 use crate::destination::Numbers;
@@ -146,14 +146,39 @@ impl Fib {
         }
     }
 
-    fn is_own(&self, route: &KernelRoute) -> bool {
-        route.table == self.config.table
+    /// Whether a route is one of ours; `seen` is none where it is gone. Table, metric and protocol are those of other BGP daemons
+    /// too, without any setting of FRR's. So where there are next-hop objects, a route through none of ours is somebody else's,
+    /// unless it has taken the place of one that the kernel held for us.
+    fn is_own(&self, route: &KernelRoute, seen: Option<Seen>, numbers: Numbers<'_>) -> bool {
+        let marked = route.table == self.config.table
             && route.metric == self.config.metric
-            && route.protocol == self.config.protocol
+            && route.protocol == self.config.protocol;
+        let through_ours =
+            || route.nexthop_id.is_some_and(|id| HOP_IDS.contains(&id) || GROUP_IDS.contains(&id));
+        marked
+            && (self.objects_work == Some(false)
+                || through_ours()
+                || self.took_the_place(route, seen, numbers))
     }
 
-    fn is_foreign(&self, route: &KernelRoute) -> bool {
-        !self.is_own(route) && (route.table == self.config.table || route.table == MAIN_TABLE)
+    /// Of IPv6 another one stands beside ours, and what a dump shows of it says nothing of ours.
+    fn took_the_place(&self, route: &KernelRoute, seen: Option<Seen>, numbers: Numbers<'_>) -> bool {
+        let slot = self.routes.slot_of(&route.prefix, numbers(&route.prefix));
+        let Some(held) = slot.and_then(|slot| self.routes.get(slot)).map(|route| route.held()) else {
+            return false;
+        };
+        match (held, seen) {
+            (Held::Absent, _) | (_, Some(Seen::Change)) => false,
+            (Held::Present(body), None) => self.bodies.nexthop_id(body).is_none(),
+            (Held::Doubt, None) => false,
+            (Held::Present(_) | Held::Doubt, Some(Seen::Replace)) => true,
+            (Held::Present(_) | Held::Doubt, Some(Seen::Dump)) => matches!(route.prefix, Prefix::V4(_)),
+        }
+    }
+
+    /// Whether a route that is not ours matters to us.
+    fn is_watched(&self, route: &KernelRoute) -> bool {
+        route.table == self.config.table || route.table == MAIN_TABLE
     }
 
     fn route_seen(&mut self, route: KernelRoute, seen: Seen, numbers: Numbers<'_>) {
@@ -162,7 +187,7 @@ impl Fib {
             return;
         }
         let may_be_old = || seen == Seen::Dump && self.audit.may_be_old(&route.prefix);
-        if self.is_own(&route) {
+        if self.is_own(&route, Some(seen), numbers) {
             let number = numbers(&route.prefix);
             if may_be_old() && self.routes.slot_of(&route.prefix, number).is_none() {
                 return;
@@ -173,7 +198,7 @@ impl Fib {
                 Seen::Dump => self.own_route_dumped(slot, body),
                 Seen::Change | Seen::Replace => self.own_route_changed(slot, body, seen),
             }
-        } else if self.is_foreign(&route) {
+        } else if self.is_watched(&route) {
             let (prefix, route_protocol) = (route.prefix, route.protocol);
             if may_be_old() {
                 return self.tracker.facts.routes.show(&route);
@@ -195,12 +220,12 @@ impl Fib {
     }
 
     fn route_gone(&mut self, route: &KernelRoute, numbers: Numbers<'_>) {
-        if self.is_own(route) {
+        if self.is_own(route, None, numbers) {
             if let Some(slot) = self.routes.slot_of(&route.prefix, numbers(&route.prefix)) {
                 let body = self.bodies.id_of(route.prefix.family(), Body::of(route));
                 self.own_route_gone(slot, Some(body));
             }
-        } else if self.is_foreign(route) {
+        } else if self.is_watched(route) {
             self.audit.note_change(route.prefix);
             self.tracker.facts.routes.remove(route);
             self.tracker.route_changed(route.prefix);
