@@ -109,6 +109,9 @@ pub struct ConfigState {
     /// As [`crate::ConfigReply::rolled_back_seconds`].
     #[serde(default)]
     pub rolled_back_seconds: Option<u64>,
+    /// As [`crate::ReloadReply::needs_restart`], of the last reload: the file says it and it is not in force.
+    #[serde(default)]
+    pub needs_restart: Vec<String>,
 }
 
 /// One thing about the host.

@@ -444,7 +444,7 @@ async fn leave_kernel(tasks: &Tasks, keep: bool) {
         return;
     }
     match tokio::time::timeout(KERNEL_PATIENCE, left).await {
-        Ok(Ok(())) => info!("the kernel's table is left as configured"),
+        Ok(Ok(())) => info!("the kernel's table is done with"),
         Ok(Err(_)) => warn!("the routing task has ended before the kernel's table was left as configured"),
         Err(_) => warn!("the kernel takes too long; routes may stay, the next start adopts or removes them"),
     }

@@ -12,7 +12,7 @@ use bgpd_rs::config::{Config, Sandbox};
 use bgpd_rs::sandbox::{Fence, files};
 use bgpd_rs::{config, control, crash, daemon, handover, log, privileges};
 use clap::{CommandFactory, Parser};
-use tracing::{debug, error, warn};
+use tracing::{error, info, warn};
 
 /// After so many turns of tasks a worker looks what the sockets have. A turn that reads or writes a part of a table takes 0.2
 /// milliseconds, so the runtime's own 61 would keep a session with one change waiting for that many.
@@ -147,7 +147,9 @@ fn fence_files(config: &Config, path: &Path, socket: &Path) -> Option<files::Fil
     });
     match &files.fence {
         Fence::Closed => {}
-        Fence::Partial => debug!("this kernel's Landlock knows only a part of what the sandbox asks for"),
+        Fence::Partial => info!(
+            "this kernel's Landlock is older than that of Linux 6.12: files are fenced in, signals and perhaps ports to listen at are not"
+        ),
         Fence::Open(why) => warn!("files are not fenced in: {why}"),
     }
     Some(files)

@@ -19,11 +19,7 @@ pub fn session(
     own_restart: OwnRestart,
 ) -> PeerConfig {
     let session = &settings.session;
-    let remote_as = match settings.remote_asn {
-        config::RemoteAsn::Exactly(asn) => RemoteAs::Exact(asn),
-        config::RemoteAsn::External => RemoteAs::External,
-        config::RemoteAsn::Internal => RemoteAs::Internal,
-    };
+    let remote_as = remote_as(settings.remote_asn);
     let mode = match session.mode {
         _ if dynamic => Mode::Passive,
         config::Mode::Both => Mode::Both,
@@ -63,6 +59,15 @@ pub fn shutdown(settings: &Settings) -> Option<String> {
     match &settings.session.shutdown {
         Shutdown::No => None,
         Shutdown::Yes { reason } => Some(reason.clone().unwrap_or_default()),
+    }
+}
+
+/// Which AS a peer may be of.
+pub fn remote_as(configured: config::RemoteAsn) -> RemoteAs {
+    match configured {
+        config::RemoteAsn::Exactly(asn) => RemoteAs::Exact(asn),
+        config::RemoteAsn::External => RemoteAs::External,
+        config::RemoteAsn::Internal => RemoteAs::Internal,
     }
 }
 

@@ -10,7 +10,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use bgp_wire::{Family, PathAttributes, Prefix, ScopedNextHop};
+use bgp_wire::{Asn, Family, PathAttributes, Prefix, ScopedNextHop};
 use smallvec::SmallVec;
 
 use crate::checks;
@@ -122,6 +122,11 @@ struct Target<'a> {
 }
 
 impl Rib {
+    /// Our AS.
+    pub fn local_asn(&self) -> Asn {
+        self.config.local_asn
+    }
+
     /// The settings of a peer that the RIB knows.
     pub fn settings(&self, id: PeerId) -> Option<&PeerSettings> {
         self.by_id(id).map(|peer| &peer.settings)

@@ -50,6 +50,8 @@ pub enum Command {
         /// The node is there all the same: only what speaks with us has failed.
         forwards: bool,
     },
+    /// Up again, where the peer was stopped because it had announced too much: the limit is another one.
+    LiftLimit,
     /// Down, for the peer has announced too much; up again after the time, where there is one.
     MaximumPrefix {
         /// What was exceeded.
@@ -99,6 +101,12 @@ impl Peer {
         let stop = match command {
             Command::Start => {
                 self.step(Slot::Main, Event::Start, now, out);
+                return self.settle(now, out);
+            }
+            Command::LiftLimit => {
+                if matches!(&self.main, State::Idle(Idle { cause: IdleCause::MaximumPrefix(_), .. })) {
+                    self.step(Slot::Main, Event::Start, now, out);
+                }
                 return self.settle(now, out);
             }
             Command::Shutdown(reason) => Stop::Shutdown(reason),

@@ -172,14 +172,18 @@ fn a_dry_run_foretells_and_changes_nothing() -> Result<()> {
     let watch = watch_routes(&lab, &lab.host)?;
     daemon.write_config(&importing("services")?)?;
     let plan = daemon.json("reload --dry-run --all")?;
-    let count = |kind: &str| {
+    let count = |plan: &serde_json::Value, kind: &str| {
         let counts = plan["routes"]["counts"].as_array().cloned().unwrap_or_default();
         counts
             .iter()
             .find(|count| count["kind"] == kind)
             .map_or(0, |count| count["count"].as_u64().unwrap_or(0))
     };
-    assert_eq!((count("refused"), count("removed"), count("changed")), (3, 1, 0), "{plan}");
+    assert_eq!(
+        (count(&plan, "refused"), count(&plan, "removed"), count(&plan, "changed")),
+        (3, 1, 0),
+        "{plan}"
+    );
     assert_eq!(
         (&plan["reset"], &plan["removed"]),
         (&serde_json::json!([]), &serde_json::json!([])),
@@ -194,6 +198,18 @@ fn a_dry_run_foretells_and_changes_nothing() -> Result<()> {
     daemon.write_config(&importing("all")?.replace("import = ", "hold-time = 30\nimport = "))?;
     let plan = daemon.json("reload --dry-run")?;
     assert_eq!(plan["reset"].as_array().map(Vec::len), Some(3), "{plan}");
+    assert!(daemon.ctl("reload --dry-run")?.contains("until a session that is reset is back"));
+    // Whoever is to stay down, announces too much or is of another AS takes its routes along.
+    let limit = "maximum-prefix = { limit = 1, action = \"stop\" }";
+    for other in [
+        importing("all")?.replace("import = ", "shutdown = true\nimport = "),
+        importing("all")?.replace("import = ", &format!("{limit}\nimport = ")),
+        importing("all")?.replace("remote-asn = 64512", "remote-asn = 64511"),
+    ] {
+        daemon.write_config(&other)?;
+        let plan = daemon.json("reload --dry-run")?;
+        assert_eq!((count(&plan, "lost"), count(&plan, "removed")), (6, 2), "{other}\n{plan}");
+    }
     // What a reload would refuse is refused.
     daemon.write_config("[bgp]\nasn = 0\n")?;
     assert!(!daemon.ctl_output("reload --dry-run")?.status.success());
@@ -264,5 +280,38 @@ fn a_reload_stays_when_it_is_confirmed_and_is_taken_back_when_not() -> Result<()
         assert_eq!(daemon.neighbor(&node.v6())?["flaps"], 0);
     }
     load.finish("reload, confirmed, reload, rolled back")?.expect_none();
+    Ok(())
+}
+
+#[test]
+fn a_limit_on_trial_lets_everybody_in_again_when_it_is_taken_back() -> Result<()> {
+    let lab = Lab::with_nodes(3)?;
+    let daemon = Daemon::start_k3d(&lab)?;
+    let _speakers = nodes(&lab)?;
+    let limit = "maximum-prefix = { limit = 1, action = \"stop\" }\nimport = ";
+    let text = importing("all")?;
+    daemon.write_config(&text.replace("import = ", limit))?;
+    daemon.ctl("reload --confirm 2s")?;
+    lab.until("every node is stopped", PATIENCE, || {
+        Ok(daemon.log().matches("more than 1 prefixes").count() >= 3)
+    })?;
+    lab.until("it is taken back", PATIENCE, || Ok(daemon.ctl("show summary")?.contains("rolled back")))?;
+    lab.expect_all_nodes("2004::1", PATIENCE)?;
+    // What the file keeps down is said, and why, also of a peer that was never up.
+    daemon.write_config(&format!(
+        "{text}\n[neighbor.\"172.50.0.99\"]\nremote-asn = 64512\nshutdown = \"moves at noon\"\n"
+    ))?;
+    daemon.ctl("reload")?;
+    let said = daemon.ctl("show neighbors")?;
+    assert!(said.contains("administratively shut down: moves at noon"), "{said}");
+    // What waits for a restart is not forgotten.
+    daemon.write_config(&text.replace("asn = 64513", "asn = 64599"))?;
+    daemon.ctl("reload")?;
+    for _ in 0..2 {
+        assert!(daemon.ctl("show summary")?.contains("bgp.asn takes effect when the daemon is restarted"));
+    }
+    daemon.write_config(&text)?;
+    daemon.ctl("reload")?;
+    assert!(!daemon.ctl("show summary")?.contains("takes effect"));
     Ok(())
 }

@@ -235,6 +235,11 @@ fn capabilities(neighbor: &Neighbor, style: Style) -> Option<String> {
 
 fn graceful_restart(restart: &GracefulRestart, style: Style) -> String {
     let mut section = Section::new("Graceful restart", style);
+    if let (None, Some(seconds)) = (restart.peer_restart_seconds, restart.stale_removed_in_seconds) {
+        // It is away: what it had announced of itself went with its session.
+        section.toned("Stale routes", &format!("removed in {}", duration(seconds)), Tone::Warn);
+        return section.text;
+    }
     match restart.peer_restart_seconds {
         Some(seconds) => section.line("Peer restarts in", &format!("{seconds} s at most")),
         None => section.line("Peer restarts in", "not announced"),

@@ -11,7 +11,7 @@ pub(crate) fn done(reply: &ReloadReply) -> String {
     let mut text = headline(&reply.path, &reply.changes);
     list(&mut text, "", &reply.changes);
     list(&mut text, "session reset: ", &reply.reset);
-    list(&mut text, "after a restart: ", &reply.needs_restart);
+    list(&mut text, "", &reply.needs_restart);
     if let Some(seconds) = reply.confirm_seconds {
         text.push_str(&format!(
             "not confirmed: the former config comes back in {} unless `bgpctl confirm` says that this one stays\n",
@@ -26,7 +26,7 @@ pub(crate) fn plan(plan: &ReloadPlan) -> String {
     let mut text = headline(&plan.path, &plan.changes);
     list(&mut text, "", &plan.changes);
     list(&mut text, "warning: ", &plan.warnings);
-    list(&mut text, "after a restart: ", &plan.needs_restart);
+    list(&mut text, "", &plan.needs_restart);
     list(&mut text, "neighbor added: ", &plan.added);
     list(&mut text, "neighbor removed: ", &plan.removed);
     list(&mut text, "session reset: ", &plan.reset);
@@ -34,6 +34,9 @@ pub(crate) fn plan(plan: &ReloadPlan) -> String {
         text.push_str("  no session is reset\n");
     }
     text.push_str(&routes(&plan.routes));
+    if !plan.reset.is_empty() {
+        text.push_str("  until a session that is reset is back, its peer's routes are gone as well\n");
+    }
     if let Some(seconds) = plan.confirm_seconds {
         text.push_str(&format!(
             "another reload waits for `bgpctl confirm` ({} left); until then this one is refused\n",

@@ -48,6 +48,10 @@ fn config(summary: &Summary, style: Style) -> String {
         text.push_str(&style.painter.paint(&trial, Tone::Warn));
         text.push('\n');
     }
+    for line in &config.needs_restart {
+        text.push_str(&style.painter.paint(&clean(line), Tone::Warn));
+        text.push('\n');
+    }
     if let Some(error) = &config.last_reload_error {
         let line = format!("the last reload was refused: {}", crate::text::clean_lines(error));
         for line in line.split('\n') {

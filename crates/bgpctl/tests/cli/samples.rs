@@ -221,6 +221,7 @@ pub(crate) fn summary() -> Summary {
             ),
             confirm_seconds: None,
             rolled_back_seconds: Some(61),
+            needs_restart: vec!["bgp.asn takes effect when the daemon is restarted".to_owned()],
         },
         checks: vec![
             HostCheck {

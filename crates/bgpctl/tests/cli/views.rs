@@ -207,7 +207,7 @@ fn reload_lists_what_changed() {
             "hold-time 90 -> 30".to_owned(),
         ],
         reset: vec!["172.50.0.9".to_owned()],
-        needs_restart: vec!["[control] socket".to_owned()],
+        needs_restart: vec!["control.socket takes effect when the daemon is restarted".to_owned()],
         confirm_seconds: None,
     };
     let daemon = Answers::default().ok("POST /v1/reload", &reply).start();

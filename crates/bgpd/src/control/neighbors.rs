@@ -11,7 +11,7 @@ use bgp_api::{
     SessionState, Transport,
 };
 use bgp_policy::Policy;
-use bgp_session::{Forwarding, StateName, Status, Waiting};
+use bgp_session::{DownReason, Forwarding, StateName, Status, Waiting};
 use bgp_wire::Family;
 use tokio::sync::oneshot;
 
@@ -217,8 +217,11 @@ fn last_down(session: &Status, now: Instant) -> Option<LastDown> {
 fn next_step(session: &Status, now: Instant) -> Option<String> {
     let words = match &session.waiting {
         Waiting::Nothing => return None,
-        // The reason stands beside it already.
-        Waiting::Operator(_) => "stays down until it is started".to_owned(),
+        // Where a session ended by it the reason stands beside it already.
+        Waiting::Operator(_) if matches!(session.last_down, Some((DownReason::Shutdown(_), _))) => {
+            "stays down until it is started".to_owned()
+        }
+        Waiting::Operator(_) => format!("{}; stays down until it is started", session.waiting),
         waiting => waiting.to_string(),
     };
     Some(match session.next_attempt {

@@ -25,7 +25,7 @@ const MODE_WITH_READERS: u32 = 0o666;
 pub fn bind(path: &Path, rules: &Rules) -> anyhow::Result<UnixListener> {
     match std::os::unix::net::UnixStream::connect(path) {
         Ok(_) => bail!(
-            "another bgpd-rs answers at the control socket {}; stop it, or choose another socket by --control-socket",
+            "another bgpd-rs answers at the control socket {}; stop it, or take over from it by --replace (a second one beside it needs another network namespace, and another socket by --control-socket)",
             path.display()
         ),
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => remove_stale(path)?,

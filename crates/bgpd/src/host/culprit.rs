@@ -83,7 +83,7 @@ const PROGRAMS: &[Program] = &[
         processes: &["bgpd-rs"],
         services: &[],
         protocols: &[],
-        remedy: "two daemons write the same table: stop one, or give it another kernel.table",
+        remedy: "two of them take each other's next-hop objects, whatever tables they write: one is enough in a network namespace",
     },
     Program {
         name: "a DHCP client",

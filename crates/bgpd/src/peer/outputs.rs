@@ -127,7 +127,7 @@ impl Task {
             reason = %down.reason,
             lasted = down.lasted.as_secs(),
             next_attempt = next.map_or_else(|| "none".to_owned(), |seconds| format!("{seconds} s")),
-            retention = ?down.retention,
+            routes = routes_in_words(&down.retention),
             "session down"
         );
         self.hub.publish(|| EventKind::SessionDown {
@@ -238,6 +238,25 @@ fn keeps_nothing(command: &Command) -> bool {
         | Command::NodeGone(_)
         | Command::MaximumPrefix { .. } => true,
         Command::BfdDown { forwards, .. } => !forwards,
-        Command::Start | Command::Leave => false,
+        Command::Start | Command::LiftLimit | Command::Leave => false,
+    }
+}
+
+/// What becomes of the routes of a session that has ended.
+fn routes_in_words(retention: &RouteRetention) -> String {
+    match retention {
+        RouteRetention::Remove => "removed".to_owned(),
+        RouteRetention::KeepStale { time, families, long_lived, .. } => {
+            let kept = |family: &Family| families[*family] || !long_lived[*family].is_zero();
+            let kept: Vec<String> =
+                Family::ALL.iter().filter(|family| kept(family)).map(ToString::to_string).collect();
+            let longest = long_lived.iter().map(|(_, time)| time.as_secs()).max().unwrap_or(0);
+            let longer = if longest > 0 {
+                format!(", as the last choice for {longest} s more")
+            } else {
+                String::new()
+            };
+            format!("{} kept for {} s{longer}", kept.join(" and "), time.as_secs())
+        }
     }
 }

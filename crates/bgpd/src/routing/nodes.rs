@@ -74,7 +74,7 @@ impl Routing {
             Verdict::OnlyAgentGone(_) => return,
             Verdict::Back { after, had_gone } => {
                 let what = if had_gone { "it is welcome to a new session" } else { "its session was kept" };
-                info!(peer = %address, after = after.as_secs_f32(), "the node is back in sight: {what}");
+                info!(peer = %address, after = format!("{:.1} s", after.as_secs_f32()), "the node is back in sight: {what}");
                 format!("back in sight after {:.1} s: {what}", after.as_secs_f32())
             }
         };

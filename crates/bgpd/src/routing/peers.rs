@@ -106,7 +106,7 @@ impl Routing {
             Order::TakeOver { sessions, complete, knows } => self.begin_take_over(sessions, complete, knows),
             Order::Freeze(reply) => self.freezing = Some(reply),
             Order::Stop { keep, reply } => {
-                info!(keep, "leaving the kernel's table");
+                info!("our routes in the kernel {}", if keep { "stay" } else { "are removed" });
                 self.fib.leave(keep, Instant::now());
                 self.stopping = Some(reply);
             }

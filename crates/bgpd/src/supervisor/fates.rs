@@ -10,6 +10,7 @@ use super::peers::{Entry, Peers};
 use crate::config::diff::{Change, Diff, Effect};
 use crate::config::{Config, Faults, Settings};
 use crate::routing::Proposal;
+use crate::session_config;
 
 /// What becomes of one peer; one that stays as it is has none.
 #[derive(Clone, Debug)]
@@ -92,8 +93,11 @@ impl Supervisor {
         };
         let peers = fates.iter().filter_map(|(address, fate)| {
             let entry = self.peers.get(*address)?;
+            let is_down = |settings: &Settings| session_config::shutdown(settings).is_some();
             let settings = match fate {
                 Fate::Remove | Fate::Leave => None,
+                // It does not come back by itself, and its routes neither.
+                Fate::Change { settings, .. } if is_down(settings) && !is_down(&entry.settings) => None,
                 Fate::Adopt => Some(Arc::new(new.neighbors.get(address)?.settings.clone())),
                 Fate::Change { settings, .. } => Some(Arc::clone(settings)),
             };

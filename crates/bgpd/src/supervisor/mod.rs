@@ -137,6 +137,8 @@ pub struct Supervisor {
     config_path: PathBuf,
     loaded: Instant,
     last_reload_error: Option<String>,
+    /// What the last reload has left for a restart, one sentence each.
+    needs_restart: Vec<String>,
     /// The running configuration has not been confirmed yet.
     trial: Option<Trial>,
     /// When a configuration was taken back because nobody confirmed it; none since the last reload.
@@ -196,6 +198,7 @@ impl Supervisor {
             config_path: parts.config_path,
             loaded: Instant::now(),
             last_reload_error: None,
+            needs_restart: Vec::new(),
             trial: None,
             rolled_back: None,
             refused: Refused::default(),
@@ -296,6 +299,7 @@ impl Supervisor {
                 last_reload_error: self.last_reload_error.clone(),
                 confirm_seconds: self.confirm_seconds(),
                 rolled_back_seconds: self.rolled_back_seconds(),
+                needs_restart: self.needs_restart.clone(),
             },
             loaded: self.loaded,
             set_hash_policy: self.config.kernel.set_multipath_hash_policy,

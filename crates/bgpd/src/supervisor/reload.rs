@@ -114,12 +114,16 @@ impl Supervisor {
         for line in &changes {
             info!("reload: {line}");
         }
+        self.needs_restart = needs_restart(&diff);
+        for line in &self.needs_restart {
+            warn!("reload: {line}");
+        }
         info!(changes = changes.len(), reset = reset.len(), "configuration reloaded");
         ReloadReply {
             path: self.config_path.display().to_string(),
             changes,
             reset: reset.iter().map(IpAddr::to_string).collect(),
-            needs_restart: needs_restart(&diff),
+            needs_restart: self.needs_restart.clone(),
             confirm_seconds: None,
         }
     }
@@ -153,6 +157,7 @@ impl Supervisor {
             session_config::shutdown(&entry.settings).is_some(),
             session_config::shutdown(settings).is_some(),
         );
+        let other_limit = entry.settings.maximum_prefix != settings.maximum_prefix;
         entry.settings = Arc::clone(settings);
         // Shutting down and starting again are part of the settings themselves.
         if was_down != is_down {
@@ -162,6 +167,9 @@ impl Supervisor {
         self.configure(address).await;
         if effect == Effect::Reset && was_down == is_down {
             self.tell(address, ToPeer::Command(Command::Reset(CHANGED.to_owned()))).await;
+        }
+        if other_limit {
+            self.tell(address, ToPeer::Command(Command::LiftLimit)).await;
         }
     }
 

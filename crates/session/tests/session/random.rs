@@ -76,6 +76,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(Command::MaximumPrefix { exceeded, restart_after: None }),
         1 => Just(Command::Leave),
         1 => Just(Command::Deconfigure),
+        1 => Just(Command::LiftLimit),
         1 => Just(Command::NodeGone("veth2 is down".to_owned())),
         1 => any::<bool>().prop_map(|forwards| Command::BfdDown { why: "no packet".to_owned(), forwards }),
     ];

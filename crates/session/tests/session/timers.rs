@@ -321,6 +321,21 @@ fn maximum_prefix_with_and_without_a_way_back() {
     hand.complete(&open());
 }
 
+#[test]
+fn another_limit_lets_in_who_was_over_the_last_one_and_nobody_else() {
+    let exceeded = Exceeded { family: Family::Ipv6Unicast, limit: 100 };
+    let (mut hand, _) = Hand::established(passive(), &open());
+    hand.command(Command::LiftLimit);
+    assert_eq!(hand.state(), StateName::Established);
+    hand.command(Command::MaximumPrefix { exceeded, restart_after: None });
+    hand.command(Command::LiftLimit);
+    assert_eq!(hand.state(), StateName::Active);
+    hand.complete(&open());
+    hand.command(Command::Shutdown(String::new()));
+    hand.command(Command::LiftLimit);
+    assert_eq!(hand.state(), StateName::Idle);
+}
+
 /// Neither a dial nor a back-off of ours keeps a peer out: a connection of its own is taken at once.
 #[test]
 fn a_peer_that_dials_is_taken_while_we_dial_and_during_any_pause() {

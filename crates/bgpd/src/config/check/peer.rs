@@ -116,8 +116,20 @@ fn session(levels: &Levels<'_>, external: bool, cx: &Context<'_>, sink: &mut Sin
         send_hold: timers.send_hold,
         tcp_user_timeout: timers.tcp_user_timeout,
         graceful_restart: session::graceful_restart(&timer_levels),
-        shutdown: levels.pick(|peer| &peer.shutdown).map_or(Shutdown::No, |typed| typed.get_ref().clone()),
+        shutdown: shutdown(levels, sink),
     }
+}
+
+/// A text is the reason for which it is shut down, also one that looks like a switch.
+fn shutdown(levels: &Levels<'_>, sink: &mut Sink) -> Shutdown {
+    let Some(typed) = levels.pick(|peer| &peer.shutdown) else { return Shutdown::No };
+    if let Shutdown::Yes { reason: Some(reason) } = typed.get_ref()
+        && ["true", "false", "yes", "no", "on", "off"].iter().any(|word| reason.eq_ignore_ascii_case(word))
+    {
+        let title = format!("`shutdown`: \"{reason}\" is a reason, and the neighbor is shut down for it");
+        sink.push(Fault::warning(typed.span(), title).help("write true or false, without quotes"));
+    }
+    typed.get_ref().clone()
 }
 
 /// A neighbour with a password of its own does not need its group's to be readable.

@@ -42,9 +42,15 @@ pub(super) fn check(
     for (address, neighbor) in entries(&file.neighbor) {
         let Some(checked) = check_neighbor(address, neighbor.get_ref(), &typed, cx, sink) else { continue };
         if let Some(first) = places.insert(checked.address, address.span()) {
-            let fault =
-                Fault::error(address.span(), format!("the neighbor {} is there twice", checked.address));
-            sink.push(fault.label("the same address again").related(first, "first here"));
+            let (earlier, later) = if first.start <= address.span().start {
+                (first, address.span())
+            } else {
+                (address.span(), first)
+            };
+            let title = format!("the neighbor {} is there twice", checked.address);
+            sink.push(
+                Fault::error(later, title).label("the same address again").related(earlier, "first here"),
+            );
         }
         neighbors.insert(checked.address, checked);
     }

@@ -27,6 +27,7 @@ fn keys_of_a_peer() {
     peer_says("keepalive = 40", &["warning", "more than a third", "which is 90", "at most 30"]);
     peer_says("hold-time = 9\nkeepalive = 9", &["error", "`keepalive` must be less than `hold-time`"]);
     peer_says("hold-time = 0\nkeepalive = 9", &["warning", "no effect"]);
+    peer_says("shutdown = \"False\"", &["t:6:12", "warning", "is shut down for it", "without quotes"]);
     peer_says("send-hold-time = 90", &["error", "must be more than `hold-time`", "RFC 9687"]);
     peer_says("ttl-security = 1\nebgp-multihop = 2", &["error", "exclude each other"]);
     peer_says("ttl-security = 255", &["`neighbor.\"192.0.2.1\".ttl-security`", "1 to 254", "not 255"]);

@@ -78,7 +78,10 @@ impl Views<'_> {
         let source = KernelRoutes { state: query.state };
         let has =
             |prefix: &Prefix| self.fib_view(prefix).is_some_and(|route| source.wants(route.state.progress()));
-        let one = prefix.map(|prefix| Some(prefix).filter(has));
+        // A bare address is also asked for what contains it, as packets to it go.
+        let is_bare = query.prefix.as_deref().is_some_and(|text| !text.contains('/'));
+        let around = |prefix: Prefix| self.rib.lookup(prefix.address()).filter(|_| is_bare).filter(has);
+        let one = prefix.map(|prefix| Some(prefix).filter(has).or_else(|| around(prefix)));
         Ok(match one {
             Some(one) => Listing::of_one(source, bounds, one),
             None => Listing::search(source, bounds),

@@ -1,11 +1,13 @@
 //! What another configuration would do to routes, in words: the preview of a reload.
 
 use bgp_api::{ImpactKind, RouteImpact};
-use bgp_rib::{Impact, PeerId, Position};
+use bgp_rib::{Impact, MaximumPrefixAction, PeerId, PeerSettings, Position};
 use bgp_wire::{Family, ScopedNextHop};
 
+use crate::config::Settings;
 use crate::routing::peers::apply_settings;
 use crate::routing::{Impacts, Proposal, Routing};
+use crate::session_config;
 
 /// Prefixes that one question looks at.
 const PORTION: usize = 2048;
@@ -25,10 +27,12 @@ impl Routing {
         Impacts { routes, next }
     }
 
-    /// The proposal as the RIB takes it. A peer that it does not know has no routes, and nothing becomes of them.
+    /// The proposal as the RIB takes it. A peer that it does not know has no routes, and nothing becomes of them. One that
+    /// would not get a session again, because it is of another AS or announces more than it might, has none either.
     fn proposed(&self, proposal: &Proposal) -> bgp_rib::Proposal {
         let peers = proposal.peers.iter().filter_map(|(id, settings)| {
             let mut now = self.rib.settings(*id)?.clone();
+            let asn = now.asn;
             let is_up = self.peers.get(id).is_some_and(|entry| entry.chunks.is_some());
             let then = settings.as_ref().map(|settings| {
                 apply_settings(&mut now, settings, is_up);
@@ -37,7 +41,11 @@ impl Routing {
                 }
                 now
             });
-            Some((*id, then))
+            let admitted = |settings: &Settings| {
+                session_config::remote_as(settings.remote_asn).admits(self.rib.local_asn(), asn)
+            };
+            let admitted = settings.as_ref().is_none_or(|settings| admitted(settings));
+            Some((*id, then.filter(|then| admitted && !self.is_too_much(*id, then))))
         });
         bgp_rib::Proposal {
             peers: peers.collect(),
@@ -45,6 +53,18 @@ impl Routing {
             networks_added: proposal.networks_added.clone(),
             networks_removed: proposal.networks_removed.clone(),
         }
+    }
+
+    /// Whether a peer has announced more than its session would outlive.
+    fn is_too_much(&self, id: PeerId, then: &PeerSettings) -> bool {
+        let received = self.rib.counters(id).unwrap_or_default();
+        Family::ALL.iter().any(|family| {
+            then.families[*family]
+                && then.maximum_prefix[*family].is_some_and(|limit| {
+                    limit.action != MaximumPrefixAction::Warn
+                        && received[*family].received > limit.limit.into()
+                })
+        })
     }
 
     fn paths_in_words(&self, impact: &Impact, out: &mut Vec<RouteImpact>) {
