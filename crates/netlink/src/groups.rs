@@ -19,9 +19,13 @@ const RECEIVE_BUFFER: usize = 1024 * 1024;
 const ATTEMPTS: u32 = 8;
 /// Octets of `struct nhmsg`.
 const HEADER_LEN: usize = 8;
-/// Ids of the probe: the ends of our ranges, which no object of ours has.
-const PROBE_HOP: u32 = HOP_IDS.end;
-const PROBE_GROUP: u32 = GROUP_IDS.end;
+/// Ids of a probe, a hop's and a group's: the ends of our ranges, which no object of ours has, and what is behind them.
+const PROBES: [(u32, u32); 4] = [
+    (HOP_IDS.end, GROUP_IDS.end),
+    (GROUP_IDS.end + 1, GROUP_IDS.end + 2),
+    (GROUP_IDS.end + 3, GROUP_IDS.end + 4),
+    (GROUP_IDS.end + 5, GROUP_IDS.end + 6),
+];
 
 /// One bucket of a resilient group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,21 +60,38 @@ pub fn abilities() -> io::Result<Abilities> {
 /// Whether this kernel makes a resilient group with a member of this weight.
 fn makes(weight: u16) -> io::Result<bool> {
     let mut requests = requests()?;
-    let remove = |requests: &mut Requests, id: u32| {
-        let attributes = |request: &mut Writer<'_>| request.put_u32(nexthop::ID, id);
-        requests.ask(message::DELNEXTHOP, 0, Layout { fixed: &[0; HEADER_LEN], attributes: &attributes })
-    };
+    for (hop, group) in PROBES {
+        if let Some(has) = tried(&mut requests, (hop, group), weight)? {
+            return Ok(has);
+        }
+    }
+    let ids = PROBES.map(|(hop, group)| format!("{hop}, {group}")).join(", ");
+    let text = format!(
+        "somebody else has next-hop objects with the ids that are tried: {ids}; `ip nexthop del id ID`"
+    );
+    Err(io::Error::other(text))
+}
+
+/// The same by objects with these ids; `None` where somebody else has them. zebra makes what it has seen of a probe anew when it is
+/// gone, and keeps it.
+fn tried(requests: &mut Requests, (hop, group): (u32, u32), weight: u16) -> io::Result<Option<bool>> {
+    let is_taken =
+        |answer: &Result<(), KernelError>| answer.as_ref().is_err_and(|error| error.errno == libc::EEXIST);
     let hole = |request: &mut Writer<'_>| {
-        request.put_u32(nexthop::ID, PROBE_HOP);
+        request.put_u32(nexthop::ID, hop);
         request.put(nexthop::BLACKHOLE, &[]);
     };
     let fixed = [family::INET, route::SCOPE_UNIVERSE, 0, 0, 0, 0, 0, 0];
-    let made = flag::CREATE | flag::REPLACE;
-    requests.ask(message::NEWNEXTHOP, made, Layout { fixed: &fixed, attributes: &hole }).map_err(error)?;
-    let group = |request: &mut Writer<'_>| {
-        request.put_u32(nexthop::ID, PROBE_GROUP);
+    let made = flag::CREATE | flag::EXCL;
+    let answer = requests.ask(message::NEWNEXTHOP, made, Layout { fixed: &fixed, attributes: &hole });
+    if is_taken(&answer) {
+        return Ok(None);
+    }
+    answer.map_err(error)?;
+    let members = |request: &mut Writer<'_>| {
+        request.put_u32(nexthop::ID, group);
         request.put_with(nexthop::GROUP, |member| {
-            member.raw(&PROBE_HOP.to_ne_bytes());
+            member.raw(&hop.to_ne_bytes());
             let [low, high] = weight.saturating_sub(1).to_le_bytes();
             member.raw(&[low, high, 0, 0]);
         });
@@ -79,12 +100,14 @@ fn makes(weight: u16) -> io::Result<bool> {
             request.put(nexthop::resilient::BUCKETS, &1_u16.to_ne_bytes());
         });
     };
-    let has = requests
-        .ask(message::NEWNEXTHOP, made, Layout { fixed: &[0; HEADER_LEN], attributes: &group })
-        .is_ok();
+    let answer =
+        requests.ask(message::NEWNEXTHOP, made, Layout { fixed: &[0; HEADER_LEN], attributes: &members });
     // With its only member the group goes too.
-    remove(&mut requests, PROBE_HOP).map_err(error)?;
-    Ok(has)
+    let id = |request: &mut Writer<'_>| request.put_u32(nexthop::ID, hop);
+    requests
+        .ask(message::DELNEXTHOP, 0, Layout { fixed: &[0; HEADER_LEN], attributes: &id })
+        .map_err(error)?;
+    Ok((!is_taken(&answer)).then(|| answer.is_ok()))
 }
 
 /// Every bucket of every resilient group, of others as well, in the order of the kernel.

@@ -7,7 +7,7 @@ use super::fault::Span;
 use super::suggest;
 
 /// Parts of words that name a secret, in small letters.
-const HINTS: [&str; 5] = ["passw", "passphrase", "secret", "md5", "key"];
+const HINTS: [&str; 6] = ["passw", "passphrase", "secret", "md5", "key", "authent"];
 /// Whole ones.
 const WORDS: [&str; 3] = ["pw", "pwd", "psk"];
 

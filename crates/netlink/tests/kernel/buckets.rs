@@ -38,6 +38,24 @@ fn this_kernel_has_resilient_groups_and_the_probe_leaves_nothing_behind() {
     assert_eq!(host.show("nexthop show").len(), 5);
 }
 
+/// zebra keeps what it has seen of a probe: a group with the hop's id, and a hop with the group's.
+#[test]
+fn a_probe_whose_ids_somebody_has_goes_by_others_and_leaves_them_alone() {
+    let host = host();
+    for theirs in ["id 186500000 group 1/2 proto zebra", "id 187000000 blackhole proto zebra"] {
+        host.namespace.ip(&format!("nexthop add {theirs}"));
+    }
+    let before = host.show("nexthop show");
+    let abilities = host.namespace.run(groups::abilities).unwrap();
+    assert_eq!(abilities, groups::Abilities { resilient: true, wide_weights: true });
+    assert_eq!(host.show("nexthop show"), before);
+    for id in [187_000_001, 187_000_003, 187_000_005] {
+        host.namespace.ip(&format!("nexthop add id {id} blackhole"));
+    }
+    let error = host.namespace.run(groups::abilities).unwrap_err().to_string();
+    assert!(error.contains("somebody else has next-hop objects with the ids that are tried"), "{error}");
+}
+
 #[test]
 fn buckets_are_dealt_as_in_the_model() {
     for buckets in [7, 16, 128] {

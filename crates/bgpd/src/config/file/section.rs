@@ -85,7 +85,10 @@ pub(super) fn read<S: Section>(key: &Key<'_>, raw: &Raw<'_>, sink: &mut Sink) ->
                 .map(|table| read_table(key, table, sink))
         }
         _ => {
-            sink.push(expected(key, raw, format_args!("a table such as {}", S::NAME)));
+            let fault = expected(key, raw, format_args!("a table such as {}", S::NAME));
+            sink.push(
+                fault.help(format!("write {{ KEY = VALUE }} with one or more of: {}", S::keys().join(", "))),
+            );
             None
         }
     }
