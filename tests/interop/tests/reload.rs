@@ -315,3 +315,30 @@ fn a_limit_on_trial_lets_everybody_in_again_when_it_is_taken_back() -> Result<()
     assert!(!daemon.ctl("show summary")?.contains("takes effect"));
     Ok(())
 }
+
+#[test]
+fn a_node_keeps_its_session_when_it_is_named_and_when_it_no_longer_is() -> Result<()> {
+    let lab = Lab::with_nodes(3)?;
+    let daemon = Daemon::start_k3d(&lab)?;
+    let _speakers = nodes(&lab)?;
+    let address = lab.nodes[0].v6();
+    let text = importing("all")?;
+    let named =
+        format!("{text}\n[neighbor.\"{address}\"]\npeer-group = \"cilium\"\ndescription = \"the first\"\n");
+    for (config, description) in [(&named, Some("the first")), (&text, None), (&named, Some("the first"))] {
+        let watch = watch_routes(&lab, &lab.host)?;
+        daemon.write_config(config)?;
+        let reply = daemon.json("reload")?;
+        assert_eq!(reply["reset"], serde_json::json!([]), "{reply}");
+        let neighbor = daemon.neighbor(&address)?;
+        assert_eq!(neighbor["description"].as_str(), description, "{neighbor}");
+        assert_eq!(
+            (&neighbor["state"], &neighbor["flaps"]),
+            (&"established".into(), &0.into()),
+            "{neighbor}"
+        );
+        watch.expect_none(|| daemon.log())?;
+    }
+    lab.expect_all_nodes("2004::1", PATIENCE)?;
+    Ok(())
+}

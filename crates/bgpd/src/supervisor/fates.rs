@@ -7,6 +7,7 @@ use bgp_api::ReloadPlan;
 
 use super::Supervisor;
 use super::peers::{Entry, Peers};
+use super::place::Place;
 use crate::config::diff::{Change, Diff, Effect};
 use crate::config::{Config, Faults, Settings};
 use crate::routing::Proposal;
@@ -19,16 +20,14 @@ pub(super) enum Fate {
     Remove,
     /// No listen range holds it any more, or another group's is the longer one: it may come back as what it is.
     Leave,
-    /// A listen range let it in, and now it is configured by address: it begins anew.
+    /// A listen range let it in, and now it is configured by address otherwise: it begins anew.
     Adopt,
-    /// It has other settings.
+    /// It has other settings, or is configured by address instead of by a listen range, or the other way round.
     Change {
-        /// The settings.
-        settings: Arc<Settings>,
         /// What differs.
         change: Change,
-        /// For a configured neighbour, its peer group and interface then.
-        place: Option<(Option<String>, Option<String>)>,
+        /// Where it stands then.
+        place: Place,
     },
 }
 
@@ -49,25 +48,31 @@ pub(super) fn fates(peers: &Peers, new: &Config, diff: &Diff) -> Vec<(IpAddr, Fa
 }
 
 fn fate(address: IpAddr, entry: &Entry, new: &Config, diff: &Diff) -> Option<Fate> {
-    if diff.neighbors_added.contains(&address) {
-        return Some(Fate::Adopt);
-    }
-    if diff.neighbors_removed.contains(&address) {
-        return Some(Fate::Remove);
-    }
-    if entry.range.is_none() {
-        let (neighbor, change) = (new.neighbors.get(&address)?, diff.neighbors_changed.get(&address)?);
-        let settings = Arc::new(neighbor.settings.clone());
-        let place = Some((neighbor.group.clone(), neighbor.interface.clone()));
-        return Some(Fate::Change { settings, change: change.clone(), place });
-    }
-    match new.group_for(address) {
-        Some(group) if Some(&group.name) == entry.group.as_ref() => {
-            let change = diff.groups_changed.get(&group.name)?.peers.clone();
-            change.effect()?;
-            Some(Fate::Change { settings: Arc::new(group.settings.clone()), change, place: None })
+    let was_named = entry.range.is_none();
+    let Some(place) = Place::of(new, address) else {
+        return Some(if was_named { Fate::Remove } else { Fate::Leave });
+    };
+    match (was_named, place.range.is_none()) {
+        (true, true) => {
+            let change = diff.neighbors_changed.get(&address)?.clone();
+            Some(Fate::Change { change, place })
         }
-        Some(_) | None => Some(Fate::Leave),
+        (false, false) if place.group == entry.group => {
+            let change = diff.groups_changed.get(place.group.as_ref()?)?.peers.clone();
+            change.effect()?;
+            Some(Fate::Change { change, place })
+        }
+        (false, false) => Some(Fate::Leave),
+        // Only its entry in the file has come or gone, where all that its session rests on is the same.
+        (was_named, _) => {
+            let change = Change::of_settings(&entry.settings, &place.settings);
+            let stays = change.effect() != Some(Effect::Reset) && entry.interface == place.interface;
+            Some(match (stays, was_named) {
+                (true, _) => Fate::Change { change, place },
+                (false, true) => Fate::Remove,
+                (false, false) => Fate::Adopt,
+            })
+        }
     }
 }
 
@@ -97,9 +102,9 @@ impl Supervisor {
             let settings = match fate {
                 Fate::Remove | Fate::Leave => None,
                 // It does not come back by itself, and its routes neither.
-                Fate::Change { settings, .. } if is_down(settings) && !is_down(&entry.settings) => None,
+                Fate::Change { place, .. } if is_down(&place.settings) && !is_down(&entry.settings) => None,
                 Fate::Adopt => Some(Arc::new(new.neighbors.get(address)?.settings.clone())),
-                Fate::Change { settings, .. } => Some(Arc::clone(settings)),
+                Fate::Change { place, .. } => Some(Arc::clone(&place.settings)),
             };
             Some((entry.id, settings.map(|settings| self.in_force(&settings, &entry.orders))))
         });

@@ -8,7 +8,6 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::ops::ControlFlow;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bgp_rib::handover::Carried;
@@ -22,6 +21,7 @@ use tracing::{error, info, warn};
 use super::Supervisor;
 use super::incoming::is_at;
 use super::peers::Entry;
+use super::place::Place;
 use crate::config::Settings;
 use crate::handover::{self, Handed, Inherited, Orders, PeerState, State};
 use crate::peer::ToPeer;
@@ -224,21 +224,7 @@ impl Supervisor {
     }
 
     pub(super) fn place_of(&self, address: IpAddr) -> Option<Place> {
-        if let Some(neighbor) = self.config.neighbors.get(&address) {
-            return Some(Place {
-                settings: Arc::new(neighbor.settings.clone()),
-                group: neighbor.group.clone(),
-                interface: neighbor.interface.clone(),
-                range: None,
-            });
-        }
-        let (range, group) = self.range_for(address)?;
-        Some(Place {
-            settings: Arc::new(group.settings.clone()),
-            group: Some(group.name.clone()),
-            interface: None,
-            range: Some(range),
-        })
+        Place::of(&self.config, address)
     }
 
     fn go_on(&mut self, session: GoingOn) {
@@ -306,14 +292,6 @@ impl Supervisor {
             self.listeners.set_key(prefix, None);
         }
     }
-}
-
-/// Where a peer stands in the configuration.
-pub(super) struct Place {
-    pub(super) settings: Arc<Settings>,
-    group: Option<String>,
-    pub(super) interface: Option<String>,
-    range: Option<Prefix>,
 }
 
 /// A session and what becomes of it.

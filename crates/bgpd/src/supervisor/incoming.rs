@@ -11,6 +11,7 @@ use tracing::{debug, error, info, warn};
 
 use super::Supervisor;
 use super::peers::Entry;
+use super::place::range_for;
 
 use crate::config::{Group, Mode, Neighbor, Settings};
 use crate::net::Accepted;
@@ -126,13 +127,7 @@ impl Supervisor {
 
     /// The longest listen range that holds the address, and its group.
     pub(super) fn range_for(&self, address: IpAddr) -> Option<(Prefix, &Group)> {
-        let group = self.config.group_for(address)?;
-        let range = group
-            .listen_ranges
-            .iter()
-            .filter(|range| range.contains(address))
-            .max_by_key(|range| range.len())?;
-        Some((*range, group))
+        range_for(&self.config, address)
     }
 
     /// What a peer's session is made with.

@@ -11,6 +11,7 @@ mod fates;
 mod handover;
 mod incoming;
 mod peers;
+mod place;
 mod reload;
 mod stop;
 mod strangers;

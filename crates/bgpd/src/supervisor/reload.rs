@@ -11,6 +11,7 @@ use tracing::{error, info, warn};
 
 use super::Supervisor;
 use super::fates::{Fate, changes, fates, needs_restart};
+use super::place::Place;
 use super::trial::Trial;
 use crate::config::diff::{self, Change, Diff, Effect};
 use crate::config::{self, Config, Faults, Settings};
@@ -95,16 +96,23 @@ impl Supervisor {
                     self.remember_orders(address);
                     self.end_peer(address, Command::Deconfigure).await;
                 }
-                Fate::Change { settings, change, place } => {
-                    if let (Some(entry), Some((group, interface))) = (self.peers.get_mut(address), place) {
-                        (entry.group, entry.interface) = (group, interface);
-                    }
+                Fate::Change { change, place } => {
+                    let Place { settings, group, interface, range } = place;
+                    let Some(entry) = self.peers.get_mut(address) else { continue };
+                    let moves = entry.range.is_some() != range.is_some();
+                    (entry.group, entry.interface, entry.range) = (group, interface, range);
                     self.change_settings(address, &settings, &change).await;
+                    // Whoever is configured by address is dialled, too.
+                    if moves {
+                        self.configure(address).await;
+                    }
                 }
             }
         }
         for address in &diff.neighbors_added {
-            if let Some(neighbor) = self.config.neighbors.get(address).cloned() {
+            if self.peers.get(*address).is_none()
+                && let Some(neighbor) = self.config.neighbors.get(address).cloned()
+            {
                 self.start_neighbor(&neighbor);
             }
         }

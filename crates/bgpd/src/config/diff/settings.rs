@@ -35,7 +35,8 @@ impl Change {
         change
     }
 
-    pub(super) fn of_settings(old: &Settings, new: &Settings) -> Self {
+    /// What differs between two settings.
+    pub fn of_settings(old: &Settings, new: &Settings) -> Self {
         let mut change = Self::default();
         change.add("description", Effect::Soft, old.description != new.description);
         change.add("remote-asn", Effect::Reset, old.remote_asn != new.remote_asn);
