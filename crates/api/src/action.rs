@@ -125,4 +125,13 @@ mod tests {
         assert!(serde_json::from_str::<ActionRequest>(r#"{"raeson":"x"}"#).is_err());
         assert_eq!(serde_json::from_str::<ActionRequest>("{}").unwrap(), ActionRequest::default());
     }
+
+    /// Found by fuzzing: a number that fits no integer.
+    #[test]
+    fn a_number_beyond_64_bits_is_written_as_it_was_read() {
+        let text = r#"{"path":"","loaded_seconds":1,"toml":"","config":{"n":5555500000000000001233128190}}"#;
+        let read: ConfigReply = serde_json::from_str(text).unwrap();
+        let written = serde_json::to_string(&read).unwrap();
+        assert_eq!(serde_json::from_str::<ConfigReply>(&written).unwrap(), read, "{written}");
+    }
 }

@@ -11,7 +11,6 @@ pub(crate) fn done(reply: &ReloadReply) -> String {
     let mut text = headline(&reply.path, &reply.changes);
     list(&mut text, "", &reply.changes);
     list(&mut text, "session reset: ", &reply.reset);
-    list(&mut text, "", &reply.needs_restart);
     if let Some(seconds) = reply.confirm_seconds {
         text.push_str(&format!(
             "not confirmed: the former config comes back in {} unless `bgpctl confirm` says that this one stays\n",
@@ -26,7 +25,6 @@ pub(crate) fn plan(plan: &ReloadPlan) -> String {
     let mut text = headline(&plan.path, &plan.changes);
     list(&mut text, "", &plan.changes);
     list(&mut text, "warning: ", &plan.warnings);
-    list(&mut text, "", &plan.needs_restart);
     list(&mut text, "neighbor added: ", &plan.added);
     list(&mut text, "neighbor removed: ", &plan.removed);
     list(&mut text, "session reset: ", &plan.reset);

@@ -586,7 +586,11 @@ pub(crate) fn plan() -> ReloadPlan {
     let refused = "refused by import policy: prefix-list services: no rule matches";
     ReloadPlan {
         path: "/etc/bgpd-rs/bgpd-rs.toml".to_owned(),
-        changes: strings(&["neighbor 172.50.0.9 removed", "prefix list services changed"]),
+        changes: strings(&[
+            "kernel.metric changed: takes effect when the daemon is restarted",
+            "neighbor 172.50.0.9 removed",
+            "prefix list services changed",
+        ]),
         reset: vec![],
         added: vec![],
         removed: strings(&["172.50.0.9"]),

@@ -205,6 +205,7 @@ fn reload_lists_what_changed() {
         changes: vec![
             "neighbor 172.50.0.9: import all -> services".to_owned(),
             "hold-time 90 -> 30".to_owned(),
+            "control.socket changed: takes effect when the daemon is restarted".to_owned(),
         ],
         reset: vec!["172.50.0.9".to_owned()],
         needs_restart: vec!["control.socket takes effect when the daemon is restarted".to_owned()],

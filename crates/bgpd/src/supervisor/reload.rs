@@ -123,9 +123,6 @@ impl Supervisor {
             info!("reload: {line}");
         }
         self.needs_restart = needs_restart(&diff);
-        for line in &self.needs_restart {
-            warn!("reload: {line}");
-        }
         info!(changes = changes.len(), reset = reset.len(), "configuration reloaded");
         ReloadReply {
             path: self.config_path.display().to_string(),
