@@ -283,6 +283,47 @@ fn routes_of_another_daemon_with_our_protocol_and_metric_stay() {
     }
 }
 
+/// IPv4 has one place for both, and FRR writes with NLM_F_REPLACE.
+#[test]
+fn who_has_taken_the_place_of_a_route_that_is_not_wanted_keeps_it() {
+    let text = "10.9.0.77/32";
+    let theirs = route(prefix(text), 186, 20, Some(address("172.50.0.9")), BRIDGE);
+    let through_object = KernelRoute { nexthop_id: Some(30), ..theirs.clone() };
+    for theirs in [theirs, through_object] {
+        // A leftover of a run before.
+        let mut host = restarted(|old| old.want(text, &NODES[..1]));
+        host.run();
+        host.kernel.put_foreign(theirs.clone(), Seen::Replace);
+        host.run();
+        host.fib.end_of_startup(host.now);
+        host.pass(Duration::from_secs(400));
+        assert_eq!(host.kernel.routes[&prefix(text)], std::slice::from_ref(&theirs));
+
+        // One that is fought over until ours is wanted no longer, or the daemon stops.
+        for stops in [true, false] {
+            let mut host = Host::lab();
+            host.want(text, &NODES[..1]);
+            host.run();
+            for _ in 0..7 {
+                host.kernel.put_foreign(theirs.clone(), Seen::Replace);
+                host.run();
+            }
+            assert_eq!(host.kernel.routes[&prefix(text)], std::slice::from_ref(&theirs), "it is paused");
+            host.kernel.delete_route(prefix(text), 186);
+            host.kernel.put_foreign(theirs.clone(), Seen::Change);
+            host.run();
+            if stops {
+                host.fib.leave(false, host.now);
+                host.run();
+            } else {
+                host.fib.want(prefix(text), None, host.now);
+                host.pass(Duration::from_secs(400));
+            }
+            assert_eq!(host.kernel.routes[&prefix(text)], std::slice::from_ref(&theirs), "{stops}");
+        }
+    }
+}
+
 #[test]
 fn the_same_protocol_with_another_metric_is_not_ours() {
     let mut host = Host::lab();

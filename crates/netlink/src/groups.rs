@@ -19,12 +19,13 @@ const RECEIVE_BUFFER: usize = 1024 * 1024;
 const ATTEMPTS: u32 = 8;
 /// Octets of `struct nhmsg`.
 const HEADER_LEN: usize = 8;
-/// Ids of a probe, a hop's and a group's: the ends of our ranges, which no object of ours has, and what is behind them.
+/// Ids of a probe, a hop's and a group's: the ends of our ranges, which no object of ours has, and what is below them. An old
+/// zebra goes on counting from the largest id that it has seen.
 const PROBES: [(u32, u32); 4] = [
     (HOP_IDS.end, GROUP_IDS.end),
-    (GROUP_IDS.end + 1, GROUP_IDS.end + 2),
-    (GROUP_IDS.end + 3, GROUP_IDS.end + 4),
-    (GROUP_IDS.end + 5, GROUP_IDS.end + 6),
+    (HOP_IDS.start - 3, HOP_IDS.start - 2),
+    (HOP_IDS.start - 5, HOP_IDS.start - 4),
+    (HOP_IDS.start - 7, HOP_IDS.start - 6),
 ];
 
 /// One bucket of a resilient group.
@@ -67,7 +68,7 @@ fn makes(weight: u16) -> io::Result<bool> {
     }
     let ids = PROBES.map(|(hop, group)| format!("{hop}, {group}")).join(", ");
     let text = format!(
-        "somebody else has next-hop objects with the ids that are tried: {ids}; `ip nexthop del id ID`"
+        "somebody else has next-hop objects with all ids that are tried: {ids}; `ip nexthop` says who"
     );
     Err(io::Error::other(text))
 }

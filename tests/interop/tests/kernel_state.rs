@@ -89,7 +89,7 @@ fn routes_of_another_bgp_daemon_are_never_taken() -> Result<()> {
     for (_, add) in &THEIRS[2..] {
         lab.host.ip(add)?;
     }
-    // What is reported of them has been heard when a route that was announced later is there.
+    // The daemon is at work with the kernel meanwhile; what it makes of them last is seen when it has stopped.
     speaker.announce("2004::4/128")?;
     lab.expect_gateways("2004::4", &[node.v6()], PATIENCE)?;
     are_theirs(&THEIRS)?;

@@ -210,6 +210,10 @@ fn a_dry_run_foretells_and_changes_nothing() -> Result<()> {
         let plan = daemon.json("reload --dry-run")?;
         assert_eq!((count(&plan, "lost"), count(&plan, "removed")), (6, 2), "{other}\n{plan}");
     }
+    let entry = format!("[neighbor.\"{}\"]\npeer-group = \"cilium\"\nshutdown = true\n", lab.nodes[0].v6());
+    daemon.write_config(&format!("{}\n{entry}", importing("all")?))?;
+    let plan = daemon.json("reload --dry-run")?;
+    assert_eq!((count(&plan, "lost"), count(&plan, "changed")), (2, 2), "{plan}");
     // What a reload would refuse is refused.
     daemon.write_config("[bgp]\nasn = 0\n")?;
     assert!(!daemon.ctl_output("reload --dry-run")?.status.success());
@@ -291,7 +295,7 @@ fn a_limit_on_trial_lets_everybody_in_again_when_it_is_taken_back() -> Result<()
     let limit = "maximum-prefix = { limit = 1, action = \"stop\" }\nimport = ";
     let text = importing("all")?;
     daemon.write_config(&text.replace("import = ", limit))?;
-    daemon.ctl("reload --confirm 2s")?;
+    daemon.ctl("reload --confirm 6s")?;
     lab.until("every node is stopped", PATIENCE, || {
         Ok(daemon.log().matches("more than 1 prefixes").count() >= 3)
     })?;

@@ -28,7 +28,7 @@ pub struct Diff {
     pub networks_removed: Vec<Prefix>,
     /// Neighbours that are new.
     pub neighbors_added: Vec<IpAddr>,
-    /// Neighbours that are gone: Cease, Peer De-configured.
+    /// Neighbours that are gone: Cease, Peer De-configured, unless a listen range still holds them.
     pub neighbors_removed: Vec<IpAddr>,
     /// Neighbours that stay but differ.
     pub neighbors_changed: BTreeMap<IpAddr, Change>,

@@ -217,11 +217,14 @@ fn last_down(session: &Status, now: Instant) -> Option<LastDown> {
 fn next_step(session: &Status, now: Instant) -> Option<String> {
     let words = match &session.waiting {
         Waiting::Nothing => return None,
-        // Where a session ended by it the reason stands beside it already.
-        Waiting::Operator(_) if matches!(session.last_down, Some((DownReason::Shutdown(_), _))) => {
-            "stays down until it is started".to_owned()
+        Waiting::Operator(reason) => {
+            let why = DownReason::Shutdown(reason.clone()).to_string();
+            // Where a session ended by it the reason stands beside it already.
+            match last_down(session, now).is_some_and(|down| down.reason == why) {
+                true => "stays down until it is started".to_owned(),
+                false => format!("{}; stays down until it is started", session.waiting),
+            }
         }
-        Waiting::Operator(_) => format!("{}; stays down until it is started", session.waiting),
         waiting => waiting.to_string(),
     };
     Some(match session.next_attempt {

@@ -101,11 +101,11 @@ impl Supervisor {
             let is_down = |settings: &Settings| session_config::shutdown(settings).is_some();
             let settings = match fate {
                 Fate::Remove | Fate::Leave => None,
-                // It does not come back by itself, and its routes neither.
-                Fate::Change { place, .. } if is_down(&place.settings) && !is_down(&entry.settings) => None,
                 Fate::Adopt => Some(Arc::new(new.neighbors.get(address)?.settings.clone())),
                 Fate::Change { place, .. } => Some(Arc::clone(&place.settings)),
             };
+            // Who is shut down does not come back by itself, and its routes neither.
+            let settings = settings.filter(|settings| !is_down(settings) || is_down(&entry.settings));
             Some((entry.id, settings.map(|settings| self.in_force(&settings, &entry.orders))))
         });
         let proposal = Proposal {

@@ -88,7 +88,10 @@ impl Supervisor {
             "the reload was not confirmed in time: back to the former configuration; the file still has the other one"
         );
         service::reloading();
+        // The file is as it was read for the trial, and what it has left for a restart too.
+        let pending = std::mem::take(&mut self.needs_restart);
         let reply = self.apply(trial.former).await;
+        self.needs_restart = pending;
         self.rolled_back = Some(Instant::now());
         let undone = match reply.changes.as_slice() {
             [] => "nothing was to be undone".to_owned(),

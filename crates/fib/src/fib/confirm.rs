@@ -222,6 +222,10 @@ impl Fib {
         self.objects_work = Some(false);
         self.sets.release_all(&mut self.objects);
         self.notice(Notice::NoNexthopObjects);
+        // Without objects a route is known by its marks alone: what was taken for another's may be ours.
+        if self.was_ready() {
+            self.ask_dump(Kind::Routes);
+        }
     }
 }
 

@@ -18,7 +18,7 @@ use crate::groups::{Group, Members};
 use crate::guard::Trouble;
 use crate::kernel::{KernelNexthop, KernelRoute};
 use crate::objects::{Flight, Held};
-use crate::routes::{Body, BodyId, Flag, NONE};
+use crate::routes::{Body, BodyId, Flag, NONE, family_of};
 use crate::tracking::LinkChange;
 use crate::view::{Notice, Via};
 
@@ -153,27 +153,34 @@ impl Fib {
         let marked = route.table == self.config.table
             && route.metric == self.config.metric
             && route.protocol == self.config.protocol;
-        let through_ours =
-            || route.nexthop_id.is_some_and(|id| HOP_IDS.contains(&id) || GROUP_IDS.contains(&id));
+        let through_ours = || {
+            route.nexthop_id.is_some_and(|id| is_our_id(id) && self.tracker.facts.nexthops.get(&id).is_none())
+        };
         marked
             && (self.objects_work == Some(false)
                 || through_ours()
                 || self.took_the_place(route, seen, numbers))
     }
 
-    /// Of IPv6 another one stands beside ours, and what a dump shows of it says nothing of ours.
+    /// Of IPv6 another one stands beside ours, and what a dump shows of it says nothing of ours. Where ours is wanted no longer,
+    /// whoever takes its place has it.
     fn took_the_place(&self, route: &KernelRoute, seen: Option<Seen>, numbers: Numbers<'_>) -> bool {
         let slot = self.routes.slot_of(&route.prefix, numbers(&route.prefix));
-        let Some(held) = slot.and_then(|slot| self.routes.get(slot)).map(|route| route.held()) else {
-            return false;
-        };
-        match (held, seen) {
-            (Held::Absent, _) | (_, Some(Seen::Change)) => false,
-            (Held::Present(body), None) => self.bodies.nexthop_id(body).is_none(),
-            (Held::Doubt, None) => false,
-            (Held::Present(_) | Held::Doubt, Some(Seen::Replace)) => true,
-            (Held::Present(_) | Held::Doubt, Some(Seen::Dump)) => matches!(route.prefix, Prefix::V4(_)),
+        let Some(ours) = slot.and_then(|slot| self.routes.get(slot)) else { return false };
+        let wanted = ours.set != NONE;
+        match (ours.held(), seen) {
+            (Held::Absent, _) | (_, Some(Seen::Change)) | (Held::Doubt, None) => false,
+            (Held::Present(body), None) => self.bodies.nexthop_id(body) == route.nexthop_id,
+            (Held::Present(_) | Held::Doubt, Some(Seen::Replace)) => wanted,
+            (Held::Present(_) | Held::Doubt, Some(Seen::Dump)) => {
+                wanted && matches!(route.prefix, Prefix::V4(_))
+            }
         }
+    }
+
+    /// Whether what the kernel holds in our place is ours to remove.
+    pub(super) fn is_ours(&self, body: BodyId) -> bool {
+        self.objects_work == Some(false) || self.bodies.nexthop_id(body).is_some_and(is_our_id)
     }
 
     /// Whether a route that is not ours matters to us.
@@ -324,7 +331,12 @@ impl Fib {
                 return;
             }
             (Held::Present(held), Some(body)) if target(held) != target(body) => return,
-            (Held::Present(held), Some(_)) if target(held).is_none() => self.set_held(slot, Held::Doubt),
+            // Of IPv6 that may have been a leg, of which the kernel tells by itself.
+            (Held::Present(held), Some(_))
+                if target(held).is_none() && family_of(slot) == Family::Ipv6Unicast =>
+            {
+                self.set_held(slot, Held::Doubt);
+            }
             (Held::Present(_) | Held::Doubt, _) => self.set_held(slot, Held::Absent),
         }
         if let Some(Some(extra)) = self.routes.edit_rare(slot, |rare| rare.extra.pop()) {
@@ -518,4 +530,9 @@ impl Fib {
             self.unblock_all();
         }
     }
+}
+
+/// Whether an object with this id is ours, unless somebody else has taken it.
+fn is_our_id(id: u32) -> bool {
+    HOP_IDS.contains(&id) || GROUP_IDS.contains(&id)
 }

@@ -3,7 +3,7 @@
 //! Nearly all routes of a table are plain: nothing about them is odd, and what they are to be is a number. Those go the
 //! short way; each that something has happened to is looked at from all sides.
 
-use bgp_wire::{Family, PerFamily};
+use bgp_wire::{Family, PerFamily, Prefix};
 
 use crate::fib::Fib;
 use crate::fib::flights::What;
@@ -155,7 +155,7 @@ impl Fib {
                 let verb = if matches!(route.held(), Held::Present(_)) { Verb::Replace } else { Verb::Add };
                 (verb, body.raw(), Some(body), What::PutRoute { slot })
             }
-            (None, When::Now) if route.set == NONE && route.holds_any() => {
+            (None, When::Now) if route.set == NONE && route.holds_plainly() => {
                 (Verb::Del, ANY, None, What::DelRoute { slot })
             }
             (Some(_) | None, _) => return false,
@@ -198,6 +198,14 @@ impl Fib {
         if missed && desired == Desired::Nothing {
             self.proven(slot, false);
         }
+        // What has taken the place of ours stays when ours is wanted no longer.
+        let held = match held {
+            Held::Present(body) if desired == Desired::Nothing && !self.is_ours(body) => {
+                self.set_held(slot, Held::Absent);
+                Held::Absent
+            }
+            held => held,
+        };
         let held_back = self.routes.trouble(slot).is_some_and(|trouble| trouble.holds(now));
         if !held_back && let Some(Some(body)) = self.routes.edit_rare(slot, |rare| rare.extra.pop()) {
             return self.delete(slot, Some(body), out);
@@ -273,6 +281,11 @@ impl Fib {
                 false
             }
             (Some(protocol), false) if !tried_again => {
+                // There is one place for both, and theirs is in it.
+                let doubt = self.routes.get(slot).is_some_and(|route| matches!(route.held(), Held::Doubt));
+                if doubt && matches!(prefix, Prefix::V4(_)) {
+                    self.set_held(slot, Held::Absent);
+                }
                 self.block(slot, protocol);
                 false
             }

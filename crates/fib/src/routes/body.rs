@@ -56,7 +56,8 @@ impl BodyId {
         self.0
     }
 
-    fn is_rare(self) -> bool {
+    /// Whether it is no object of ours alone.
+    pub(super) fn is_rare(self) -> bool {
         RARE.contains(&self.0)
     }
 }

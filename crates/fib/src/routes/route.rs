@@ -167,6 +167,15 @@ impl Route {
         self.held != ABSENT
     }
 
+    /// The kernel holds a route through an object of ours, or may.
+    pub(crate) fn holds_plainly(&self) -> bool {
+        match self.held() {
+            Held::Absent => false,
+            Held::Doubt => true,
+            Held::Present(body) => !body.is_rare(),
+        }
+    }
+
     pub(crate) fn holds(&self, body: BodyId) -> bool {
         self.held == body.raw()
     }

@@ -46,7 +46,7 @@ pub struct World {
     waiting: HashMap<ConnectionId, BytesMut>,
     dialling: bool,
     up: Option<ConnectionId>,
-    /// A socket has taken nothing at some time.
+    /// A socket has taken nothing at some time since the last session.
     blocked: bool,
 }
 
@@ -165,7 +165,10 @@ impl World {
                 Output::Up(negotiated) => {
                     assert_eq!(self.up.replace(negotiated.connection), None, "two sessions");
                 }
-                Output::Down(_) => assert!(self.up.take().is_some(), "down without a session"),
+                Output::Down(_) => {
+                    assert!(self.up.take().is_some(), "down without a session");
+                    self.blocked = false;
+                }
                 Output::Update(_) | Output::Refresh(_) | Output::FirstKeepalive => {
                     assert!(self.up.is_some(), "routes without a session")
                 }
