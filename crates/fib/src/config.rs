@@ -16,6 +16,11 @@ pub const HOP_IDS: Range<u32> = 186_000_001..186_500_000;
 /// Ids of our groups.
 pub const GROUP_IDS: Range<u32> = 186_500_001..187_000_000;
 
+/// Whether an object with this id is ours, unless somebody else has taken it.
+pub(crate) fn is_our_id(id: u32) -> bool {
+    HOP_IDS.contains(&id) || GROUP_IDS.contains(&id)
+}
+
 /// How a group of the kernel spreads flows over its members.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum GroupKind {

@@ -235,19 +235,18 @@ fn capabilities(neighbor: &Neighbor, style: Style) -> Option<String> {
 
 fn graceful_restart(restart: &GracefulRestart, style: Style) -> String {
     let mut section = Section::new("Graceful restart", style);
-    if let (None, Some(seconds)) = (restart.peer_restart_seconds, restart.stale_removed_in_seconds) {
-        // It is away: what it had announced of itself went with its session.
-        section.toned("Stale routes", &format!("removed in {}", duration(seconds)), Tone::Warn);
-        return section.text;
+    // What a peer that is away had announced of itself went with its session.
+    let is_away = restart.peer_restart_seconds.is_none() && restart.stale_removed_in_seconds.is_some();
+    if !is_away {
+        match restart.peer_restart_seconds {
+            Some(seconds) => section.line("Peer restarts in", &format!("{seconds} s at most")),
+            None => section.line("Peer restarts in", "not announced"),
+        }
+        section.line("Peer restarted", yes_no(restart.peer_restarted));
+        section.line("Over NOTIFICATION", yes_no(restart.notification));
+        let kept = restart.peer_forwarding_kept.join(", ");
+        section.line("Forwarding kept", if kept.is_empty() { "none" } else { &kept });
     }
-    match restart.peer_restart_seconds {
-        Some(seconds) => section.line("Peer restarts in", &format!("{seconds} s at most")),
-        None => section.line("Peer restarts in", "not announced"),
-    }
-    section.line("Peer restarted", yes_no(restart.peer_restarted));
-    section.line("Over NOTIFICATION", yes_no(restart.notification));
-    let kept = restart.peer_forwarding_kept.join(", ");
-    section.line("Forwarding kept", if kept.is_empty() { "none" } else { &kept });
     if let Some(seconds) = restart.stale_removed_in_seconds {
         section.toned("Stale routes", &format!("removed in {}", duration(seconds)), Tone::Warn);
     }

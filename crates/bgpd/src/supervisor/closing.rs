@@ -102,14 +102,7 @@ impl Supervisor {
     /// Hands a peer the settings that are in force.
     pub(super) async fn configure(&self, address: IpAddr) {
         let Some(entry) = self.peers.get(address) else { return };
-        let config = session_config::session(
-            &self.config.bgp,
-            self.router_id,
-            self.hostname.as_deref(),
-            &entry.settings,
-            entry.range.is_some(),
-            self.own_restart(),
-        );
+        let config = self.session_config(address, &entry.settings);
         let dial = session_config::dial(address, entry.interface.as_deref(), &entry.settings);
         let settings = self.in_force(&entry.settings, &entry.orders);
         let message = ToPeer::Configure(Box::new(Configure { config, dial, settings }));

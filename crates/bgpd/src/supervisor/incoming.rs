@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bgp_session::{Command, PeerConfig};
-use bgp_wire::Prefix;
 use nix::net::if_::if_nametoindex;
 use tracing::{debug, error, info, warn};
 
@@ -13,7 +12,7 @@ use super::Supervisor;
 use super::peers::Entry;
 use super::place::range_for;
 
-use crate::config::{Group, Mode, Neighbor, Settings};
+use crate::config::{Mode, Neighbor, Settings};
 use crate::net::Accepted;
 use crate::peer::handover::Resumed;
 use crate::peer::{self, Beginning, Identity, Links, Start, ToPeer};
@@ -92,7 +91,7 @@ impl Supervisor {
 
     /// Lets a peer in that no neighbour entry names; false where no range holds it or its range is full.
     async fn admit(&mut self, address: IpAddr) -> bool {
-        let Some((range, group)) = self.range_for(address) else {
+        let Some((range, group)) = range_for(&self.config, address) else {
             const WHY: &str = "connection refused: no neighbour and no listen range has this address";
             if self.strangers.is_news(address, Instant::now()) {
                 info!(peer = %address, "{WHY}");
@@ -118,16 +117,11 @@ impl Supervisor {
 
     /// Starts a peer that a listen range holds.
     fn start_in_range(&mut self, address: IpAddr) {
-        let Some((range, group)) = self.range_for(address) else { return };
+        let Some((range, group)) = range_for(&self.config, address) else { return };
         let (name, settings) = (group.name.clone(), Arc::new(group.settings.clone()));
         let entry = self.start_peer(address, settings, None, None);
         self.peers.insert(address, Entry { group: Some(name), range: Some(range), ..entry });
         self.set_bfd(address);
-    }
-
-    /// The longest listen range that holds the address, and its group.
-    pub(super) fn range_for(&self, address: IpAddr) -> Option<(Prefix, &Group)> {
-        range_for(&self.config, address)
     }
 
     /// What a peer's session is made with.

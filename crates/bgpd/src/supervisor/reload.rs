@@ -13,7 +13,7 @@ use super::Supervisor;
 use super::fates::{Fate, changes, fates, needs_restart};
 use super::place::Place;
 use super::trial::Trial;
-use crate::config::diff::{self, Change, Diff, Effect};
+use crate::config::diff::{self, Diff, Effect};
 use crate::config::{self, Config, Faults, Settings};
 use crate::peer::ToPeer;
 use crate::routing::{self, Proposal};
@@ -101,10 +101,9 @@ impl Supervisor {
                     let Some(entry) = self.peers.get_mut(address) else { continue };
                     let moves = entry.range.is_some() != range.is_some();
                     (entry.group, entry.interface, entry.range) = (group, interface, range);
-                    self.change_settings(address, &settings, &change).await;
                     // Whoever is configured by address is dialled, too.
-                    if moves {
-                        self.configure(address).await;
+                    if moves || change.effect().is_some() {
+                        self.change_settings(address, &settings, change.effect()).await;
                     }
                 }
             }
@@ -155,8 +154,7 @@ impl Supervisor {
     }
 
     /// Hands new settings to a peer; its session is reset only if the change says so.
-    async fn change_settings(&mut self, address: IpAddr, settings: &Arc<Settings>, change: &Change) {
-        let Some(effect) = change.effect() else { return };
+    async fn change_settings(&mut self, address: IpAddr, settings: &Arc<Settings>, effect: Option<Effect>) {
         let Some(entry) = self.peers.get_mut(address) else { return };
         let (was_down, is_down) = (
             session_config::shutdown(&entry.settings).is_some(),
@@ -170,7 +168,7 @@ impl Supervisor {
         }
         self.set_bfd(address);
         self.configure(address).await;
-        if effect == Effect::Reset && was_down == is_down {
+        if effect == Some(Effect::Reset) && was_down == is_down {
             self.tell(address, ToPeer::Command(Command::Reset(CHANGED.to_owned()))).await;
         }
         if other_limit {

@@ -4,7 +4,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::config::{GROUP_IDS, HOP_IDS};
+use crate::config::is_our_id;
 use crate::destination::Numbers;
 use crate::event::Kind;
 use crate::fib::Fib;
@@ -190,7 +190,7 @@ impl Fib {
         self.objects_missed(&missing);
         missing.extend(others.iter().map(|(id, _)| *id));
         self.vanish(&missing);
-        let ours = |id: &u32| HOP_IDS.contains(id) || GROUP_IDS.contains(id);
+        let ours = |id: &u32| is_our_id(*id);
         self.objects.taken = self.tracker.facts.nexthops.iter().map(|(id, _)| *id).filter(ours).collect();
         let mut looked = Vec::new();
         for (id, hop) in &mut self.objects.hops {

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use bgp_wire::{Family, Prefix};
 
-use crate::config::{GROUP_IDS, HOP_IDS, MAIN_TABLE};
+use crate::config::{GROUP_IDS, HOP_IDS, MAIN_TABLE, is_our_id};
 use crate::destination::Numbers;
 use crate::event::{Event, Kind, Seen};
 use crate::fib::Fib;
@@ -413,7 +413,7 @@ impl Fib {
                 self.group_seen(id, Group { kind: object.kind, members }, seen);
             }
             _ => {
-                if HOP_IDS.contains(&id) || GROUP_IDS.contains(&id) {
+                if is_our_id(id) {
                     self.vanish(&[id]);
                     self.give_up_id(id);
                 }
@@ -530,9 +530,4 @@ impl Fib {
             self.unblock_all();
         }
     }
-}
-
-/// Whether an object with this id is ours, unless somebody else has taken it.
-fn is_our_id(id: u32) -> bool {
-    HOP_IDS.contains(&id) || GROUP_IDS.contains(&id)
 }

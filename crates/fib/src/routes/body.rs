@@ -11,7 +11,7 @@ use std::ops::Range;
 use bgp_wire::{Family, PerFamily};
 use foldhash::fast::FixedState;
 
-use crate::config::{GROUP_IDS, HOP_IDS};
+use crate::config::{HOP_IDS, is_our_id};
 use crate::kernel::KernelRoute;
 use crate::op::RouteTarget;
 
@@ -93,7 +93,7 @@ impl Bodies {
     /// The id of a body of a route of `family`.
     pub(crate) fn id_of(&mut self, family: Family, body: Body) -> BodyId {
         if let RouteTarget::Nexthop(id) = body.target
-            && (HOP_IDS.contains(&id) || GROUP_IDS.contains(&id))
+            && is_our_id(id)
             && body.preferred_source == self.sources[family]
         {
             return BodyId(id);
@@ -141,7 +141,7 @@ impl Bodies {
 
     /// The bodies of routes that point to one of these objects.
     pub(crate) fn pointing_to(&self, objects: &[u32]) -> BTreeSet<BodyId> {
-        let ours = objects.iter().filter(|id| HOP_IDS.contains(*id) || GROUP_IDS.contains(*id));
+        let ours = objects.iter().filter(|id| is_our_id(**id));
         let rare = self
             .rare
             .iter()

@@ -684,3 +684,36 @@ impl Host {
         routes.first().into_iter().flatten().map(|via| via.gateway.to_string()).collect()
     }
 }
+
+/// How far a route has come.
+pub fn state(host: &Host, text: &str) -> bgp_fib::RouteState {
+    host.fib.route(&prefix(text)).unwrap().state
+}
+
+/// A daemon that was killed, and the one that starts over what it left.
+pub fn restarted(before: impl FnOnce(&mut Host)) -> Host {
+    let mut old = Host::lab();
+    before(&mut old);
+    old.run();
+    Host::new(FibConfig::default(), old.kernel)
+}
+
+/// What operations do, in words.
+pub fn kinds(ops: &[Op]) -> Vec<&'static str> {
+    ops.iter()
+        .map(|op| match op {
+            Op::NexthopAdd(_) => "hop add",
+            Op::NexthopReplace(_) => "hop replace",
+            Op::NexthopDel { .. } => "hop del",
+            Op::GroupAdd(_) => "group add",
+            Op::GroupReplace(_) => "group replace",
+            Op::GroupDel { .. } => "group del",
+            Op::RouteAdd(_) => "route add",
+            Op::RouteReplace(_) => "route replace",
+            Op::RouteDel { .. } => "route del",
+            Op::Probe { .. } | Op::Verify { .. } => "probe",
+            Op::Dump(_) => "dump",
+            Op::Audit => "audit",
+        })
+        .collect()
+}

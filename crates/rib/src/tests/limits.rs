@@ -4,13 +4,18 @@ use super::scenarios::{NODES, SERVICE};
 use super::*;
 use crate::{LimitLevel, MaximumPrefix, MaximumPrefixAction};
 
+/// The first node, with a limit on its IPv6 routes.
+fn limited_to(limit: MaximumPrefix) -> PeerSettings {
+    let mut settings = external(64512, NODES[0]);
+    settings.maximum_prefix.ipv6 = Some(limit);
+    settings
+}
+
 #[test]
 fn limits_are_said_once_and_bound_what_is_stored() {
     let mut rib = Rib::new(config());
     let limit = MaximumPrefix { limit: 4, action: MaximumPrefixAction::Stop, warn_at: Some(75) };
-    let mut settings = external(64512, NODES[0]);
-    settings.maximum_prefix.ipv6 = Some(limit);
-    rib.add_peer(PeerId(2), settings);
+    rib.add_peer(PeerId(2), limited_to(limit));
     let send = |rib: &mut Rib, numbers: std::ops::Range<u32>| {
         let texts: Vec<String> = numbers.map(|number| format!("2004::{number}/128")).collect();
         let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
@@ -35,9 +40,7 @@ fn limits_are_said_once_and_bound_what_is_stored() {
 fn a_limit_that_only_warns_takes_everything() {
     let mut rib = Rib::new(config());
     let limit = MaximumPrefix { limit: 1, action: MaximumPrefixAction::Warn, warn_at: None };
-    let mut settings = external(64512, NODES[0]);
-    settings.maximum_prefix.ipv6 = Some(limit);
-    rib.add_peer(PeerId(2), settings);
+    rib.add_peer(PeerId(2), limited_to(limit));
     let update = announce(&path(&[64512]), NODES[0], &[SERVICE, "2004::2/128"]);
     let received = rib.receive_update(PeerId(2), &update);
     let said: Vec<_> = received.limits.iter().map(|reached| (reached.level, reached.count)).collect();
@@ -69,8 +72,7 @@ fn a_limit_that_a_reload_brings_counts_at_once() {
 #[test]
 fn a_limit_is_forgotten_where_stale_routes_go() {
     let limit = MaximumPrefix { limit: 2, action: MaximumPrefixAction::Restart, warn_at: None };
-    let mut settings = external(64512, NODES[0]);
-    settings.maximum_prefix.ipv6 = Some(limit);
+    let settings = limited_to(limit);
     let mut rib = Rib::new(config());
     let announced = |rib: &mut Rib, prefixes: &[&str]| {
         rib.receive_update(PeerId(2), &announce(&path(&[64512]), NODES[0], prefixes)).limits.len()

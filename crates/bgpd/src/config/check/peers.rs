@@ -42,11 +42,9 @@ pub(super) fn check(
     for (address, neighbor) in entries(&file.neighbor) {
         let Some(checked) = check_neighbor(address, neighbor.get_ref(), &typed, cx, sink) else { continue };
         if let Some(first) = places.insert(checked.address, address.span()) {
-            let (earlier, later) = if first.start <= address.span().start {
-                (first, address.span())
-            } else {
-                (address.span(), first)
-            };
+            let mut both = [first, address.span()];
+            both.sort_by_key(|place| place.start);
+            let [earlier, later] = both;
             let title = format!("the neighbor {} is there twice", checked.address);
             sink.push(
                 Fault::error(later, title).label("the same address again").related(earlier, "first here"),
